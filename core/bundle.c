@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bundle: cached readings, one cut, snapshots; see bundle.h. */
+#include "bundle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "error.h"
+#include "open.h"
+
+/* A computed file's last snapshot, and what its times may be from now on. */
+typedef struct {
+    ShieldSnapshot *last;
+    struct timespec floor;   /* the content in last may not look older than this */
+    struct timespec highest; /* the latest time ever shown */
+    struct timespec source;  /* what the sources said when last was made */
+    gboolean seen;           /* there was a content before */
+} Shown;
+
+struct ShieldBundle {
+    gatomicrefcount refs;
+    char *label;
+    const ShieldPolicy *policy;
+    GMutex lock;                             /* protects all below */
+    ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
+    Shown *shown;                            /* one for each row of the synth table */
+};
+
+ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot)
+{
+    g_atomic_ref_count_inc(&snapshot->refs);
+    return snapshot;
+}
+
+void shield_snapshot_unref(ShieldSnapshot *snapshot)
+{
+    if (!g_atomic_ref_count_dec(&snapshot->refs))
+        return;
+    g_clear_pointer(&snapshot->list, shield_list_unref);
+    g_clear_pointer(&snapshot->text, g_bytes_unref);
+    g_clear_error(&snapshot->error);
+    g_ptr_array_unref(snapshot->readings);
+    g_free(snapshot);
+}
+
+ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
+{
+    ShieldBundle *bundle = g_new0(ShieldBundle, 1);
+
+    g_atomic_ref_count_init(&bundle->refs);
+    bundle->label = g_strdup(label);
+    bundle->policy = policy;
+    bundle->shown = g_new0(Shown, shield_synth_n);
+    g_mutex_init(&bundle->lock);
+    return bundle;
+}
+
+ShieldBundle *shield_bundle_ref(ShieldBundle *bundle)
+{
+    g_atomic_ref_count_inc(&bundle->refs);
+    return bundle;
+}
+
+void shield_bundle_unref(ShieldBundle *bundle)
+{
+    if (!g_atomic_ref_count_dec(&bundle->refs))
+        return;
+    for (int i = 0; i < SHIELD_N_FILES; i++)
+        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
+    for (guint i = 0; i < shield_synth_n; i++)
+        g_clear_pointer(&bundle->shown[i].last, shield_snapshot_unref);
+    g_free(bundle->shown);
+    g_mutex_clear(&bundle->lock);
+    g_free(bundle->label);
+    g_free(bundle);
+}
+
+const char *shield_bundle_label(const ShieldBundle *bundle)
+{
+    return bundle->label;
+}
+
+void shield_bundle_forget(ShieldBundle *bundle)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+
+    for (int i = 0; i < SHIELD_N_FILES; i++)
+        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
+}
+
+static gboolean same_content(const ShieldReading *a, const ShieldReading *b)
+{
+    if (a->error || b->error)
+        return a->error && b->error && strcmp(a->error->message, b->error->message) == 0;
+    return g_bytes_equal(a->text, b->text);
+}
+
+/* Brings the reading of file up to date, at most by one reading. Lock held. */
+static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
+{
+    ShieldReading **slot = &bundle->readings[file];
+    const char *name = shield_layout_name(file);
+
+    if (*slot && shield_reading_is_current(*slot, dirfd, name))
+        return *slot;
+
+    ShieldReading *fresh =
+        shield_reading_take(dirfd, bundle->label, name, shield_synth_kind(file), bundle->policy);
+    if (fresh->error && fresh->error->code == EBUSY) {
+        /* The last complete one stays in its place, for those who don't wait. */
+        shield_reading_unref(fresh);
+        return NULL;
+    }
+    if (*slot && same_content(*slot, fresh) && shield_stamp_equal(&(*slot)->st, &fresh->st)) {
+        (*slot)->racy = fresh->racy; /* only ever from true to false: nothing new to compute */
+        shield_reading_unref(fresh);
+    } else {
+        g_clear_pointer(slot, shield_reading_unref);
+        *slot = fresh;
+    }
+    return *slot;
+}
+
+/* Reads what must be read of synth's sources. TRUE if all that is now in the cache stood on disk at one moment:
+ * when the last was read, none of those before it had moved. Else *culprit is the file that is in the way. Lock
+ * held. */
+static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, ShieldFile *culprit)
+{
+    ShieldReading *read[SHIELD_SYNTH_MAX_SOURCES];
+
+    for (guint i = 0; i < synth->n_sources; i++) {
+        *culprit = synth->sources[i];
+        read[i] = refresh(bundle, dirfd, *culprit);
+        if (!read[i])
+            return FALSE;
+    }
+    if (bundle->policy->settle_ms == 0)
+        return TRUE; /* taken as it stands */
+    for (guint i = 0; i + 1 < synth->n_sources; i++) {
+        /* A racy stamp proves nothing, so those are read once more. */
+        *culprit = synth->sources[i];
+        if (refresh(bundle, dirfd, *culprit) != read[i])
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static struct timespec latest_time(int dirfd, GPtrArray *readings)
+{
+    struct timespec latest = {0, 0};
+    gboolean any = FALSE;
+
+    for (guint i = 0; i < readings->len; i++) {
+        const ShieldReading *reading = g_ptr_array_index(readings, i);
+
+        if (!S_ISREG(reading->st.st_mode) && !S_ISLNK(reading->st.st_mode))
+            continue;
+        if (!any || shield_time_before(latest, reading->st.st_mtim))
+            latest = reading->st.st_mtim;
+        any = TRUE;
+    }
+
+    struct stat st;
+    if (!any && dirfd >= 0 && fstat(dirfd, &st) == 0)
+        return st.st_mtim;
+    return latest;
+}
+
+static struct timespec next_nanosecond(struct timespec t)
+{
+    return t.tv_nsec < 999999999 ? (struct timespec){t.tv_sec, t.tv_nsec + 1}
+                                 : (struct timespec){t.tv_sec + 1, 0};
+}
+
+static gboolean snapshots_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
+{
+    if (a->error || b->error)
+        return a->error && b->error && a->error->code == b->error->code;
+    return g_bytes_equal(a->text, b->text);
+}
+
+/* Chooses the time to show: the latest source's, but never one at which another content has been shown, for
+ * programs that poll must see every change. Lock held. */
+static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timespec latest)
+{
+    if (shown->seen && !(shown->last && snapshots_equal(shown->last, snapshot)))
+        shown->floor = next_nanosecond(shown->highest);
+    snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
+    if (!shown->seen || shield_time_before(shown->highest, snapshot->mtime))
+        shown->highest = snapshot->mtime;
+    shown->seen = TRUE;
+}
+
+static ShieldSnapshot *snapshot_new(GPtrArray *readings, const ShieldSynth *synth)
+{
+    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+    ShieldList *lists[SHIELD_SYNTH_MAX_SOURCES];
+
+    g_atomic_ref_count_init(&snapshot->refs);
+    snapshot->readings = g_ptr_array_ref(readings);
+    for (guint i = 0; i < readings->len && !snapshot->error; i++) {
+        const ShieldReading *reading = g_ptr_array_index(readings, i);
+
+        lists[i] = reading->list;
+        if (reading->error)
+            snapshot->error = g_error_copy(reading->error);
+    }
+    if (!snapshot->error) {
+        snapshot->list = synth->compute(lists);
+        snapshot->text = shield_list_render(snapshot->list);
+    }
+    return snapshot;
+}
+
+static gboolean same_readings(GPtrArray *a, GPtrArray *b)
+{
+    for (guint i = 0; i < a->len; i++) {
+        if (g_ptr_array_index(a, i) != g_ptr_array_index(b, i))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* The snapshot that the cached readings give: the last one if they are the same. Lock held. */
+static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    Shown *shown = &bundle->shown[synth - shield_synth];
+    g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
+
+    for (guint i = 0; i < synth->n_sources; i++)
+        g_ptr_array_add(readings, shield_reading_ref(bundle->readings[synth->sources[i]]));
+
+    struct timespec source = latest_time(dirfd, readings);
+    if (!shown->last || !shield_time_equal(source, shown->source) || !same_readings(shown->last->readings, readings)) {
+        ShieldSnapshot *snapshot = snapshot_new(readings, synth);
+
+        stamp_snapshot(shown, snapshot, source);
+        shown->source = source;
+        g_clear_pointer(&shown->last, shield_snapshot_unref);
+        shown->last = snapshot;
+    }
+    return shield_snapshot_ref(shown->last);
+}
+
+/* NULL if a source is being written, or moved while another was read: then *culprit is that source. */
+static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, ShieldFile *culprit)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+
+    return refresh_all(bundle, dirfd, synth, culprit) ? compute(bundle, dirfd, synth) : NULL;
+}
+
+static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, int dirfd, ShieldFile culprit)
+{
+    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+
+    g_atomic_ref_count_init(&snapshot->refs);
+    snapshot->readings = g_ptr_array_new();
+    snapshot->mtime = latest_time(dirfd, snapshot->readings);
+    shield_error_set(&snapshot->error, EBUSY, bundle->label, shield_layout_name(culprit),
+                     "still being written after %u ms: try again", bundle->policy->settle_ms);
+    return snapshot;
+}
+
+ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    ShieldRetry retry = shield_retry_start(bundle->policy);
+    ShieldFile culprit;
+    ShieldSnapshot *snapshot;
+
+    do {
+        snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
+    } while (!snapshot && shield_retry_again(&retry));
+    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+}
+
+static ShieldSnapshot *last_snapshot(ShieldBundle *bundle, const ShieldSynth *synth)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+    ShieldSnapshot *last = bundle->shown[synth - shield_synth].last;
+
+    return last ? shield_snapshot_ref(last) : NULL;
+}
+
+ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    ShieldFile culprit;
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
+
+    if (!snapshot)
+        snapshot = last_snapshot(bundle, synth);
+    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+}

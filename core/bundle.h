@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bundle: one bundle directory to immutable snapshots of its computed files. It keeps what was read, by stamp,
+ * so that an unchanged list is not read twice. It must not know where bundles lie nor who asks.
+ *
+ * A bundle may be used by any number of threads. Its lock is a leaf: nothing else is taken while it is held,
+ * and nobody waits for a writer under it.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "reading.h"
+#include "synth.h"
+
+/* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted. */
+typedef struct {
+    gatomicrefcount refs;
+    ShieldList *list;      /* NULL on error */
+    GBytes *text;          /* the list, one entry a line; NULL on error */
+    GError *error;         /* SHIELD_ERROR or NULL */
+    struct timespec mtime; /* the latest source's; it grows with every change of content */
+    GPtrArray *readings;   /* of ShieldReading: what it was computed from, in the row's order */
+} ShieldSnapshot;
+
+ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot);
+void shield_snapshot_unref(ShieldSnapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldSnapshot, shield_snapshot_unref)
+
+typedef struct ShieldBundle ShieldBundle;
+
+/* label names the bundle in messages. policy must outlive the bundle. */
+ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy);
+ShieldBundle *shield_bundle_ref(ShieldBundle *bundle);
+void shield_bundle_unref(ShieldBundle *bundle);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldBundle, shield_bundle_unref)
+
+const char *shield_bundle_label(const ShieldBundle *bundle);
+
+/* Forgets all that was read, so that it is read anew. Times keep growing all the same. */
+void shield_bundle_forget(ShieldBundle *bundle);
+
+/* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if there
+ * is none. Never NULL; errors are in it. A source that is being written is waited for as long as the policy says,
+ * then the error is EBUSY. */
+ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+
+/* The same without waiting: during a rewrite this is the last complete version, if there was one. */
+ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);

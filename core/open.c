@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* open: entering directories and opening files that may be anything; see open.h. */
+#include "open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+void shield_fd_close(ShieldFd fd)
+{
+    int saved = errno;
+
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+}
+
+static int open_one(int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 && errno == ENOTDIR && shield_stat(dirfd, name, &st) == 0)
+        errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR; /* O_DIRECTORY says ENOTDIR for both */
+    return fd;
+}
+
+int shield_open_beneath(int dirfd, const char *path)
+{
+    g_auto(GStrv) names = g_strsplit(path, "/", -1);
+    g_auto(ShieldFd) at = open_one(dirfd, ".");
+
+    for (char **name = names; *name && at >= 0; name++) {
+        if (**name == '\0' || strcmp(*name, ".") == 0)
+            continue;
+
+        int next = open_one(at, *name);
+        shield_fd_close(at);
+        at = next;
+    }
+
+    int found = at;
+    at = -1;
+    return found;
+}
+
+int shield_open_listing(int dirfd)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC | O_NOATIME);
+
+    if (fd < 0 && errno == EPERM) /* O_NOATIME is for the owner and for CAP_FOWNER only */
+        fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    return fd;
+}
+
+static int errno_of_type(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return 0;
+    return S_ISLNK(mode) ? ELOOP : S_ISDIR(mode) ? EISDIR : EIO;
+}
+
+int shield_open_regular(int dirfd, const char *name, struct stat *st)
+{
+    /* An open of a FIFO or a device has an effect even with O_NONBLOCK, so first a handle that has none. */
+    g_auto(ShieldFd) handle = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    memset(st, 0, sizeof *st);
+    if (handle < 0 || fstat(handle, st) < 0)
+        return -1;
+    if (!S_ISREG(st->st_mode)) {
+        errno = errno_of_type(st->st_mode);
+        return -1;
+    }
+
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
+
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOATIME);
+    if (fd < 0 && errno == EPERM)
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    return fd;
+}
+
+int shield_stat(int dirfd, const char *name, struct stat *st)
+{
+    return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+}
+
+gboolean shield_identity_of(int fd, ShieldIdentity *identity)
+{
+    struct statx sx;
+
+    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_INO | STATX_BTIME, &sx) < 0)
+        return FALSE;
+    *identity = (ShieldIdentity){.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor), .ino = sx.stx_ino};
+    if (sx.stx_mask & STATX_BTIME)
+        identity->birth = (struct timespec){sx.stx_btime.tv_sec, sx.stx_btime.tv_nsec};
+    return TRUE;
+}
+
+gboolean shield_time_equal(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && shield_time_equal(a->birth, b->birth);
+}
+
+gboolean shield_stamp_equal(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mode == b->st_mode && shield_time_equal(a->st_mtim, b->st_mtim) && shield_time_equal(a->st_ctim, b->st_ctim);
+}
+
+gboolean shield_time_before(struct timespec a, struct timespec b)
+{
+    return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open: how a hostile directory is entered. Every open is one name below a directory descriptor, follows no
+ * link, and finds out what stands there (O_PATH) before anything that could block or have an effect is done to
+ * it. It must not know bundles or lists. Every descriptor is O_CLOEXEC and belongs to the caller.
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/stat.h>
+
+/* GLib 2.74 has no g_autofd. */
+typedef int ShieldFd;
+void shield_fd_close(ShieldFd fd); /* keeps errno; -1 is fine */
+G_DEFINE_AUTO_CLEANUP_FREE_FUNC(ShieldFd, shield_fd_close, -1)
+
+/* Enters the directories of the relative path one by one. Returns an O_PATH descriptor, or -1 with errno: ELOOP
+ * if one of them is a symbolic link. "." gives the directory itself. */
+int shield_open_beneath(int dirfd, const char *path);
+
+/* Opens a directory that shield_open_beneath found (an O_PATH descriptor) for listing; -1 with errno. */
+int shield_open_listing(int dirfd);
+
+/* Opens the regular file name in dirfd for reading, its access time left alone where the kernel allows it, and
+ * fills st. -1 with errno: ENOENT, EACCES, ELOOP (symbolic link), EISDIR, EIO (FIFO, socket, device), ….
+ * When it fails because of what stands there, st->st_mode says what that is; else st->st_mode is 0. */
+int shield_open_regular(int dirfd, const char *name, struct stat *st);
+
+/* stat of one name, no link followed; -1 with errno. */
+int shield_stat(int dirfd, const char *name, struct stat *st);
+
+/* Identity of a directory: what tells one from another that took its place under the same name and, as ext4
+ * does it, with the same inode number. */
+typedef struct {
+    dev_t dev;
+    ino_t ino;
+    struct timespec birth; /* 0 where the filesystem has none */
+} ShieldIdentity;
+
+gboolean shield_identity_of(int fd, ShieldIdentity *identity);
+gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b);
+
+/* Have two stats of a file the same device, inode, size, mtime and ctime? */
+gboolean shield_stamp_equal(const struct stat *a, const struct stat *b);
+
+gboolean shield_time_equal(struct timespec a, struct timespec b);
+gboolean shield_time_before(struct timespec a, struct timespec b);

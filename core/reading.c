@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reading: one list file under a read lease; see reading.h. */
+#include "reading.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "open.h"
+
+/* The clock that stamps files moves in ticks of at most 10 ms. Within two of them a file can change again and
+ * look the same. */
+#define TICK_USEC 10000
+#define RACY_USEC (2 * TICK_USEC)
+
+#define RETRY_MIN_USEC 200
+#define RETRY_MAX_USEC 5000
+
+ShieldReading *shield_reading_ref(ShieldReading *reading)
+{
+    g_atomic_ref_count_inc(&reading->refs);
+    return reading;
+}
+
+void shield_reading_unref(ShieldReading *reading)
+{
+    if (!g_atomic_ref_count_dec(&reading->refs))
+        return;
+    g_clear_pointer(&reading->text, g_bytes_unref);
+    g_clear_pointer(&reading->list, shield_list_unref);
+    g_clear_error(&reading->error);
+    g_free(reading);
+}
+
+static gboolean stamp_is_racy(const struct stat *st, gint64 now)
+{
+    return (gint64)st->st_ctim.tv_sec * G_USEC_PER_SEC + st->st_ctim.tv_nsec / 1000 > now - RACY_USEC;
+}
+
+typedef enum { LEASE_HELD, LEASE_BUSY, LEASE_UNAVAILABLE } Lease;
+
+static Lease take_lease(int fd)
+{
+    /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill. */
+    if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+        return LEASE_UNAVAILABLE;
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+        return LEASE_HELD;
+    return errno == EAGAIN ? LEASE_BUSY : LEASE_UNAVAILABLE;
+}
+
+/* Reads from the start to the end of the file, at most max bytes and one. NULL with errno on failure. */
+static GBytes *read_all(int fd, gsize size_hint, gsize max)
+{
+    g_autoptr(GByteArray) out = g_byte_array_sized_new((guint)MIN(size_hint, max) + 1);
+    guint8 chunk[16384];
+
+    while (out->len <= max) {
+        gsize want = MIN(sizeof chunk, max + 1 - out->len);
+        ssize_t got = pread(fd, chunk, want, out->len);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return NULL;
+        if (got == 0)
+            break;
+        g_byte_array_append(out, chunk, (guint)got);
+    }
+    return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+}
+
+/* Where there is no lease to be had: the same bytes and the same stamp twice, a tick apart. */
+static gboolean reads_the_same(int fd, const struct stat *before, GBytes *text, gsize max)
+{
+    struct stat after;
+
+    g_usleep(TICK_USEC);
+    g_autoptr(GBytes) again = read_all(fd, g_bytes_get_size(text), max);
+    return again && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) && g_bytes_equal(text, again);
+}
+
+static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, const char *name,
+                          const ShieldPolicy *policy)
+{
+    Lease lease = policy->settle_ms > 0 ? take_lease(fd) : LEASE_UNAVAILABLE;
+    g_autoptr(GBytes) text = NULL;
+
+    if (lease == LEASE_BUSY) {
+        shield_error_set(&reading->error, EBUSY, label, name, "is being written");
+        return NULL;
+    }
+    reading->without_lease = lease == LEASE_UNAVAILABLE;
+
+    if (fstat(fd, &reading->st) == 0)
+        text = read_all(fd, (gsize)MAX(reading->st.st_size, 0), policy->max_size);
+    int saved = errno;
+
+    if (lease == LEASE_HELD)
+        (void)fcntl(fd, F_SETLEASE, F_UNLCK); /* fails only if a break has taken it from us */
+    if (!text) {
+        shield_error_set_errno(&reading->error, saved, label, name);
+    } else if (g_bytes_get_size(text) > policy->max_size) {
+        shield_error_set(&reading->error, EFBIG, label, name, "longer than the limit of %" G_GSIZE_FORMAT " bytes",
+                         policy->max_size);
+    } else if (lease != LEASE_HELD && policy->settle_ms > 0 &&
+               !reads_the_same(fd, &reading->st, text, policy->max_size)) {
+        shield_error_set(&reading->error, EBUSY, label, name, "is being written");
+    } else {
+        return g_steal_pointer(&text);
+    }
+    return NULL;
+}
+
+static gsize count_newlines(const char *bytes, gsize len)
+{
+    gsize lines = 0;
+
+    for (const char *end = bytes + len; (bytes = memchr(bytes, '\n', (gsize)(end - bytes))); bytes++)
+        lines++;
+    return lines;
+}
+
+static void parse(ShieldReading *reading, ShieldTextKind kind, const char *label, const char *name)
+{
+    gsize len, bad;
+    const char *bytes = g_bytes_get_data(reading->text, &len);
+
+    if (shield_text_validate(bytes, len, &bad)) {
+        reading->list = kind == SHIELD_TEXT_DOMAINS ? shield_list_parse_domains(reading->text)
+                                                    : shield_list_parse(reading->text);
+        return;
+    }
+    shield_error_set(&reading->error, EILSEQ, label, name,
+                     "line %" G_GSIZE_FORMAT ": not UTF-8 at byte %" G_GSIZE_FORMAT,
+                     count_newlines(bytes, bad) + 1, bad + 1);
+    g_clear_pointer(&reading->text, g_bytes_unref);
+}
+
+/* Is this one of the failures that the contract's is_file takes for "no such file"? Something else than a regular
+ * file is one, but for the link, which the contract would follow. */
+static gboolean counts_as_missing(int errnum, mode_t mode)
+{
+    return errnum == ENOENT || errnum == ENOTDIR || (mode != 0 && !S_ISREG(mode) && !S_ISLNK(mode));
+}
+
+ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
+                                   const ShieldPolicy *policy)
+{
+    ShieldReading *reading = g_new0(ShieldReading, 1);
+
+    g_atomic_ref_count_init(&reading->refs);
+    reading->usec = g_get_real_time();
+    errno = ENOENT;
+    g_auto(ShieldFd) fd = dirfd < 0 ? -1 : shield_open_regular(dirfd, name, &reading->st);
+
+    if (fd >= 0) {
+        reading->text = read_whole(fd, reading, label, name, policy);
+    } else if (counts_as_missing(errno, reading->st.st_mode)) {
+        reading->text = g_bytes_new_static("", 0);
+    } else {
+        shield_error_set_errno(&reading->error, errno, label, name);
+    }
+    reading->racy = S_ISREG(reading->st.st_mode) && stamp_is_racy(&reading->st, reading->usec);
+    if (reading->text)
+        parse(reading, kind, label, name);
+    return reading;
+}
+
+ShieldRetry shield_retry_start(const ShieldPolicy *policy)
+{
+    return (ShieldRetry){g_get_monotonic_time() + (gint64)policy->settle_ms * 1000, RETRY_MIN_USEC};
+}
+
+gboolean shield_retry_again(ShieldRetry *retry)
+{
+    if (g_get_monotonic_time() >= retry->deadline)
+        return FALSE;
+    g_usleep(retry->pause);
+    retry->pause = MIN(retry->pause * 2, RETRY_MAX_USEC);
+    return TRUE;
+}
+
+ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *name, ShieldTextKind kind,
+                                     const ShieldPolicy *policy)
+{
+    ShieldRetry retry = shield_retry_start(policy);
+    ShieldReading *reading = shield_reading_take(dirfd, label, name, kind, policy);
+
+    while (reading->error && reading->error->code == EBUSY && shield_retry_again(&retry)) {
+        shield_reading_unref(reading);
+        reading = shield_reading_take(dirfd, label, name, kind, policy);
+    }
+    return reading;
+}
+
+gboolean shield_reading_stamp_holds(const ShieldReading *reading, int dirfd, const char *name)
+{
+    struct stat now;
+
+    if (dirfd < 0 || shield_stat(dirfd, name, &now) < 0)
+        return reading->st.st_mode == 0;
+    return reading->st.st_mode != 0 && shield_stamp_equal(&reading->st, &now);
+}
+
+gboolean shield_reading_is_current(const ShieldReading *reading, int dirfd, const char *name)
+{
+    return !reading->racy && shield_reading_stamp_holds(reading, dirfd, name);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reading: one list file, read once and whole. A reading is immutable and counted: what stood under the name,
+ * its stamp, and the list or the error that it gave. It must not know what the list is for, nor retry.
+ *
+ * Whole means: nobody had the file open for writing while it was read. A read lease shows that: the kernel
+ * refuses it while there is a writer, and lets no writer in until it is released.
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/stat.h>
+
+#include "lists.h"
+
+#define SHIELD_DEFAULT_MAX_SIZE (64 * 1024 * 1024)
+#define SHIELD_DEFAULT_SETTLE_MS 1000
+
+/* How readings are taken; the same for a whole program. */
+typedef struct {
+    gsize max_size;  /* bytes; a longer list is an error (EFBIG) */
+    guint settle_ms; /* how long one that is being written may be waited for; 0: take it as it stands */
+} ShieldPolicy;
+
+typedef enum {
+    SHIELD_TEXT_ENTRIES, /* one entry a line */
+    SHIELD_TEXT_DOMAINS, /* entries that are domain names, folded */
+} ShieldTextKind;
+
+typedef struct {
+    gatomicrefcount refs;
+    struct stat st;      /* st_mode 0: nothing there. Not regular: what stood in the file's place */
+    GBytes *text;        /* the bytes as they were; NULL on error */
+    ShieldList *list;    /* NULL on error; empty for a missing file */
+    GError *error;       /* SHIELD_ERROR or NULL */
+    gboolean racy;       /* it may have changed since without a change of its stamp: read again next time */
+    gboolean without_lease; /* no lease to be had: two equal readings a tick apart stand for it */
+    gint64 usec;         /* the wall clock when it was taken, microseconds */
+} ShieldReading;
+
+/* Reads name in dirfd (-1: there is no bundle, so every file is missing). Never NULL. An error of code EBUSY says
+ * that somebody is writing it at this moment. label names the bundle in messages. */
+ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
+                                   const ShieldPolicy *policy);
+
+/* The same, but while somebody is writing it, it is tried again, for as long as the policy says. */
+ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *name, ShieldTextKind kind,
+                                     const ShieldPolicy *policy);
+
+/* When to give up on a list that is being written, and how long to sleep before trying again: shortly at first, as
+ * most rewrites are short. */
+typedef struct {
+    gint64 deadline;
+    gulong pause; /* microseconds */
+} ShieldRetry;
+
+ShieldRetry shield_retry_start(const ShieldPolicy *policy);
+gboolean shield_retry_again(ShieldRetry *retry); /* sleeps, or returns FALSE: time is up */
+
+/* Does name still look as it did when it was read? A racy reading is never current. */
+gboolean shield_reading_is_current(const ShieldReading *reading, int dirfd, const char *name);
+
+/* Has nothing shown since that the reading is old (as above, racy or not)? */
+gboolean shield_reading_stamp_holds(const ShieldReading *reading, int dirfd, const char *name);
+
+ShieldReading *shield_reading_ref(ShieldReading *reading);
+void shield_reading_unref(ShieldReading *reading);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldReading, shield_reading_unref)

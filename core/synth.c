@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* synth: the table of computed files; see synth.h. */
+#include "synth.h"
+
+#include <string.h>
+
+static ShieldList *allowed(ShieldList *const *sources)
+{
+    return shield_list_union(sources, 2);
+}
+
+static ShieldList *denied(ShieldList *const *sources)
+{
+    return shield_list_union(sources, 1);
+}
+
+/* (profile ∪ live) − deny, of addresses or of domains */
+static ShieldList *effective(ShieldList *const *sources)
+{
+    g_autoptr(ShieldList) allow = shield_list_union(sources, 2);
+
+    return shield_list_subtract(allow, sources[2]);
+}
+
+const ShieldSynth shield_synth[] = {
+    {"allowed", {SHIELD_PROFILE_ALLOWED, SHIELD_LIVE_ALLOWED}, 2, allowed},
+    {"denied", {SHIELD_DENY}, 1, denied},
+    {"effective", {SHIELD_PROFILE_ALLOWED, SHIELD_LIVE_ALLOWED, SHIELD_DENY}, 3, effective},
+    {"effective.domains", {SHIELD_PROFILE_DOMAINS, SHIELD_LIVE_DOMAINS, SHIELD_DENIED_DOMAINS}, 3, effective},
+};
+
+const guint shield_synth_n = G_N_ELEMENTS(shield_synth);
+
+const ShieldSynth *shield_synth_find(const char *name)
+{
+    for (guint i = 0; i < shield_synth_n; i++) {
+        if (strcmp(shield_synth[i].name, name) == 0)
+            return &shield_synth[i];
+    }
+    return NULL;
+}
+
+gboolean shield_synth_is_source(const char *file_name)
+{
+    for (guint i = 0; i < shield_synth_n; i++) {
+        for (guint s = 0; s < shield_synth[i].n_sources; s++) {
+            if (strcmp(shield_layout_name(shield_synth[i].sources[s]), file_name) == 0)
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+ShieldTextKind shield_synth_kind(ShieldFile file)
+{
+    switch ((int)file) {
+    case SHIELD_PROFILE_DOMAINS:
+    case SHIELD_LIVE_DOMAINS:
+    case SHIELD_DENIED_DOMAINS:
+        return SHIELD_TEXT_DOMAINS;
+    default:
+        return SHIELD_TEXT_ENTRIES;
+    }
+}

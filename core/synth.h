@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * synth: the table of computed files. A row says what a file is called, which of the bundle's lists it is
+ * computed from, and how. Every other part asks this table; a new computed file is a new row here. It must not
+ * know where the lists come from.
+ */
+#pragma once
+
+#include "layout.h"
+#include "lists.h"
+#include "reading.h"
+
+#define SHIELD_SYNTH_MAX_SOURCES 3
+
+typedef struct {
+    const char *name;
+    ShieldFile sources[SHIELD_SYNTH_MAX_SOURCES];
+    guint n_sources;
+    /* sources: the parsed lists in the row's order; a missing file is an empty list. Returns a new reference. */
+    ShieldList *(*compute)(ShieldList *const *sources);
+} ShieldSynth;
+
+extern const ShieldSynth shield_synth[];
+extern const guint shield_synth_n;
+
+/* NULL if there is no computed file of that name. */
+const ShieldSynth *shield_synth_find(const char *name);
+
+/* Is file a list that some computed file needs? */
+gboolean shield_synth_is_source(const char *file_name);
+
+/* How a list file is to be parsed. */
+ShieldTextKind shield_synth_kind(ShieldFile file);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text: decoding, line boundaries and white space as Python's str has them; see text.h. */
+#include "text.h"
+
+#include <string.h>
+
+gboolean shield_text_validate(const char *bytes, gsize len, gsize *bad)
+{
+    const char *end = bytes + len;
+
+    /* g_utf8_validate_len stops at a NUL, which is an ordinary character here. */
+    for (const char *at = bytes; at < end;) {
+        if (g_utf8_validate_len(at, (gsize)(end - at), &at))
+            break;
+        if (*at != '\0') {
+            *bad = (gsize)(at - bytes);
+            return FALSE;
+        }
+        at++;
+    }
+    return TRUE;
+}
+
+/* Where str.splitlines ends a line. U+001F is white space, but no boundary. */
+static gboolean is_boundary(gunichar c)
+{
+    return (c >= 0x0a && c <= 0x0d) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
+
+/* str.isspace, which str.strip goes by; not g_unichar_isspace, which has another set. */
+static gboolean is_space(gunichar c)
+{
+    return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+           c == 0x3000;
+}
+
+ShieldSlice shield_text_strip(ShieldSlice text)
+{
+    const char *start = text.data, *end = text.data + text.len;
+
+    while (start < end && is_space(g_utf8_get_char(start)))
+        start = g_utf8_next_char(start);
+    while (end > start) {
+        const char *last = g_utf8_prev_char(end);
+
+        if (!is_space(g_utf8_get_char(last)))
+            break;
+        end = last;
+    }
+    return (ShieldSlice){start, (gsize)(end - start)};
+}
+
+gboolean shield_text_next_entry(ShieldSlice *rest, ShieldSlice *entry)
+{
+    while (rest->len > 0) {
+        const char *end = rest->data + rest->len, *at = rest->data;
+
+        while (at < end && !is_boundary(g_utf8_get_char(at)))
+            at = g_utf8_next_char(at);
+
+        *entry = shield_text_strip((ShieldSlice){rest->data, (gsize)(at - rest->data)});
+        if (at < end) /* CR LF gives an empty line more, which is dropped like every empty one */
+            at = g_utf8_next_char(at);
+        *rest = (ShieldSlice){at, (gsize)(end - at)};
+        if (entry->len > 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+GString *shield_text_universal_newlines(ShieldSlice text)
+{
+    GString *out = g_string_sized_new(text.len);
+
+    for (gsize i = 0; i < text.len; i++) {
+        if (text.data[i] != '\r') {
+            g_string_append_c(out, text.data[i]);
+            continue;
+        }
+        g_string_append_c(out, '\n');
+        if (i + 1 < text.len && text.data[i + 1] == '\n')
+            i++;
+    }
+    return out;
+}
+
+char *shield_text_escape(const char *bytes, gssize len)
+{
+    gsize left = len < 0 ? strlen(bytes) : (gsize)len;
+    GString *out = g_string_sized_new(left);
+
+    while (left > 0) {
+        gunichar c = g_utf8_get_char_validated(bytes, (gssize)left);
+        gsize width = 1;
+
+        if (c == '\\') {
+            g_string_append(out, "\\\\");
+        } else if (c != 0 && c < (gunichar)-2 && g_unichar_isprint(c)) {
+            width = (gsize)(g_utf8_next_char(bytes) - bytes);
+            g_string_append_len(out, bytes, (gssize)width);
+        } else {
+            g_string_append_printf(out, "\\x%02x", (unsigned char)*bytes);
+        }
+        bytes += width;
+        left -= width;
+    }
+    return g_string_free(out, FALSE);
+}
