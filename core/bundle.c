@@ -122,9 +122,9 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
     return *slot;
 }
 
-/* Reads what must be read of synth's sources. TRUE if all that is now in the cache stood on disk at one moment:
- * when the last was read, none of those before it had moved. Else *culprit is the file that is in the way. Lock
- * held. */
+/* Reads what must be read of synth's sources. TRUE if all that is now in the cache stood on disk at one
+ * moment: when the last was read, none of those before it had moved. Else *culprit is the file that is in the
+ * way. Lock held. */
 static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, ShieldFile *culprit)
 {
     ShieldReading *read[SHIELD_SYNTH_MAX_SOURCES];
@@ -167,12 +167,6 @@ static struct timespec latest_time(int dirfd, GPtrArray *readings)
     return latest;
 }
 
-static struct timespec next_nanosecond(struct timespec t)
-{
-    return t.tv_nsec < 999999999 ? (struct timespec){t.tv_sec, t.tv_nsec + 1}
-                                 : (struct timespec){t.tv_sec + 1, 0};
-}
-
 static gboolean snapshots_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
 {
     if (a->error || b->error)
@@ -185,7 +179,7 @@ static gboolean snapshots_equal(const ShieldSnapshot *a, const ShieldSnapshot *b
 static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timespec latest)
 {
     if (shown->seen && !(shown->last && snapshots_equal(shown->last, snapshot)))
-        shown->floor = next_nanosecond(shown->highest);
+        shown->floor = shield_time_next(shown->highest);
     snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
     if (!shown->seen || shield_time_before(shown->highest, snapshot->mtime))
         shown->highest = snapshot->mtime;
@@ -232,7 +226,8 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
         g_ptr_array_add(readings, shield_reading_ref(bundle->readings[synth->sources[i]]));
 
     struct timespec source = latest_time(dirfd, readings);
-    if (!shown->last || !shield_time_equal(source, shown->source) || !same_readings(shown->last->readings, readings)) {
+    if (!shown->last || !shield_time_equal(source, shown->source) ||
+        !same_readings(shown->last->readings, readings)) {
         ShieldSnapshot *snapshot = snapshot_new(readings, synth);
 
         stamp_snapshot(shown, snapshot, source);
@@ -244,7 +239,8 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */
-static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, ShieldFile *culprit)
+static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth,
+                                    ShieldFile *culprit)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
 

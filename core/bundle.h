@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bundle: one bundle directory to immutable snapshots of its computed files. It keeps what was read, by stamp,
- * so that an unchanged list is not read twice. It must not know where bundles lie nor who asks.
+ * bundle: one bundle directory to immutable snapshots of its computed files. It keeps what was read, by
+ * stamp, so that an unchanged list is not read twice. It must not know where bundles lie nor who asks.
  *
  * A bundle may be used by any number of threads. Its lock is a leaf: nothing else is taken while it is held,
  * and nobody waits for a writer under it.
@@ -13,7 +13,8 @@
 #include "reading.h"
 #include "synth.h"
 
-/* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted. */
+/* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted.
+ */
 typedef struct {
     gatomicrefcount refs;
     ShieldList *list;      /* NULL on error */
@@ -40,9 +41,9 @@ const char *shield_bundle_label(const ShieldBundle *bundle);
 /* Forgets all that was read, so that it is read anew. Times keep growing all the same. */
 void shield_bundle_forget(ShieldBundle *bundle);
 
-/* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if there
- * is none. Never NULL; errors are in it. A source that is being written is waited for as long as the policy says,
- * then the error is EBUSY. */
+/* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if
+ * there is none. Never NULL; errors are in it. A source that is being written is waited for as long as the
+ * policy says, then the error is EBUSY. */
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
 
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */

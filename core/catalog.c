@@ -164,9 +164,10 @@ static int open_resolved(ShieldCatalog *catalog, guint source)
     return -1;
 }
 
-/* A resolved path has no links and leads nowhere into the mount, so that opening it name by name never asks this
- * very program. Resolving may: the links are the operator's. Whoever comes while somebody else resolves is told
- * that the source isn't there yet; if it is a request that the resolving has caused, that ends the circle. */
+/* A resolved path has no links and leads nowhere into the mount, so that opening it name by name never asks
+ * this very program. Resolving may: the links are the operator's. Whoever comes while somebody else resolves
+ * is told that the source isn't there yet; if it is a request that the resolving has caused, that ends the
+ * circle. */
 int shield_catalog_open_source(ShieldCatalog *catalog, guint source)
 {
     Source *s = &catalog->sources[source];
@@ -226,9 +227,10 @@ static gboolean find_in_source(int source_fd, ShieldPlace *place, int *dirfd, in
     if (try_path(source_fd, place, dirfd, failed))
         return TRUE;
 
-    /* PROJECT.TASK: either may hold dots. In the byte order of the paths the longest PROJECT comes first, for '.'
-     * sorts before '/'. */
-    for (const char *dot = strrchr(place->name, '.'); dot; dot = g_strrstr_len(place->name, dot - place->name, ".")) {
+    /* PROJECT.TASK: either may hold dots. In the byte order of the paths the longest PROJECT comes first, for
+     * '.' sorts before '/'. */
+    for (const char *dot = strrchr(place->name, '.'); dot;
+         dot = g_strrstr_len(place->name, dot - place->name, ".")) {
         g_autofree char *project = g_strndup(place->name, (gsize)(dot - place->name));
 
         if (!shield_is_container_name(project) || !shield_is_container_name(dot + 1))
@@ -268,6 +270,7 @@ typedef struct {
     guint source;
     GPtrArray *places;
     GPtrArray *problems; /* or NULL */
+    GPtrArray *holders;  /* or NULL */
     gboolean complete;
     struct timespec latest;
 } Scan;
@@ -303,7 +306,8 @@ static int enter(Scan *scan, int fd, const char *path, const char *name)
     return -1;
 }
 
-/* The names in the directory that are directories with a legal name; what else stands out becomes a problem. */
+/* The names in the directory that are directories with a legal name; what else stands out becomes a problem.
+ */
 static GPtrArray *list_names(Scan *scan, int fd, const char *path)
 {
     g_autoptr(GPtrArray) entries = shield_list_directory(fd);
@@ -317,6 +321,11 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
     }
     if (fstat(fd, &st) == 0 && shield_time_before(scan->latest, st.st_mtim))
         scan->latest = st.st_mtim;
+    if (scan->holders) {
+        g_autofree char *root = shield_catalog_source_resolved(scan->catalog, scan->source);
+
+        g_ptr_array_add(scan->holders, g_build_filename(root ? root : "", path, NULL));
+    }
     for (guint i = 0; i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
 
@@ -364,7 +373,8 @@ static void scan_project(Scan *scan, int tasks_fd, const char *project)
         if (shield < 0)
             continue;
         if (strlen(name) > NAME_LENGTH_MAX)
-            add_problem(scan, task_path, NULL, "its name in the view would be longer than 255 bytes: not shown");
+            add_problem(scan, task_path, NULL,
+                        "its name in the view would be longer than 255 bytes: not shown");
         else
             add_place(scan, g_steal_pointer(&name), g_build_filename(task_path, SHIELD, NULL));
     }
@@ -382,8 +392,8 @@ static void scan_tasks(Scan *scan, int source_fd)
         scan_project(scan, fd, g_ptr_array_index(projects, i));
 }
 
-/* By name; of equal ones first the one that wins: the earlier source, containers before tasks (as the bytes have
- * it too), then byte order. */
+/* By name; of equal ones first the one that wins: the earlier source, containers before tasks (as the bytes
+ * have it too), then byte order. */
 static int compare_places(const void *pa, const void *pb)
 {
     const ShieldPlace *a = *(const ShieldPlace *const *)pa, *b = *(const ShieldPlace *const *)pb;
@@ -391,13 +401,15 @@ static int compare_places(const void *pa, const void *pb)
 
     if (order)
         return order;
-    return a->source != b->source ? (a->source > b->source) - (a->source < b->source) : strcmp(a->path, b->path);
+    return a->source != b->source ? (a->source > b->source) - (a->source < b->source)
+                                  : strcmp(a->path, b->path);
 }
 
 static void drop_clashes(Scan *scan)
 {
     for (guint i = 1; i < scan->places->len;) {
-        const ShieldPlace *first = g_ptr_array_index(scan->places, i - 1), *other = g_ptr_array_index(scan->places, i);
+        const ShieldPlace *first = g_ptr_array_index(scan->places, i - 1),
+                          *other = g_ptr_array_index(scan->places, i);
 
         if (strcmp(first->name, other->name) != 0) {
             i++;
@@ -407,8 +419,8 @@ static void drop_clashes(Scan *scan)
             const char *root = scan->catalog->sources[first->source].path;
             g_autofree char *winner = g_build_filename(root, first->path, NULL);
             g_autofree char *winner_escaped = shield_text_escape(winner, -1);
-            g_autofree char *text =
-                g_strdup_printf("not shown: %s is called %s too and comes first", winner_escaped, first->name);
+            g_autofree char *text = g_strdup_printf("not shown: %s is called %s too and comes first",
+                                                    winner_escaped, first->name);
 
             scan->source = other->source;
             add_problem(scan, other->path, NULL, text);
@@ -417,28 +429,42 @@ static void drop_clashes(Scan *scan)
     }
 }
 
+static void scan_sources(Scan *scan)
+{
+    scan->places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
+    scan->complete = TRUE;
+    for (scan->source = 0; scan->source < scan->catalog->n; scan->source++) {
+        g_auto(ShieldFd) fd = shield_catalog_open_source(scan->catalog, scan->source);
+
+        if (fd < 0) {
+            scan->complete &= errno == ENOENT;
+            continue;
+        }
+        scan_containers(scan, fd);
+        scan_tasks(scan, fd);
+    }
+    g_ptr_array_sort(scan->places, compare_places);
+    drop_clashes(scan);
+}
+
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, GPtrArray *problems, gboolean *complete,
                                struct timespec *latest)
 {
-    Scan scan = {.catalog = catalog, .problems = problems, .complete = TRUE};
+    Scan scan = {.catalog = catalog, .problems = problems};
 
-    scan.places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
-    for (scan.source = 0; scan.source < catalog->n; scan.source++) {
-        g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, scan.source);
-
-        if (fd < 0) {
-            if (errno != ENOENT)
-                scan.complete = FALSE;
-            continue;
-        }
-        scan_containers(&scan, fd);
-        scan_tasks(&scan, fd);
-    }
-    g_ptr_array_sort(scan.places, compare_places);
-    drop_clashes(&scan);
+    scan_sources(&scan);
     if (complete)
         *complete = scan.complete;
     if (latest)
         *latest = scan.latest;
     return scan.places;
+}
+
+GPtrArray *shield_catalog_holders(ShieldCatalog *catalog)
+{
+    Scan scan = {.catalog = catalog, .holders = g_ptr_array_new_with_free_func(g_free)};
+
+    scan_sources(&scan);
+    g_ptr_array_unref(scan.places);
+    return scan.holders;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog: sources to bundles, in both layouts: SOURCE/containers/NAME and SOURCE/tasks/PROJECT/TASK/shield. It
- * keeps no state of what it finds: every question is answered from the directories as they are. It must not know
- * what is in a bundle.
+ * catalog: sources to bundles, in both layouts: SOURCE/containers/NAME and SOURCE/tasks/PROJECT/TASK/shield.
+ * It keeps no state of what it finds: every question is answered from the directories as they are. It must
+ * not know what is in a bundle.
  *
  * A SOURCE is the operator's own path: it may be, or contain, a symbolic link, and need not exist yet. It is
  * resolved when it appears and again when it reappears. Below it no link is followed.
@@ -28,8 +28,8 @@ gboolean shield_place_equal(const ShieldPlace *a, const ShieldPlace *b);
 void shield_place_free(ShieldPlace *place);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldPlace, shield_place_free)
 
-/* paths: the sources, first wins. excluded: an absolute path without links; a source that lies in it or contains it
- * is refused whenever that comes to light; NULL for none. */
+/* paths: the sources, first wins. excluded: an absolute path without links; a source that lies in it or
+ * contains it is refused whenever that comes to light; NULL for none. */
 ShieldCatalog *shield_catalog_new(const char *const *paths, const char *excluded);
 void shield_catalog_free(ShieldCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldCatalog, shield_catalog_free)
@@ -37,7 +37,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldCatalog, shield_catalog_free)
 guint shield_catalog_n_sources(const ShieldCatalog *catalog);
 const char *shield_catalog_source_path(const ShieldCatalog *catalog, guint source);
 
-/* The source's path with all links resolved, as it was when it was last found; NULL if it never was. Free it. */
+/* The source's path with all links resolved, as it was when it was last found; NULL if it never was. Free it.
+ */
 char *shield_catalog_source_resolved(ShieldCatalog *catalog, guint source);
 
 /* An O_PATH descriptor of the source; -1 with errno: ENOENT if it is waited for, EXDEV if it is refused. */
@@ -52,17 +53,21 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 /* Opens a bundle that was found before; -1 with errno. */
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 
-/* All bundles: an array of ShieldPlace, sorted by name, each name once. problems (or NULL) gets a line for whatever
- * can't be shown; *complete (or NULL) is FALSE if some directory could not be read; *latest (or NULL) is the latest
- * modification of the directories that hold bundles. */
+/* All bundles: an array of ShieldPlace, sorted by name, each name once. problems (or NULL) gets a line for
+ * whatever can't be shown; *complete (or NULL) is FALSE if some directory could not be read; *latest (or
+ * NULL) is the latest modification of the directories that hold bundles. */
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, GPtrArray *problems, gboolean *complete,
                                struct timespec *latest);
+
+/* The directories that are listed to find bundles, as they are now: absolute paths without links (char *,
+ * owned). */
+GPtrArray *shield_catalog_holders(ShieldCatalog *catalog);
 
 /* Is this [A-Za-z0-9_][A-Za-z0-9_.-]*? */
 gboolean shield_is_container_name(const char *name);
 
-/* Resolves the links in the part of path that exists, and appends the rest; path may be relative. The caller frees
- * the result; NULL with errno if some directory can't be searched. */
+/* Resolves the links in the part of path that exists, and appends the rest; path may be relative. The caller
+ * frees the result; NULL with errno if some directory can't be searched. */
 char *shield_path_resolve(const char *path);
 
 /* Is inner the directory outer or something below it? Both absolute and without links. */

@@ -10,10 +10,10 @@
 #include "layout.h"
 #include "open.h"
 
-#define PATH_FUNCTION(function, file)                                                                              \
-    char *function(const char *state_dir)                                                                          \
-    {                                                                                                              \
-        return shield_layout_path(state_dir, file, NULL);                                                          \
+#define PATH_FUNCTION(function, file)                                                                        \
+    char *function(const char *state_dir)                                                                    \
+    {                                                                                                        \
+        return shield_layout_path(state_dir, file, NULL);                                                    \
     }
 
 PATH_FUNCTION(shield_hooks_dir, SHIELD_HOOKS_DIR)
@@ -113,8 +113,8 @@ GBytes *shield_read_interactive_tier(const char *state_dir, GError **error)
         return NULL;
     }
 
-    g_autoptr(ShieldReading) reading = shield_reading_settle(dirfd, path, shield_layout_name(SHIELD_INTERACTIVE),
-                                                             SHIELD_TEXT_ENTRIES, &policy);
+    g_autoptr(ShieldReading) reading = shield_reading_settle(
+        dirfd, path, shield_layout_name(SHIELD_INTERACTIVE), SHIELD_TEXT_ENTRIES, &policy);
     if (reading->error) {
         g_propagate_error(error, g_error_copy(reading->error));
         return NULL;

@@ -5,5 +5,6 @@
 #include "bundle.h"
 #include "synth.h"
 
-/* The computed file of the bundle in state_dir; NULL with error. A state_dir that doesn't exist has empty lists. */
+/* The computed file of the bundle in state_dir; NULL with error. A state_dir that doesn't exist has empty
+ * lists. */
 ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldSynth *synth, GError **error);

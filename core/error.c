@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-G_DEFINE_QUARK(shield-error-quark, shield_error)
+G_DEFINE_QUARK(shield - error - quark, shield_error)
 
 char *shield_error_subject(const char *label, const char *name)
 {
@@ -20,7 +20,8 @@ char *shield_error_subject(const char *label, const char *name)
     return g_strconcat(label_escaped, g_str_has_suffix(label, "/") ? "" : "/", name_escaped, NULL);
 }
 
-void shield_error_set(GError **error, int errnum, const char *label, const char *name, const char *format, ...)
+void shield_error_set(GError **error, int errnum, const char *label, const char *name, const char *format,
+                      ...)
 {
     if (!error)
         return;

@@ -15,8 +15,8 @@ GQuark shield_error_quark(void);
 char *shield_error_subject(const char *label, const char *name);
 
 /* Sets *error (if error is not NULL) to code errnum and the message "LABEL/NAME: TEXT". */
-void shield_error_set(GError **error, int errnum, const char *label, const char *name, const char *format, ...)
-    G_GNUC_PRINTF(5, 6);
+void shield_error_set(GError **error, int errnum, const char *label, const char *name, const char *format,
+                      ...) G_GNUC_PRINTF(5, 6);
 
 /* The same with the text that explains errnum to a person. */
 void shield_error_set_errno(GError **error, int errnum, const char *label, const char *name);

@@ -74,7 +74,7 @@ ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks)
     if (!S_ISDIR(type))
         return SHIELD_SHOW_FILE;
     return !in_hooks && strcmp(name, shield_layout_name(SHIELD_HOOKS_DIR)) == 0 ? SHIELD_SHOW_DIRECTORY
-                                                                               : SHIELD_SHOW_NOT;
+                                                                                : SHIELD_SHOW_NOT;
 }
 
 void shield_add_line(GPtrArray *lines, const char *label, const char *name, const char *text)
@@ -102,7 +102,7 @@ static void add_problem(GPtrArray *problems, const char *label, const ShieldEntr
         return;
     }
     g_autofree char *text = g_strdup_printf("%s%s", what,
-                                            is_list                ? " in a list's place: counts as a missing file"
+                                            is_list ? " in a list's place: counts as a missing file"
                                             : S_ISDIR(entry->type) ? ": not shown"
                                                                    : ": not read");
     shield_add_line(problems, label, entry->name, text);

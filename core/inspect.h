@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect: what a bundle's directory holds, what of it may be shown, and what is wrong with it. It must not know
- * how a view is laid out beyond that.
+ * inspect: what a bundle's directory holds, what of it may be shown, and what is wrong with it. It must not
+ * know how a view is laid out beyond that.
  */
 #pragma once
 
@@ -15,18 +15,18 @@ typedef struct {
     mode_t type; /* the S_IFMT bits of what stands there */
 } ShieldEntry;
 
-/* The names in a directory (an O_PATH descriptor will do), "." and ".." left out, sorted by bytes; an array of
- * ShieldEntry that owns them. NULL with errno. */
+/* The names in a directory (an O_PATH descriptor will do), "." and ".." left out, sorted by bytes; an array
+ * of ShieldEntry that owns them. NULL with errno. */
 GPtrArray *shield_list_directory(int dirfd);
 
-/* Is what stands under name in a bundle (with in_hooks: in its hooks directory) shown, and as what? Whatever is no
- * directory is shown as a file, though only regular ones can be opened. */
+/* Is what stands under name in a bundle (with in_hooks: in its hooks directory) shown, and as what? Whatever
+ * is no directory is shown as a file, though only regular ones can be opened. */
 typedef enum { SHIELD_SHOW_NOT, SHIELD_SHOW_FILE, SHIELD_SHOW_DIRECTORY } ShieldShow;
 ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks);
 
-/* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things that
- * are no files, lists that can't be used. A function of what is on disk; a list that is being written is no
- * problem. degraded gets "NAME/FILE: TEXT" for each list that can't be leased. */
+/* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things
+ * that are no files, lists that can't be used. A function of what is on disk; a list that is being written is
+ * no problem. degraded gets "NAME/FILE: TEXT" for each list that can't be leased. */
 void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded);
 
 /* Appends "LABEL/NAME: TEXT", escaped, to lines. */

@@ -52,7 +52,8 @@ char *shield_layout_normalise(const char *path)
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     GString *out = g_string_new(NULL);
 
-    if (path[0] == '/') /* POSIX gives exactly two leading slashes a meaning of their own; pathlib keeps them */
+    if (path[0] ==
+        '/') /* POSIX gives exactly two leading slashes a meaning of their own; pathlib keeps them */
         g_string_append(out, path[1] == '/' && path[2] != '/' ? "//" : "/");
     for (char **part = parts; *part; part++) {
         if (**part == '\0' || strcmp(*part, ".") == 0)

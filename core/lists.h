@@ -18,8 +18,8 @@ typedef struct ShieldList ShieldList;
 ShieldList *shield_list_parse(GBytes *text);
 
 /* The domain names of a valid UTF-8 text: stripped, lower-cased, kept if they are a domain as the writer
- * understands it (labels of letters, digits and inner hyphens, a top level of two letters or more, "*." before
- * them or not); every other line is skipped. In order, duplicates included. */
+ * understands it (labels of letters, digits and inner hyphens, a top level of two letters or more, "*."
+ * before them or not); every other line is skipped. In order, duplicates included. */
 ShieldList *shield_list_parse_domains(GBytes *text);
 
 /* Each entry of the n lists once, at the place of its first occurrence. n may be 0. */

@@ -115,10 +115,17 @@ gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b)
 gboolean shield_stamp_equal(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mode == b->st_mode && shield_time_equal(a->st_mtim, b->st_mtim) && shield_time_equal(a->st_ctim, b->st_ctim);
+           a->st_mode == b->st_mode && shield_time_equal(a->st_mtim, b->st_mtim) &&
+           shield_time_equal(a->st_ctim, b->st_ctim);
 }
 
 gboolean shield_time_before(struct timespec a, struct timespec b)
 {
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+struct timespec shield_time_next(struct timespec t)
+{
+    return t.tv_nsec < 999999999 ? (struct timespec){t.tv_sec, t.tv_nsec + 1}
+                                 : (struct timespec){t.tv_sec + 1, 0};
 }

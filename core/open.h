@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * open: how a hostile directory is entered. Every open is one name below a directory descriptor, follows no
- * link, and finds out what stands there (O_PATH) before anything that could block or have an effect is done to
- * it. It must not know bundles or lists. Every descriptor is O_CLOEXEC and belongs to the caller.
+ * link, and finds out what stands there (O_PATH) before anything that could block or have an effect is done
+ * to it. It must not know bundles or lists. Every descriptor is O_CLOEXEC and belongs to the caller.
  */
 #pragma once
 
@@ -14,15 +14,15 @@ typedef int ShieldFd;
 void shield_fd_close(ShieldFd fd); /* keeps errno; -1 is fine */
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(ShieldFd, shield_fd_close, -1)
 
-/* Enters the directories of the relative path one by one. Returns an O_PATH descriptor, or -1 with errno: ELOOP
- * if one of them is a symbolic link. "." gives the directory itself. */
+/* Enters the directories of the relative path one by one. Returns an O_PATH descriptor, or -1 with errno:
+ * ELOOP if one of them is a symbolic link. "." gives the directory itself. */
 int shield_open_beneath(int dirfd, const char *path);
 
 /* Opens a directory that shield_open_beneath found (an O_PATH descriptor) for listing; -1 with errno. */
 int shield_open_listing(int dirfd);
 
-/* Opens the regular file name in dirfd for reading, its access time left alone where the kernel allows it, and
- * fills st. -1 with errno: ENOENT, EACCES, ELOOP (symbolic link), EISDIR, EIO (FIFO, socket, device), ….
+/* Opens the regular file name in dirfd for reading, its access time left alone where the kernel allows it,
+ * and fills st. -1 with errno: ENOENT, EACCES, ELOOP (symbolic link), EISDIR, EIO (FIFO, socket, device), ….
  * When it fails because of what stands there, st->st_mode says what that is; else st->st_mode is 0. */
 int shield_open_regular(int dirfd, const char *name, struct stat *st);
 
@@ -45,3 +45,4 @@ gboolean shield_stamp_equal(const struct stat *a, const struct stat *b);
 
 gboolean shield_time_equal(struct timespec a, struct timespec b);
 gboolean shield_time_before(struct timespec a, struct timespec b);
+struct timespec shield_time_next(struct timespec t); /* a nanosecond later */

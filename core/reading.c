@@ -44,7 +44,8 @@ typedef enum { LEASE_HELD, LEASE_BUSY, LEASE_UNAVAILABLE } Lease;
 
 static Lease take_lease(int fd)
 {
-    /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill. */
+    /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill.
+     */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)
         return LEASE_UNAVAILABLE;
     if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
@@ -80,7 +81,8 @@ static gboolean reads_the_same(int fd, const struct stat *before, GBytes *text, 
 
     g_usleep(TICK_USEC);
     g_autoptr(GBytes) again = read_all(fd, g_bytes_get_size(text), max);
-    return again && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) && g_bytes_equal(text, again);
+    return again && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) &&
+           g_bytes_equal(text, again);
 }
 
 static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, const char *name,
@@ -104,8 +106,8 @@ static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, con
     if (!text) {
         shield_error_set_errno(&reading->error, saved, label, name);
     } else if (g_bytes_get_size(text) > policy->max_size) {
-        shield_error_set(&reading->error, EFBIG, label, name, "longer than the limit of %" G_GSIZE_FORMAT " bytes",
-                         policy->max_size);
+        shield_error_set(&reading->error, EFBIG, label, name,
+                         "longer than the limit of %" G_GSIZE_FORMAT " bytes", policy->max_size);
     } else if (lease != LEASE_HELD && policy->settle_ms > 0 &&
                !reads_the_same(fd, &reading->st, text, policy->max_size)) {
         shield_error_set(&reading->error, EBUSY, label, name, "is being written");
@@ -140,8 +142,8 @@ static void parse(ShieldReading *reading, ShieldTextKind kind, const char *label
     g_clear_pointer(&reading->text, g_bytes_unref);
 }
 
-/* Is this one of the failures that the contract's is_file takes for "no such file"? Something else than a regular
- * file is one, but for the link, which the contract would follow. */
+/* Is this one of the failures that the contract's is_file takes for "no such file"? Something else than a
+ * regular file is one, but for the link, which the contract would follow. */
 static gboolean counts_as_missing(int errnum, mode_t mode)
 {
     return errnum == ENOENT || errnum == ENOTDIR || (mode != 0 && !S_ISREG(mode) && !S_ISLNK(mode));

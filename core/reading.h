@@ -29,17 +29,17 @@ typedef enum {
 
 typedef struct {
     gatomicrefcount refs;
-    struct stat st;      /* st_mode 0: nothing there. Not regular: what stood in the file's place */
-    GBytes *text;        /* the bytes as they were; NULL on error */
-    ShieldList *list;    /* NULL on error; empty for a missing file */
-    GError *error;       /* SHIELD_ERROR or NULL */
-    gboolean racy;       /* it may have changed since without a change of its stamp: read again next time */
+    struct stat st;   /* st_mode 0: nothing there. Not regular: what stood in the file's place */
+    GBytes *text;     /* the bytes as they were; NULL on error */
+    ShieldList *list; /* NULL on error; empty for a missing file */
+    GError *error;    /* SHIELD_ERROR or NULL */
+    gboolean racy;    /* it may have changed since without a change of its stamp: read again next time */
     gboolean without_lease; /* no lease to be had: two equal readings a tick apart stand for it */
-    gint64 usec;         /* the wall clock when it was taken, microseconds */
+    gint64 usec;            /* the wall clock when it was taken, microseconds */
 } ShieldReading;
 
-/* Reads name in dirfd (-1: there is no bundle, so every file is missing). Never NULL. An error of code EBUSY says
- * that somebody is writing it at this moment. label names the bundle in messages. */
+/* Reads name in dirfd (-1: there is no bundle, so every file is missing). Never NULL. An error of code EBUSY
+ * says that somebody is writing it at this moment. label names the bundle in messages. */
 ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
                                    const ShieldPolicy *policy);
 
@@ -47,8 +47,8 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
 ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *name, ShieldTextKind kind,
                                      const ShieldPolicy *policy);
 
-/* When to give up on a list that is being written, and how long to sleep before trying again: shortly at first, as
- * most rewrites are short. */
+/* When to give up on a list that is being written, and how long to sleep before trying again: shortly at
+ * first, as most rewrites are short. */
 typedef struct {
     gint64 deadline;
     gulong pause; /* microseconds */

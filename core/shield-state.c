@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shield-state: the contract for scripts. Each command calls one function of libshieldstate and prints what it
- * gives. It must not know how a list is read or computed.
+ * shield-state: the contract for scripts. Each command calls one function of libshieldstate and prints what
+ * it gives. It must not know how a list is read or computed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -127,9 +127,14 @@ static const struct {
     int min_args, max_args;
     int (*run)(char **args); /* NULL-terminated */
 } commands[] = {
-    {"version", 0, 0, do_version},  {"path", 2, 3, do_path},    {"show", 2, 2, do_show},
-    {"init", 1, 1, do_init},        {"-h", 0, 0, print_help},   {"--help", 0, 0, print_help},
-    {"-V", 0, 0, print_program_version}, {"--version", 0, 0, print_program_version},
+    {"version", 0, 0, do_version},
+    {"path", 2, 3, do_path},
+    {"show", 2, 2, do_show},
+    {"init", 1, 1, do_init},
+    {"-h", 0, 0, print_help},
+    {"--help", 0, 0, print_help},
+    {"-V", 0, 0, print_program_version},
+    {"--version", 0, 0, print_program_version},
 };
 
 int main(int argc, char **argv)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libshieldstate: the layout contract of terok-shield's state bundles, version 4, for C programs: where each file
- * of a bundle is, and what its lists mean together. Each function equals the contract's function of the same name
- * without "shield_", to the byte.
+ * libshieldstate: the layout contract of terok-shield's state bundles, version 4, for C programs: where each
+ * file of a bundle is, and what its lists mean together. Each function equals the contract's function of the
+ * same name without "shield_", to the byte.
  *
- * A bundle is the directory state_dir. Every file in it is optional. It may be rewritten at any moment: a reader
- * never returns a list from the middle of a rewrite, it waits for the writer, one second at most.
+ * A bundle is the directory state_dir. Every file in it is optional. It may be rewritten at any moment: a
+ * reader never returns a list from the middle of a rewrite, it waits for the writer, one second at most.
  *
- * The library keeps no state and may be used from any number of threads. It takes read leases for the moment of a
- * reading, and has the kernel announce waiting writers by SIGURG, which is ignored unless the program handles it.
+ * The library keeps no state and may be used from any number of threads. It takes read leases for the moment
+ * of a reading, and has the kernel announce waiting writers by SIGURG, which is ignored unless the program
+ * handles it.
  */
 #pragma once
 
@@ -22,8 +23,8 @@ G_BEGIN_DECLS
 /* BUNDLE_VERSION: the layout that this library speaks. */
 #define SHIELD_BUNDLE_VERSION 4
 
-/* The path functions. They touch no file. state_dir is normalised as the contract's pathlib does: "a//b/./c/" becomes
- * "a/b/c"; ".." stays. The caller frees the result with g_free. */
+/* The path functions. They touch no file. state_dir is normalised as the contract's pathlib does: "a//b/./c/"
+ * becomes "a/b/c"; ".." stays. The caller frees the result with g_free. */
 
 /* hooks/: the OCI hooks directory. */
 char *shield_hooks_dir(const char *state_dir);
@@ -88,11 +89,9 @@ char *shield_container_id_path(const char *state_dir);
 /* audit.jsonl: what was done to the shield, one JSON object a line. */
 char *shield_audit_path(const char *state_dir);
 
-/* The readers. Each returns NULL with error set if a file is there but can't be used. The code of the SHIELD_ERROR is
- *   EILSEQ  not strict UTF-8: the message tells the line and the byte
- *   ELOOP   a symbolic link stands in the file's place
- *   EFBIG   longer than 64 MiB
- *   EBUSY   somebody was writing it for a whole second
+/* The readers. Each returns NULL with error set if a file is there but can't be used. The code of the
+ * SHIELD_ERROR is EILSEQ  not strict UTF-8: the message tells the line and the byte ELOOP   a symbolic link
+ * stands in the file's place EFBIG   longer than 64 MiB EBUSY   somebody was writing it for a whole second
  *   EACCES, EIO and others as the system reported them.
  * A missing file, and a directory, FIFO, socket or device in its place, is an empty list. */
 
@@ -108,8 +107,8 @@ ShieldList *shield_read_denied_ips(const char *state_dir, GError **error);
 /* The allowed ones that are not denied, by exact comparison. */
 ShieldList *shield_read_effective_ips(const char *state_dir, GError **error);
 
-/* profile.domains, then live.domains, less denied.domains: lower-cased, each once. Not in the contract's module: the
- * writer's own rule. */
+/* profile.domains, then live.domains, less denied.domains: lower-cased, each once. Not in the contract's
+ * module: the writer's own rule. */
 ShieldList *shield_read_effective_domains(const char *state_dir, GError **error);
 
 /* Makes state_dir, with the directories above it, and its hooks directory, if they are not there. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * synth: the table of computed files. A row says what a file is called, which of the bundle's lists it is
- * computed from, and how. Every other part asks this table; a new computed file is a new row here. It must not
- * know where the lists come from.
+ * computed from, and how. Every other part asks this table; a new computed file is a new row here. It must
+ * not know where the lists come from.
  */
 #pragma once
 
@@ -16,7 +16,8 @@ typedef struct {
     const char *name;
     ShieldFile sources[SHIELD_SYNTH_MAX_SOURCES];
     guint n_sources;
-    /* sources: the parsed lists in the row's order; a missing file is an empty list. Returns a new reference. */
+    /* sources: the parsed lists in the row's order; a missing file is an empty list. Returns a new reference.
+     */
     ShieldList *(*compute)(ShieldList *const *sources);
 } ShieldSynth;
 

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attributes: what stat says of a node of the view (sfs_view_attributes of view.h). Size, owner and times are
+ * the source's, the number and the link count are the view's own, the mode is what access.h leaves of 0444 or
+ * 0555.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "access.h"
+#include "inspect.h"
+#include "status.h"
+#include "view.h"
+
+#define FILE_MODE (S_IFREG | 0444)
+#define DIRECTORY_MODE (S_IFDIR | 0555)
+#define META_LEFT (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers  \
+                                   */
+
+static void set_times(struct stat *st, struct timespec mtime)
+{
+    st->st_mtim = st->st_atim = st->st_ctim = mtime;
+}
+
+static void set_size(struct stat *st, off_t size)
+{
+    st->st_size = size;
+    st->st_blocks = (size + 511) / 512; /* with 0, tools would take the file for a hole */
+}
+
+/* What the owner of the backing file is denied, nobody is shown as having. */
+static mode_t deny_with_owner(mode_t mode, mode_t backing)
+{
+    if (!(backing & S_IRUSR))
+        mode &= ~(mode_t)0444;
+    if (S_ISDIR(backing) && !(backing & S_IXUSR))
+        mode &= ~(mode_t)0111;
+    return mode;
+}
+
+/* Takes what the directory that the container's bundle lies in (with inside: the bundle itself) denies, and
+ * all above it. */
+static void walk_to_bundle(SfsView *view, SfsAccess *access, const SfsContainer *container, gboolean inside)
+{
+    g_autofree char *source = shield_catalog_source_resolved(view->catalog, container->place->source);
+    g_autofree char *below =
+        inside ? g_strdup(container->place->path) : g_path_get_dirname(container->place->path);
+    g_autofree char *path = source ? g_build_filename(source, below, NULL) : NULL;
+
+    if (path)
+        sfs_access_walk(access, path);
+    else
+        access->left = 0;
+}
+
+/* Does to access what name in parent says, at the end or on the way. */
+static void judge_child(SfsAccess *access, int parent, const char *name,
+                        void (*judge)(SfsAccess *, int, const struct stat *))
+{
+    g_auto(ShieldFd) fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0)
+        judge(access, fd, &st);
+    else
+        access->left = 0;
+}
+
+/* The root belongs to who mounted. It lists what the directories that hold bundles list, so whoever may not
+ * enter or list one of these may not do so here. */
+static mode_t root_mode(SfsView *view, const struct stat *st)
+{
+    SfsAccess search = sfs_access_start(st->st_uid, st->st_gid), list = search;
+
+    if (!view->options->allow_other)
+        return DIRECTORY_MODE;
+
+    g_autoptr(GPtrArray) holders = shield_catalog_holders(view->catalog);
+    for (guint i = 0; i < holders->len; i++) {
+        const char *path = g_ptr_array_index(holders, i);
+
+        sfs_access_walk(&search, path);
+        judge_child(&list, AT_FDCWD, path, sfs_access_at_the_end);
+    }
+    return DIRECTORY_MODE & (S_IFMT | (search.left & (0111 | list.left)));
+}
+
+static int root_attributes(SfsView *view, struct stat *st)
+{
+    struct timespec latest;
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, &latest);
+
+    st->st_uid = getuid();
+    st->st_gid = getgid();
+    st->st_mode = root_mode(view, st);
+    st->st_nlink = 3 + places->len; /* ".", ".." of .shieldfs, and of each container */
+    set_times(st, latest.tv_sec == 0 ? view->started : latest);
+    return 0;
+}
+
+static int meta_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    gboolean directory = node->kind == SFS_META;
+
+    st->st_uid = getuid();
+    st->st_gid = getgid();
+    st->st_mode =
+        (directory ? DIRECTORY_MODE : FILE_MODE) & (view->options->allow_other ? META_LEFT : (mode_t)~0);
+    st->st_nlink = directory ? 2 : 1;
+    set_times(st, view->started);
+    if (directory)
+        return 0;
+
+    g_autoptr(GBytes) text = sfs_view_snapshot(view, node, NULL);
+    set_size(st, (off_t)g_bytes_get_size(text));
+    if (node->kind == SFS_STATUS)
+        set_times(st, sfs_view_status_time(view, text));
+    return 0;
+}
+
+static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    struct stat backing, hooks;
+
+    if (fd < 0 || fstat(fd, &backing) < 0)
+        return errno;
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = 2;
+    if (shield_stat(fd, shield_layout_name(SHIELD_HOOKS_DIR), &hooks) == 0 && S_ISDIR(hooks.st_mode))
+        st->st_nlink++;
+    set_times(st, backing.st_mtim);
+    st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
+    if (view->options->allow_other) {
+        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
+
+        walk_to_bundle(view, &access, node->container, FALSE);
+        sfs_access_at_the_end(&access, fd, &backing);
+        st->st_mode = DIRECTORY_MODE & (S_IFMT | access.left);
+    }
+    return 0;
+}
+
+/* A raw file or hooks. */
+static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    gboolean directory = node->kind == SFS_HOOKS;
+    mode_t base = directory ? DIRECTORY_MODE : FILE_MODE;
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat backing;
+
+    if (parent < 0 || shield_stat(parent, node->name, &backing) < 0)
+        return errno;
+    if (S_ISDIR(backing.st_mode) != directory)
+        return ENOENT; /* something else by now */
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = directory ? 2 : 1;
+    set_size(st, S_ISREG(backing.st_mode) ? backing.st_size : 0);
+    set_times(st, backing.st_mtim);
+    st->st_ctim = backing.st_ctim;
+    st->st_mode = deny_with_owner(base, backing.st_mode);
+    if (view->options->allow_other) {
+        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
+        g_auto(ShieldFd) bundle = sfs_view_open_container(view, node->container);
+
+        walk_to_bundle(view, &access, node->container, TRUE);
+        if (node->parent->kind == SFS_HOOKS)
+            judge_child(&access, bundle, node->parent->name, sfs_access_on_the_way);
+        judge_child(&access, parent, node->name, sfs_access_at_the_end);
+        st->st_mode = base & (S_IFMT | access.left);
+    }
+    return 0;
+}
+
+/* Whoever may not read one of the sources may not read what is computed from it. */
+static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struct stat *st)
+{
+    SfsAccess access = sfs_access_start(st->st_uid, st->st_gid);
+    mode_t mode = FILE_MODE;
+    struct stat source;
+
+    if (view->options->allow_other)
+        walk_to_bundle(view, &access, node->container, TRUE);
+    for (guint i = 0; i < node->synth->n_sources; i++) {
+        const char *name = shield_layout_name(node->synth->sources[i]);
+
+        if (shield_stat(dirfd, name, &source) < 0 || !S_ISREG(source.st_mode))
+            continue;
+        mode = deny_with_owner(mode, source.st_mode);
+        if (view->options->allow_other)
+            judge_child(&access, dirfd, name, sfs_access_at_the_end);
+    }
+    return view->options->allow_other ? FILE_MODE & (S_IFMT | access.left) : mode;
+}
+
+static int computed_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    struct stat backing;
+
+    if (fd < 0 || fstat(fd, &backing) < 0)
+        return errno;
+
+    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_peek(node->container->bundle, fd, node->synth);
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = 1;
+    st->st_mode = computed_mode(view, node, fd, st);
+    set_size(st, snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    set_times(st, snapshot->mtime);
+    return 0;
+}
+
+int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    memset(st, 0, sizeof *st);
+    st->st_ino = node->ino;
+    st->st_blksize = 4096;
+    switch (node->kind) {
+    case SFS_ROOT:
+        return root_attributes(view, st);
+    case SFS_META:
+    case SFS_VERSION:
+    case SFS_STATUS:
+        return meta_attributes(view, node, st);
+    case SFS_CONTAINER:
+        return container_attributes(view, node, st);
+    case SFS_COMPUTED:
+        return computed_attributes(view, node, st);
+    case SFS_HOOKS:
+    case SFS_RAW:
+    default:
+        return backing_attributes(view, node, st);
+    }
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mountpoint: what must be right before a mount is tried, so that a person is told in one line what is wrong;
+ * and the mount table: what is mounted where. It must not know the view.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "options.h"
+
+/* Where the view goes: the absolute path without links of options->mountpoint, after a mount that a crash of
+ * shieldfs left there (every access fails with ENOTCONN, and the mount table says it was ours) was taken
+ * away. NULL with error if nothing can be mounted there. The caller frees it. */
+char *sfs_mountpoint_prepare(const SfsOptions *options, GError **error);
+
+/* Are the sources apart from the mount point, and none on a shieldfs mount? */
+gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error);
+
+/* Can this user mount at all: is there a /dev/fuse, and where it is needed a fusermount3? */
+gboolean sfs_mountpoint_check_system(const SfsOptions *options, GError **error);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options: the option table, fstab words, sources, usage; see options.h. */
+#define FUSE_USE_VERSION 314
+#include "options.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <fuse_opt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "text.h"
+
+/* A list is held in memory several times over while it is computed with; past this no machine is served well.
+ */
+#define MAX_MAX_SIZE (256 * 1024 * 1024)
+#define MAX_SETTLE_MS (60 * 60 * 1000)
+
+enum { KEY_HELP, KEY_VERSION };
+
+/* What the table fills in; the values are checked afterwards. */
+typedef struct {
+    int foreground, debug, single_threaded, nonempty, allow_other;
+    char *fsname, *settle, *max_size;
+    char *positional[2];
+    gboolean help, version;
+    char *wrong; /* the first word that nothing knows */
+} Words;
+
+#define WORD(text, field)                                                                                    \
+    {                                                                                                        \
+        text, offsetof(Words, field), 1                                                                      \
+    }
+#define SILENT(text) FUSE_OPT_KEY(text, FUSE_OPT_KEY_DISCARD)
+
+static const struct fuse_opt table[] = {
+    FUSE_OPT_KEY("-h", KEY_HELP),
+    FUSE_OPT_KEY("--help", KEY_HELP),
+    FUSE_OPT_KEY("-V", KEY_VERSION),
+    FUSE_OPT_KEY("--version", KEY_VERSION),
+    WORD("-f", foreground),
+    WORD("-d", debug),
+    WORD("debug", debug),
+    WORD("-s", single_threaded),
+    WORD("nonempty", nonempty),
+    WORD("allow_other", allow_other),
+    WORD("fsname=%s", fsname),
+    WORD("settle=%s", settle),
+    WORD("max_size=%s", max_size),
+    /* The view is read-only and mounted nosuid,nodev,noexec whatever these say; it has no access times; and
+     * it is unmounted when shieldfs ends. */
+    SILENT("ro"),
+    SILENT("rw"),
+    SILENT("dev"),
+    SILENT("nodev"),
+    SILENT("suid"),
+    SILENT("nosuid"),
+    SILENT("exec"),
+    SILENT("noexec"),
+    SILENT("atime"),
+    SILENT("noatime"),
+    SILENT("diratime"),
+    SILENT("nodiratime"),
+    SILENT("relatime"),
+    SILENT("norelatime"),
+    SILENT("strictatime"),
+    SILENT("nostrictatime"),
+    SILENT("lazytime"),
+    SILENT("nolazytime"),
+    SILENT("sync"),
+    SILENT("async"),
+    SILENT("dirsync"),
+    SILENT("auto_unmount"),
+    SILENT("default_permissions"), /* on with allow_other, of no use without */
+    /* fstab's own. */
+    SILENT("auto"),
+    SILENT("noauto"),
+    SILENT("user"),
+    SILENT("user="),
+    SILENT("nouser"),
+    SILENT("users"),
+    SILENT("owner"),
+    SILENT("group"),
+    SILENT("defaults"),
+    SILENT("_netdev"),
+    SILENT("nofail"),
+    SILENT("comment="),
+    FUSE_OPT_END,
+};
+
+static const char usage[] = "Usage: shieldfs [OPTIONS] [SOURCE] MOUNTPOINT\n"
+                            "A live, read-only view of the firewall state of every shielded container.\n"
+                            "\n"
+                            "SOURCE is one or more state directories joined by ':' (a backslash escapes a\n"
+                            "colon). Each is searched for containers/NAME and tasks/PROJECT/TASK/shield.\n"
+                            "Without SOURCE, or with 'none', the default state directories are shown.\n"
+                            "\n"
+                            "  -f                     stay in the foreground; log to standard error\n"
+                            "  -d, -o debug           the same, with a line for each request\n"
+                            "  -s                     one thread only\n"
+                            "  -h, --help             print this\n"
+                            "  -V, --version          print the versions\n"
+                            "  -o settle=MS           how long to wait for a list that is being written\n"
+                            "                         (default 1000; 0: take it as it stands)\n"
+                            "  -o max_size=SIZE       the longest list to read, in bytes or with K, M or G\n"
+                            "                         (default 64M, at most 256M)\n"
+                            "  -o nonempty            mount over a directory that is not empty\n"
+                            "  -o allow_other         let other users in, to what they may read anyway\n"
+                            "  -o fsname=NAME         what mount(8) shows as the device\n"
+                            "\n"
+                            "The words of fstab are taken as well. The view is always read-only, nosuid,\n"
+                            "nodev and noexec. To unmount: fusermount3 -u MOUNTPOINT\n";
+
+static int collect(void *data, const char *arg, int key, struct fuse_args *outargs)
+{
+    Words *words = data;
+
+    (void)outargs;
+    switch (key) {
+    case KEY_HELP:
+        words->help = TRUE;
+        return 0;
+    case KEY_VERSION:
+        words->version = TRUE;
+        return 0;
+    case FUSE_OPT_KEY_NONOPT:
+        for (gsize i = 0; i < G_N_ELEMENTS(words->positional); i++) {
+            if (!words->positional[i]) {
+                words->positional[i] = g_strdup(arg);
+                return 0;
+            }
+        }
+        break;
+    case FUSE_OPT_KEY_OPT:
+        if (g_str_has_prefix(arg, "x-")) /* x-systemd.automount and the like: for mount(8) and others */
+            return 0;
+        break;
+    default:
+        break;
+    }
+    if (!words->wrong)
+        words->wrong = g_strdup(arg);
+    return 0;
+}
+
+static void words_clear(Words *words)
+{
+    free(words->fsname); /* libfuse's own allocations */
+    free(words->settle);
+    free(words->max_size);
+    g_free(words->positional[0]);
+    g_free(words->positional[1]);
+    g_free(words->wrong);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Words, words_clear)
+
+static gboolean wrong(const char *what, const char *word)
+{
+    g_autofree char *escaped = shield_text_escape(word, -1);
+
+    fprintf(stderr, "shieldfs: %s: %s: see 'shieldfs --help'\n", escaped, what);
+    return FALSE;
+}
+
+/* A whole number, with units if it is a size. */
+static gboolean parse_number(const char *text, gboolean is_size, guint64 max, guint64 *value)
+{
+    char *end;
+    guint shift = 0;
+
+    if (!g_ascii_isdigit(*text))
+        return FALSE;
+    errno = 0;
+    *value = g_ascii_strtoull(text, &end, 10);
+    if (errno != 0)
+        return FALSE;
+    if (is_size && *end) {
+        static const char units[] = "KMG";
+        const char *unit = strchr(units, g_ascii_toupper(*end));
+
+        if (!unit)
+            return FALSE;
+        shift = 10 * (guint)(unit - units + 1);
+        end++;
+    }
+    if (*end || *value > max >> shift)
+        return FALSE;
+    *value <<= shift;
+    return TRUE;
+}
+
+static gboolean apply_values(SfsOptions *options, const Words *words)
+{
+    guint64 value;
+
+    options->policy = (ShieldPolicy){SHIELD_DEFAULT_MAX_SIZE, SHIELD_DEFAULT_SETTLE_MS};
+    if (words->settle) {
+        if (!parse_number(words->settle, FALSE, MAX_SETTLE_MS, &value))
+            return wrong("-o settle= takes milliseconds, at most an hour", words->settle);
+        options->policy.settle_ms = (guint)value;
+    }
+    if (words->max_size) {
+        if (!parse_number(words->max_size, TRUE, MAX_MAX_SIZE, &value) || value == 0)
+            return wrong("-o max_size= takes 1 to 256M", words->max_size);
+        options->policy.max_size = (gsize)value;
+    }
+    return TRUE;
+}
+
+/* Sources. "a:b\:c" is "a" and "b:c"; a backslash before anything else stands for itself. */
+static GPtrArray *split_sources(const char *text)
+{
+    GPtrArray *sources = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GString) one = g_string_new(NULL);
+
+    for (;; text++) {
+        if (text[0] == '\\' && (text[1] == ':' || text[1] == '\\')) {
+            g_string_append_c(one, *++text);
+        } else if (*text == ':' || *text == '\0') {
+            g_ptr_array_add(sources, g_strdup(one->str));
+            g_string_truncate(one, 0);
+            if (*text == '\0')
+                return sources;
+        } else {
+            g_string_append_c(one, *text);
+        }
+    }
+}
+
+static const char *env(const char *name)
+{
+    const char *value = g_getenv(name);
+
+    return value && *value ? value : NULL; /* an empty variable counts as unset */
+}
+
+/* The state directory, then the task manager's root of today, then its older one. */
+static GPtrArray *default_sources(void)
+{
+    GPtrArray *sources = g_ptr_array_new_with_free_func(g_free);
+    const char *home = env("HOME") ? env("HOME") : g_get_home_dir();
+
+    if (env("TEROK_SHIELD_STATE_DIR"))
+        g_ptr_array_add(sources, g_strdup(env("TEROK_SHIELD_STATE_DIR")));
+    else if (env("XDG_STATE_HOME"))
+        g_ptr_array_add(sources, g_build_filename(env("XDG_STATE_HOME"), "terok/shield", NULL));
+    else
+        g_ptr_array_add(sources, g_build_filename(home, ".local/state/terok/shield", NULL));
+
+    if (env("TEROK_SANDBOX_LIVE_DIR"))
+        g_ptr_array_add(sources, g_strdup(env("TEROK_SANDBOX_LIVE_DIR")));
+    else
+        g_ptr_array_add(sources, g_build_filename(home, ".local/share/terok/sandbox-live", NULL));
+    g_ptr_array_add(sources, g_build_filename(home, ".local/share/terok/core", NULL));
+    return sources;
+}
+
+static gboolean apply_sources(SfsOptions *options, const char *source)
+{
+    gboolean by_default = !source || strcmp(source, "none") == 0;
+    g_autoptr(GPtrArray) given = by_default ? default_sources() : split_sources(source);
+    g_autoptr(GPtrArray) sources = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; i < given->len; i++) {
+        const char *path = g_ptr_array_index(given, i);
+        g_autofree char *whole = g_canonicalize_filename(path, NULL);
+
+        if (*path == '\0')
+            return wrong("an empty SOURCE", source);
+        if (!g_ptr_array_find_with_equal_func(sources, whole, g_str_equal, NULL))
+            g_ptr_array_add(sources, g_steal_pointer(&whole));
+    }
+    g_ptr_array_add(sources, NULL);
+    options->sources = (char **)g_ptr_array_steal(sources, NULL);
+    options->fsname = by_default ? g_strdup("shieldfs") : g_strjoinv(":", options->sources);
+    return TRUE;
+}
+
+static gboolean apply(SfsOptions *options, const Words *words)
+{
+    const char *source = words->positional[1] ? words->positional[0] : NULL;
+    const char *mountpoint = words->positional[1] ? words->positional[1] : words->positional[0];
+
+    if (words->wrong)
+        return wrong("unknown option, or one word too many", words->wrong);
+    if (!mountpoint || !*mountpoint)
+        return wrong("no MOUNTPOINT given", "shieldfs");
+
+    options->mountpoint = g_strdup(mountpoint);
+    options->foreground = words->foreground || words->debug;
+    options->debug = words->debug;
+    options->single_threaded = words->single_threaded;
+    options->nonempty = words->nonempty;
+    options->allow_other = words->allow_other;
+    if (!apply_values(options, words) || !apply_sources(options, source))
+        return FALSE;
+    if (words->fsname) {
+        g_free(options->fsname);
+        options->fsname = g_strdup(words->fsname);
+    }
+    return TRUE;
+}
+
+SfsOptionsResult sfs_options_parse(SfsOptions *options, int argc, char **argv)
+{
+    g_auto(Words) words = {0};
+    struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+
+    memset(options, 0, sizeof *options);
+    int parsed = fuse_opt_parse(&args, &words, table, collect);
+    fuse_opt_free_args(&args);
+    if (parsed < 0)
+        return SFS_OPTIONS_WRONG; /* fuse_opt has said why */
+    if (words.help) {
+        fputs(usage, stdout);
+        return SFS_OPTIONS_DONE;
+    }
+    if (words.version) {
+        printf("shieldfs %s\nFUSE library %s\n", SHIELDFS_VERSION, fuse_pkgversion());
+        return SFS_OPTIONS_DONE;
+    }
+    return apply(options, &words) ? SFS_OPTIONS_RUN : SFS_OPTIONS_WRONG;
+}
+
+void sfs_options_clear(SfsOptions *options)
+{
+    g_clear_pointer(&options->sources, g_strfreev);
+    g_clear_pointer(&options->mountpoint, g_free);
+    g_clear_pointer(&options->fsname, g_free);
+}
+
+/* In an option list a comma ends a word; a backslash takes its meaning away, and its own. */
+static char *escape_commas(const char *text)
+{
+    GString *out = g_string_new(NULL);
+
+    for (; *text; text++) {
+        if (*text == ',' || *text == '\\')
+            g_string_append_c(out, '\\');
+        g_string_append_c(out, *text);
+    }
+    return g_string_free(out, FALSE);
+}
+
+char **sfs_options_mount_args(const SfsOptions *options)
+{
+    g_autofree char *fsname = escape_commas(options->fsname);
+    char **args = g_new0(char *, 3);
+
+    args[0] = g_strdup("-o");
+    args[1] = g_strdup_printf("fsname=%s,subtype=shieldfs,nosuid,nodev,noexec%s", fsname,
+                              options->allow_other ? ",allow_other,default_permissions" : "");
+    return args;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: renders .shieldfs/version and .shieldfs/status; see status.h. */
+#include "status.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "config.h"
+#include "inspect.h"
+#include "shieldstate.h"
+
+GBytes *sfs_status_version(void)
+{
+    char *text = g_strdup_printf("version: %s\nbundle: %d\n", SHIELDFS_VERSION, SHIELD_BUNDLE_VERSION);
+
+    return g_bytes_new_take(text, strlen(text));
+}
+
+/* One word for what open_source said. */
+static const char *source_state(int fd, int errnum)
+{
+    if (fd >= 0)
+        return "ok";
+    if (errnum == ENOENT)
+        return "waiting";
+    return errnum == EXDEV ? "refused" : strerrorname_np(errnum);
+}
+
+static void add_sources(SfsView *view, GString *out)
+{
+    for (guint i = 0; i < shield_catalog_n_sources(view->catalog); i++) {
+        g_auto(ShieldFd) fd = shield_catalog_open_source(view->catalog, i);
+        int errnum = errno;
+        g_autofree char *path = shield_text_escape(shield_catalog_source_path(view->catalog, i), -1);
+
+        g_string_append_printf(out, "source: %s %s\n", source_state(fd, errnum), path);
+    }
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, each once. */
+static void add_lines(GString *out, const char *key, GPtrArray *lines)
+{
+    g_ptr_array_sort(lines, compare_lines);
+    for (guint i = 0; i < lines->len; i++) {
+        const char *line = g_ptr_array_index(lines, i);
+
+        if (i == 0 || strcmp(line, g_ptr_array_index(lines, i - 1)) != 0)
+            g_string_append_printf(out, "%s: %s\n", key, line);
+    }
+}
+
+GBytes *sfs_status_render(SfsView *view)
+{
+    GString *out = g_string_new(NULL);
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    g_autoptr(GPtrArray) places = NULL;
+    gboolean complete;
+    int errnum;
+
+    add_sources(view, out);
+    places = shield_catalog_scan(view->catalog, problems, &complete, NULL);
+
+    for (guint i = 0; i < places->len; i++) {
+        const ShieldPlace *place = g_ptr_array_index(places, i);
+        g_autoptr(SfsNode) node = sfs_view_lookup(view, root, place->name, &errnum);
+        g_auto(ShieldFd) dirfd = node ? sfs_view_open_container(view, node->container) : -1;
+
+        if (dirfd >= 0) /* else it has gone meanwhile */
+            shield_inspect(node->container->bundle, dirfd, problems, degraded);
+    }
+    if (view->options->policy.settle_ms == 0) {
+        g_ptr_array_set_size(degraded, 0); /* then there are no leases for any of them */
+        g_ptr_array_add(degraded,
+                        g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
+    }
+
+    g_string_append_printf(out, "complete: %s\n", complete ? "yes" : "no");
+    g_string_append(out, "announcer: stopped\n");
+    add_lines(out, "degraded", degraded);
+    add_lines(out, "problem", problems);
+    return g_string_free_to_bytes(out);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tree: node id to (container, file) and back. It knows which names of the view have a number and how often
+ * the kernel holds each; it must not touch a file, nor know what is in one.
+ *
+ * The model. A node is one name of the view for as long as that name lives; its number serves as node id and
+ * as inode number, is counted up and never used twice in a mount. It is *attached* while its name lives: its
+ * parent's table of children leads to it. When the name goes away, or something else takes its place, the
+ * node is detached for good, together with all below it. The kernel may hold a detached node (a lookup count
+ * above 0); it leaves the tree with the last FORGET. An attached node stays even at a count of 0, so that a
+ * name keeps its number.
+ *
+ * One lock protects the tables, the counts and the attachment; what else is in a node never changes. No file
+ * is touched and nothing waits while it is held. Callers hold references of their own (SfsNode is counted).
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "bundle.h"
+#include "catalog.h"
+
+typedef enum {
+    SFS_ROOT,
+    SFS_META,    /* the directory .shieldfs */
+    SFS_VERSION, /* .shieldfs/version */
+    SFS_STATUS,  /* .shieldfs/status */
+    SFS_CONTAINER,
+    SFS_HOOKS,
+    SFS_COMPUTED,
+    SFS_RAW,
+} SfsKind;
+
+/* What stands behind a container of the view: one directory at one place. Immutable but for the bundle's
+ * cache. */
+typedef struct {
+    gatomicrefcount refs;
+    ShieldPlace *place;
+    ShieldIdentity identity;
+    ShieldBundle *bundle;
+} SfsContainer;
+
+SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
+                                const ShieldPolicy *policy);
+SfsContainer *sfs_container_ref(SfsContainer *container);
+void sfs_container_unref(SfsContainer *container);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsContainer, sfs_container_unref)
+
+typedef struct SfsNode {
+    gatomicrefcount refs;
+    guint64 ino;
+    SfsKind kind;
+    char *name;
+    struct SfsNode *parent;   /* a reference; NULL for the root */
+    const ShieldSynth *synth; /* for SFS_COMPUTED */
+    SfsContainer *container;  /* for SFS_CONTAINER and what is below it */
+    /* The tree's lock protects the rest. */
+    guint64 lookups;
+    gboolean attached;
+    GHashTable *children; /* name to node; the tree's table of numbers holds the references */
+} SfsNode;
+
+SfsNode *sfs_node_ref(SfsNode *node);
+void sfs_node_unref(SfsNode *node);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsNode, sfs_node_unref)
+
+gboolean sfs_node_is_directory(const SfsNode *node);
+
+typedef struct SfsTree SfsTree;
+
+SfsTree *sfs_tree_new(void);
+void sfs_tree_free(SfsTree *tree);
+
+/* All that return a node return a new reference. */
+SfsNode *sfs_tree_root(SfsTree *tree);
+SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino);                         /* NULL: no such number */
+SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: no such name */
+
+/* The child called name, made if need be. One that is there but is something else (another kind, another
+ * container) is detached first. NULL if parent itself is detached. */
+SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
+                         const ShieldSynth *synth, SfsContainer *container);
+
+/* The name is gone. */
+void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name);
+
+/* Every name that is not a key of names is gone. */
+void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names);
+
+gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node);
+
+/* Does a living node, another or the same, bear the name of this one, all the way up? */
+gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node);
+
+/* The kernel was given the node once more; it gives it back n times. FALSE: it gave back more than it had. */
+void sfs_tree_look_up(SfsTree *tree, SfsNode *node);
+gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n);
+
+/* How many nodes the kernel holds, the root left out. */
+guint sfs_tree_count_looked_up(SfsTree *tree);
+
+/* All containers of the view at this moment: an array of SfsContainer that owns references. */
+GPtrArray *sfs_tree_containers(SfsTree *tree);

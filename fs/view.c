@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view: names, listings and contents of the view; see view.h. The attributes are in attributes.c. */
+#include "view.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "inspect.h"
+#include "status.h"
+
+#define META ".shieldfs"
+
+/* The files of .shieldfs, sorted. */
+static const struct {
+    const char *name;
+    SfsKind kind;
+} meta_files[] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
+
+SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint)
+{
+    SfsView *view = g_new0(SfsView, 1);
+
+    view->options = options;
+    view->catalog = shield_catalog_new((const char *const *)options->sources, mountpoint);
+    view->tree = sfs_tree_new();
+    g_mutex_init(&view->status_lock);
+    clock_gettime(CLOCK_REALTIME, &view->started);
+    return view;
+}
+
+void sfs_view_free(SfsView *view)
+{
+    sfs_tree_free(view->tree);
+    shield_catalog_free(view->catalog);
+    g_clear_pointer(&view->status_text, g_bytes_unref);
+    g_mutex_clear(&view->status_lock);
+    g_free(view);
+}
+
+void sfs_view_forget(SfsView *view)
+{
+    g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
+
+    shield_catalog_forget(view->catalog);
+    for (guint i = 0; i < containers->len; i++) {
+        const SfsContainer *container = g_ptr_array_index(containers, i);
+
+        shield_bundle_forget(container->bundle);
+    }
+}
+
+SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum)
+{
+    g_autoptr(SfsNode) node = sfs_tree_get(view->tree, ino);
+
+    if (node && sfs_tree_is_attached(view->tree, node))
+        return g_steal_pointer(&node);
+    *errnum = node && sfs_tree_has_successor(view->tree, node) ? ESTALE : ENOENT;
+    return NULL;
+}
+
+int sfs_view_open_container(SfsView *view, const SfsContainer *container)
+{
+    g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, container->place);
+    ShieldIdentity now;
+
+    if (fd < 0 || !shield_identity_of(fd, &now))
+        return -1;
+    if (!shield_identity_equal(&now, &container->identity)) {
+        errno = ENOENT; /* another directory in its place: the next lookup gives it a number of its own */
+        return -1;
+    }
+
+    int same = fd;
+    fd = -1;
+    return same;
+}
+
+static int open_hooks(SfsView *view, const SfsContainer *container)
+{
+    g_auto(ShieldFd) bundle = sfs_view_open_container(view, container);
+
+    return bundle < 0 ? -1 : shield_open_beneath(bundle, shield_layout_name(SHIELD_HOOKS_DIR));
+}
+
+/* The directory that the raw file, or the hooks directory, node lies in. */
+int sfs_view_open_parent(SfsView *view, const SfsNode *node)
+{
+    return node->parent->kind == SFS_HOOKS ? open_hooks(view, node->container)
+                                           : sfs_view_open_container(view, node->container);
+}
+
+/* The number of the container at place, whose directory is fd. */
+static SfsNode *attach_container(SfsView *view, SfsNode *root, const ShieldPlace *place, int fd)
+{
+    g_autoptr(SfsNode) known = sfs_tree_child(view->tree, root, place->name);
+    g_autoptr(SfsContainer) container = NULL;
+    ShieldIdentity identity;
+
+    if (!shield_identity_of(fd, &identity))
+        return NULL;
+    if (known && shield_place_equal(known->container->place, place) &&
+        shield_identity_equal(&known->container->identity, &identity))
+        container = sfs_container_ref(known->container);
+    else
+        container = sfs_container_new(place, &identity, &view->options->policy);
+    return sfs_tree_attach(view->tree, root, place->name, SFS_CONTAINER, NULL, container);
+}
+
+static SfsNode *lookup_in_root(SfsView *view, SfsNode *root, const char *name)
+{
+    g_auto(ShieldFd) fd = -1;
+
+    if (strcmp(name, META) == 0)
+        return sfs_tree_attach(view->tree, root, name, SFS_META, NULL, NULL);
+
+    g_autoptr(ShieldPlace) place = shield_catalog_find(view->catalog, name, &fd);
+    return place ? attach_container(view, root, place, fd) : NULL;
+}
+
+static SfsNode *lookup_in_meta(SfsView *view, SfsNode *meta, const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++) {
+        if (strcmp(meta_files[i].name, name) == 0)
+            return sfs_tree_attach(view->tree, meta, name, meta_files[i].kind, NULL, NULL);
+    }
+    errno = ENOENT;
+    return NULL;
+}
+
+/* The child for what stands under name in the directory of parent. */
+static SfsNode *attach_raw(SfsView *view, SfsNode *parent, const char *name, mode_t type)
+{
+    switch (shield_shows(name, type, parent->kind == SFS_HOOKS)) {
+    case SHIELD_SHOW_DIRECTORY:
+        return sfs_tree_attach(view->tree, parent, name, SFS_HOOKS, NULL, parent->container);
+    case SHIELD_SHOW_FILE:
+        return sfs_tree_attach(view->tree, parent, name, SFS_RAW, NULL, parent->container);
+    case SHIELD_SHOW_NOT:
+    default:
+        errno = ENOENT;
+        return NULL;
+    }
+}
+
+static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *name)
+{
+    gboolean in_hooks = parent->kind == SFS_HOOKS;
+    const ShieldSynth *synth = in_hooks ? NULL : shield_synth_find(name);
+    g_auto(ShieldFd) fd =
+        in_hooks ? open_hooks(view, parent->container) : sfs_view_open_container(view, parent->container);
+    struct stat st;
+
+    if (fd < 0)
+        return NULL;
+    if (synth)
+        return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, synth, parent->container);
+    return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, name, st.st_mode & S_IFMT);
+}
+
+SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum)
+{
+    SfsNode *node = NULL;
+
+    errno = ENOENT; /* for an attach that finds its parent gone */
+    switch (parent->kind) {
+    case SFS_ROOT:
+        node = lookup_in_root(view, parent, name);
+        break;
+    case SFS_META:
+        node = lookup_in_meta(view, parent, name);
+        break;
+    case SFS_CONTAINER:
+    case SFS_HOOKS:
+        node = lookup_in_bundle(view, parent, name);
+        break;
+    case SFS_VERSION:
+    case SFS_STATUS:
+    case SFS_COMPUTED:
+    case SFS_RAW:
+    default:
+        errno = ENOTDIR;
+        break;
+    }
+    if (node)
+        return node;
+    *errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
+    if (*errnum == ENOENT && sfs_node_is_directory(parent))
+        sfs_tree_detach(view->tree, parent, name);
+    return NULL;
+}
+
+/* Listings. */
+static void entry_free(void *data)
+{
+    SfsEntry *entry = data;
+
+    g_free(entry->name);
+    g_free(entry);
+}
+
+static void add_entry(GPtrArray *entries, guint64 ino, const char *name, gboolean directory)
+{
+    SfsEntry *entry = g_new(SfsEntry, 1);
+
+    *entry = (SfsEntry){ino, g_strdup(name), directory ? S_IFDIR : S_IFREG};
+    g_ptr_array_add(entries, entry);
+}
+
+/* Adds the node, which may be NULL if it has gone meanwhile, and drops the reference. */
+static void add_node(GPtrArray *entries, SfsNode *node)
+{
+    if (!node)
+        return;
+    add_entry(entries, node->ino, node->name, sfs_node_is_directory(node));
+    sfs_node_unref(node);
+}
+
+static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
+{
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, NULL);
+
+    add_node(entries, sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL));
+    for (guint i = 0; i < places->len; i++) {
+        const ShieldPlace *place = g_ptr_array_index(places, i);
+        g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, place);
+
+        if (fd >= 0)
+            add_node(entries, attach_container(view, root, place, fd));
+    }
+    return 0;
+}
+
+static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
+{
+    gboolean in_hooks = directory->kind == SFS_HOOKS;
+    g_auto(ShieldFd) fd = in_hooks ? open_hooks(view, directory->container)
+                                   : sfs_view_open_container(view, directory->container);
+    g_autoptr(GPtrArray) found = fd < 0 ? NULL : shield_list_directory(fd);
+
+    if (!found)
+        return errno;
+    for (guint i = 0; i < found->len; i++) {
+        const ShieldEntry *entry = g_ptr_array_index(found, i);
+
+        if (in_hooks || !shield_synth_find(entry->name))
+            add_node(entries, attach_raw(view, directory, entry->name, entry->type));
+    }
+    for (guint i = 0; i < shield_synth_n && !in_hooks; i++)
+        add_node(entries, sfs_tree_attach(view->tree, directory, shield_synth[i].name, SFS_COMPUTED,
+                                          &shield_synth[i], directory->container));
+    return 0;
+}
+
+static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++)
+        add_node(entries,
+                 sfs_tree_attach(view->tree, meta, meta_files[i].name, meta_files[i].kind, NULL, NULL));
+}
+
+static int compare_entries(const void *pa, const void *pb)
+{
+    const SfsEntry *const *a = pa, *const *b = pb;
+
+    return strcmp((*a)->name, (*b)->name);
+}
+
+static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < entries->len; i++)
+        g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);
+    sfs_tree_retain(view->tree, directory, names);
+}
+
+GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
+{
+    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+
+    *errnum = 0;
+    if (directory->kind == SFS_ROOT)
+        *errnum = list_root(view, directory, entries);
+    else if (directory->kind == SFS_META)
+        list_meta(view, directory, entries);
+    else
+        *errnum = list_bundle(view, directory, entries);
+    if (*errnum)
+        return NULL;
+    retain_listed(view, directory, entries);
+    add_entry(entries, directory->ino, ".", TRUE);
+    add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
+    g_ptr_array_sort(entries, compare_entries);
+    return g_steal_pointer(&entries);
+}
+
+/* Contents. */
+GBytes *sfs_view_snapshot(SfsView *view, SfsNode *node, GError **error)
+{
+    if (node->kind == SFS_VERSION)
+        return sfs_status_version();
+    if (node->kind == SFS_STATUS)
+        return sfs_status_render(view);
+
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    if (fd < 0) {
+        shield_error_set_errno(error, errno, node->container->place->name, node->name);
+        return NULL;
+    }
+
+    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(node->container->bundle, fd, node->synth);
+    if (snapshot->error) {
+        g_propagate_error(error, g_error_copy(snapshot->error));
+        return NULL;
+    }
+    return g_bytes_ref(snapshot->text);
+}
+
+int sfs_view_open_raw(SfsView *view, SfsNode *node, GError **error)
+{
+    const char *label = node->container->place->name;
+    g_autofree char *below =
+        node->parent->kind == SFS_HOOKS ? g_strconcat(label, "/", node->parent->name, NULL) : NULL;
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat st = {0};
+    int fd = parent < 0 ? -1 : shield_open_regular(parent, node->name, &st);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == EIO && st.st_mode != 0 && !S_ISREG(st.st_mode))
+        shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
+    else
+        shield_error_set_errno(error, errno == EISDIR ? ENOENT : errno, below ? below : label, node->name);
+    return -1;
+}
+
+struct timespec sfs_view_status_time(SfsView *view, GBytes *text)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&view->status_lock);
+
+    if (!view->status_text || !g_bytes_equal(view->status_text, text)) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (!shield_time_before(view->status_time, now)) /* the clock was set back */
+            now = shield_time_next(view->status_time);
+        view->status_time = view->status_text ? now : view->started;
+        g_clear_pointer(&view->status_text, g_bytes_unref);
+        view->status_text = g_bytes_ref(text);
+    }
+    return view->status_time;
+}
+
+guint sfs_view_count_containers(SfsView *view)
+{
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, NULL);
+
+    return places->len;
+}
