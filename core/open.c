@@ -82,6 +82,9 @@ int shield_open_regular(int dirfd, const char *name, struct stat *st)
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOATIME);
     if (fd < 0 && errno == EPERM)
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 &&
+        errno == ENOENT) /* no /proc: the file is there, so it must not look as if it were missing */
+        errno = EIO;
     return fd;
 }
 

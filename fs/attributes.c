@@ -16,8 +16,9 @@
 
 #define FILE_MODE (S_IFREG | 0444)
 #define DIRECTORY_MODE (S_IFDIR | 0555)
-#define META_LEFT (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers  \
-                                   */
+#define META_LEFT                                                                                            \
+    (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers                \
+                     */
 
 static void set_times(struct stat *st, struct timespec mtime)
 {

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -75,6 +76,18 @@ static void prepare_signals(void)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Each open raw file is a descriptor of ours. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        g_message("the limit of open files stays at its default: %s", g_strerror(errno));
 }
 
 static int run_loop(struct fuse_session *session, const SfsOptions *options)
@@ -163,6 +176,7 @@ static gboolean start(const SfsOptions *options, GError **error)
             return FALSE;
     }
     prepare_signals();
+    raise_descriptor_limit();
 
     SfsView *view = sfs_view_new(options, mountpoint);
     gboolean served = mount_and_serve(view, mountpoint, ready);

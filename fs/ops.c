@@ -192,7 +192,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (!node)
         return;
-    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & (O_TRUNC | O_APPEND)) != 0)
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
         return reply_errno(&r, EROFS);
     if (node->kind == SFS_RAW)
         fd = sfs_view_open_raw(view_of(&r), node, &error);

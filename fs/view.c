@@ -66,6 +66,8 @@ int sfs_view_open_container(SfsView *view, const SfsContainer *container)
     g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, container->place);
     ShieldIdentity now;
 
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        errno = ENOENT; /* no directory any more */
     if (fd < 0 || !shield_identity_of(fd, &now))
         return -1;
     if (!shield_identity_equal(&now, &container->identity)) {
