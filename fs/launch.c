@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -68,13 +67,17 @@ int sfs_launch(const char *mountpoint, GError **error)
 
 void sfs_launch_ready(int ready)
 {
+    if (write(ready, "", 1) != 1)
+        g_message("the launcher is gone: %s", g_strerror(errno));
+    close(ready);
+}
+
+void sfs_launch_detach(void)
+{
     g_auto(ShieldFd) null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (chdir("/") < 0)
         g_message("/: %s", g_strerror(errno));
-    if (write(ready, "", 1) != 1)
-        g_message("the launcher is gone: %s", g_strerror(errno));
-    close(ready);
     sfs_log_to_syslog();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
         dup2(null, fd);

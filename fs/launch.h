@@ -11,5 +11,9 @@
  * threads. -1 with error if there can be no child. */
 int sfs_launch(const char *mountpoint, GError **error);
 
-/* Tells the waiting parent that the mount is there, and lets go of the terminal. ready: from sfs_launch. */
+/* Tells the waiting parent that the mount is there. ready: from sfs_launch; it is closed. */
 void sfs_launch_ready(int ready);
+
+/* Lets go of the terminal: nothing is read or written there any more, the log goes to syslog. Before there
+ * are threads. */
+void sfs_launch_detach(void);

@@ -1,89 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mountpoint: checks before the mount, and the mount table; see mountpoint.h. */
+/* mountpoint: checks before the mount; see mountpoint.h. */
 #include "mountpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "catalog.h"
 #include "error.h"
 #include "inspect.h"
+#include "mounts.h"
 #include "open.h"
 
-#define FS_TYPE "fuse.shieldfs"
 #define DEV_FUSE "/dev/fuse"
 #define FUSE_CONF "/etc/fuse.conf"
-
-/* The mount table. A line of mountinfo: id parent major:minor root MOUNTPOINT options [optional fields] -
- * TYPE …; what could be mistaken for a separator stands as an octal escape. */
-typedef struct {
-    char *path;
-    gboolean ours;
-} Mount;
-
-static void mount_free(void *data)
-{
-    Mount *mount = data;
-
-    g_free(mount->path);
-    g_free(mount);
-}
-
-static GPtrArray *read_mounts(void)
-{
-    GPtrArray *mounts = g_ptr_array_new_with_free_func(mount_free);
-    g_autofree char *text = NULL;
-
-    if (!g_file_get_contents("/proc/self/mountinfo", &text, NULL, NULL))
-        return mounts;
-
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        g_auto(GStrv) words = g_strsplit(*line, " ", -1);
-        const char *after = strstr(*line, " - ");
-
-        if (g_strv_length(words) < 6 || !after)
-            continue;
-        Mount *mount = g_new(Mount, 1);
-        *mount = (Mount){g_strcompress(words[4]), g_str_has_prefix(after + 3, FS_TYPE " ")};
-        g_ptr_array_add(mounts, mount);
-    }
-    return mounts;
-}
-
-/* Is the filesystem that path lies on, the topmost there, a shieldfs? */
-static gboolean lies_on_shieldfs(const char *path)
-{
-    g_autoptr(GPtrArray) mounts = read_mounts();
-    const Mount *best = NULL;
-
-    for (guint i = 0; i < mounts->len; i++) { /* of two on the same place the later one is on top */
-        const Mount *mount = g_ptr_array_index(mounts, i);
-
-        if (shield_path_contains(mount->path, path) && (!best || strlen(mount->path) >= strlen(best->path)))
-            best = mount;
-    }
-    return best && best->ours;
-}
-
-static gboolean is_our_mount(const char *path)
-{
-    g_autoptr(GPtrArray) mounts = read_mounts();
-    const Mount *top = NULL;
-
-    for (guint i = 0; i < mounts->len; i++) {
-        const Mount *mount = g_ptr_array_index(mounts, i);
-
-        if (strcmp(mount->path, path) == 0)
-            top = mount;
-    }
-    return top && top->ours;
-}
 
 /* realpath, but for the last component, which may be a dead mount that answers nothing. */
 static char *resolve_parent(const char *path)
@@ -98,18 +31,6 @@ static char *resolve_parent(const char *path)
     return joined;
 }
 
-static gboolean unmount_lazily(const char *path)
-{
-    const char *argv[] = {"fusermount3", "-u", "-z", "--", path, NULL};
-    int status;
-
-    if (geteuid() == 0)
-        return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
-    return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
-                        NULL, NULL, NULL, &status, NULL) &&
-           g_spawn_check_wait_status(status, NULL);
-}
-
 /* A mount whose server died answers ENOTCONN to everything. */
 static gboolean clear_dead_mount(const char *path, GError **error)
 {
@@ -117,12 +38,14 @@ static gboolean clear_dead_mount(const char *path, GError **error)
 
     if (stat(path, &st) == 0 || errno != ENOTCONN)
         return TRUE;
-    if (!is_our_mount(path)) {
+
+    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    if (!mount || !mount->ours) {
         shield_error_set(error, ENOTCONN, NULL, path,
                          "a dead mount of another program is there: unmount it first");
         return FALSE;
     }
-    if (!unmount_lazily(path)) {
+    if (!sfs_mounts_detach(path)) {
         shield_error_set(error, ENOTCONN, NULL, path,
                          "a dead shieldfs mount is there: run fusermount3 -uz on it");
         return FALSE;
@@ -204,7 +127,9 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
             shield_error_set(error, EINVAL, NULL, *source, "the source contains the mount point");
             return FALSE;
         }
-        if (lies_on_shieldfs(resolved)) {
+
+        g_autoptr(SfsMount) mount = sfs_mounts_holding(resolved);
+        if (mount && mount->ours) {
             shield_error_set(error, EINVAL, NULL, *source, "the source lies on a shieldfs mount");
             return FALSE;
         }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mounts: reading mountinfo, and unmounting; see mounts.h. */
+#include "mounts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "catalog.h"
+
+#define FS_TYPE "fuse.shieldfs"
+
+void sfs_mount_free(SfsMount *mount)
+{
+    g_free(mount->path);
+    g_free(mount);
+}
+
+/* A line of mountinfo: id parent major:minor root MOUNTPOINT options [optional fields] - TYPE …; what could
+ * be mistaken for a separator stands as an octal escape. */
+static SfsMount *parse_line(const char *line)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", -1);
+    const char *after = strstr(line, " - ");
+
+    if (g_strv_length(words) < 6 || !after)
+        return NULL;
+
+    SfsMount *mount = g_new(SfsMount, 1);
+    *mount = (SfsMount){.path = g_strcompress(words[4]),
+                        .id = atoi(words[0]),
+                        .ours = g_str_has_prefix(after + 3, FS_TYPE " ")};
+    return mount;
+}
+
+/* The last in the table of those that wanted says yes to: of two at the same place, the later one is on top.
+ */
+static SfsMount *find(const char *path,
+                      gboolean (*better)(const SfsMount *mount, const SfsMount *best, const char *path))
+{
+    g_autofree char *text = NULL;
+    SfsMount *best = NULL;
+
+    if (!g_file_get_contents("/proc/self/mountinfo", &text, NULL, NULL))
+        return NULL;
+
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        SfsMount *mount = parse_line(*line);
+
+        if (mount && better(mount, best, path)) {
+            g_clear_pointer(&best, sfs_mount_free);
+            best = g_steal_pointer(&mount);
+        }
+        g_clear_pointer(&mount, sfs_mount_free);
+    }
+    return best;
+}
+
+static gboolean is_at(const SfsMount *mount, const SfsMount *best, const char *path)
+{
+    (void)best;
+    return strcmp(mount->path, path) == 0;
+}
+
+SfsMount *sfs_mounts_at(const char *path)
+{
+    return find(path, is_at);
+}
+
+static gboolean holds_closer(const SfsMount *mount, const SfsMount *best, const char *path)
+{
+    return shield_path_contains(mount->path, path) && (!best || strlen(mount->path) >= strlen(best->path));
+}
+
+SfsMount *sfs_mounts_holding(const char *path)
+{
+    return find(path, holds_closer);
+}
+
+gboolean sfs_mounts_detach(const char *path)
+{
+    const char *argv[] = {"fusermount3", "-u", "-z", "--", path, NULL};
+    int status;
+
+    if (geteuid() == 0)
+        return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+    return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                        NULL, NULL, NULL, &status, NULL) &&
+           g_spawn_check_wait_status(status, NULL);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server: session, mount, loop, and back; see server.h. */
+#include "server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "message.h"
+#include "ops.h"
+#include "view.h"
+
+/* How often the loop is woken until it notices that the session is to end. */
+#define WAKE_USEC 10000
+
+/* What the control thread works on. */
+typedef struct {
+    struct fuse_session *session;
+    SfsView *view;
+    int control;
+    pthread_t loop_thread;
+    int loop_ended; /* atomic */
+} Server;
+
+static void wake_up(int signum)
+{
+    (void)signum; /* its only effect is that a system call of the loop returns */
+}
+
+/* fuse_session_exit does not wake the loop of libfuse 3.14, so its thread is sent a signal, and again until
+ * it has come back: the first may arrive just before it starts to wait. */
+static void end_session(Server *server)
+{
+    fuse_session_exit(server->session);
+    while (!g_atomic_int_get(&server->loop_ended)) {
+        pthread_kill(server->loop_thread, SIGUSR1);
+        g_usleep(WAKE_USEC);
+    }
+}
+
+static void *obey_supervisor(void *data)
+{
+    Server *server = data;
+    SfsMessage message;
+
+    while (sfs_message_receive(server->control, &message) && !g_atomic_int_get(&server->loop_ended)) {
+        if (message == SFS_REFRESH)
+            sfs_view_forget(server->view);
+        if (message == SFS_END)
+            end_session(server);
+    }
+    return NULL;
+}
+
+static int run_loop(struct fuse_session *session, const SfsOptions *options)
+{
+    if (options->single_threaded)
+        return fuse_session_loop(session);
+
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    int result = fuse_session_loop_mt(session, config);
+
+    fuse_loop_cfg_destroy(config);
+    return result;
+}
+
+/* Serves until the supervisor says so or the mount goes away; TRUE if the loop ended as it should. */
+static gboolean serve(Server *server)
+{
+    pthread_t thread;
+    int failed = pthread_create(&thread, NULL, obey_supervisor, server);
+
+    if (failed) {
+        g_message("no thread for the supervisor's words: %s", g_strerror(failed));
+        return FALSE;
+    }
+
+    int result = run_loop(server->session, server->view->options);
+    g_atomic_int_set(&server->loop_ended, TRUE);
+    shutdown(server->control, SHUT_RD); /* the thread comes back */
+    pthread_join(thread, NULL);
+    if (result != 0)
+        g_message("the connection to the kernel failed: %s", g_strerror(ABS(result)));
+    return result == 0;
+}
+
+static void prepare_process(void)
+{
+    struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
+    struct rlimit limit;
+
+    sigaction(SIGUSR1, &wake, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    /* Each open raw file is a descriptor of ours. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            g_message("the limit of open files stays at its default: %s", g_strerror(errno));
+    }
+}
+
+static gboolean mount_and_serve(Server *server, const char *mountpoint)
+{
+    if (fuse_session_mount(server->session, mountpoint) != 0) {
+        g_autofree char *path = shield_text_escape(mountpoint, -1);
+
+        g_message("%s: could not be mounted", path);
+        return FALSE;
+    }
+    if (!server->view->options->foreground)
+        sfs_launch_detach();
+    sfs_message_send(server->control, SFS_MOUNTED);
+
+    gboolean served = serve(server);
+    if (server->view->options->debug)
+        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->view->tree));
+    return served;
+}
+
+gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
+{
+    g_auto(GStrv) words = sfs_options_mount_args(options);
+    char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
+    Server server = {
+        .view = sfs_view_new(options, mountpoint), .control = control, .loop_thread = pthread_self()};
+    gboolean served = FALSE;
+
+    prepare_process();
+    server.session = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, server.view);
+    fuse_opt_free_args(&args);
+    if (server.session) {
+        served = mount_and_serve(&server, mountpoint);
+        fuse_session_destroy(server.session);
+    }
+    sfs_view_free(server.view);
+    close(control);
+    return served;
+}
