@@ -15,13 +15,16 @@ typedef struct {
     struct timespec floor;   /* the content in last may not look older than this */
     struct timespec highest; /* the latest time ever shown */
     struct timespec source;  /* what the sources said when last was made */
-    gboolean seen;           /* there was a content before */
+    guint64 serial;          /* of the content in last */
 } Shown;
 
 struct ShieldBundle {
     gatomicrefcount refs;
     char *label;
     const ShieldPolicy *policy;
+    int changed[SHIELD_N_FILES];             /* atomic: marked, and not read since */
+    int writing[SHIELD_N_FILES];             /* atomic: begun, and not closed since */
+    int watched;                             /* atomic */
     GMutex lock;                             /* protects all below */
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     Shown *shown;                            /* one for each row of the synth table */
@@ -52,6 +55,8 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     bundle->label = g_strdup(label);
     bundle->policy = policy;
     bundle->shown = g_new0(Shown, shield_synth_n);
+    for (guint i = 0; i < shield_synth_n; i++)
+        bundle->shown[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
     g_mutex_init(&bundle->lock);
     return bundle;
 }
@@ -83,10 +88,42 @@ const char *shield_bundle_label(const ShieldBundle *bundle)
 
 void shield_bundle_forget(ShieldBundle *bundle)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
     for (int i = 0; i < SHIELD_N_FILES; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
+}
+
+void shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark)
+{
+    ShieldFile file;
+
+    if (!shield_layout_find_name(name, &file))
+        return;
+    if (mark == SHIELD_MARK_WRITING)
+        g_atomic_int_set(&bundle->writing[file], TRUE);
+    if (mark == SHIELD_MARK_WRITTEN)
+        g_atomic_int_set(&bundle->writing[file], FALSE);
+    g_atomic_int_set(&bundle->changed[file], TRUE);
+}
+
+void shield_bundle_mark_all(ShieldBundle *bundle)
+{
+    for (int i = 0; i < SHIELD_N_FILES; i++) {
+        g_atomic_int_set(&bundle->writing[i], FALSE); /* nobody knows */
+        g_atomic_int_set(&bundle->changed[i], TRUE);
+    }
+}
+
+void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched)
+{
+    g_atomic_int_set(&bundle->watched, watched);
+}
+
+static void drain(const ShieldBundle *bundle)
+{
+    if (bundle->policy->drain)
+        bundle->policy->drain(bundle->policy->drain_data);
 }
 
 static gboolean same_content(const ShieldReading *a, const ShieldReading *b)
@@ -102,13 +139,18 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
     ShieldReading **slot = &bundle->readings[file];
     const char *name = shield_layout_name(file);
 
-    if (*slot && shield_reading_is_current(*slot, dirfd, name))
+    /* Unset before the reading: a mark that comes meanwhile means one more. */
+    gboolean marked = g_atomic_int_compare_and_exchange(&bundle->changed[file], TRUE, FALSE);
+    if (*slot && !marked && shield_reading_is_current(*slot, dirfd, name))
         return *slot;
 
     ShieldReading *fresh =
         shield_reading_take(dirfd, bundle->label, name, shield_synth_kind(file), bundle->policy);
-    if (fresh->error && fresh->error->code == EBUSY) {
+    gboolean unsure =
+        fresh->without_lease && bundle->policy->settle_ms > 0 && g_atomic_int_get(&bundle->writing[file]);
+    if (unsure || (fresh->error && fresh->error->code == EBUSY)) {
         /* The last complete one stays in its place, for those who don't wait. */
+        g_atomic_int_set(&bundle->changed[file], TRUE);
         shield_reading_unref(fresh);
         return NULL;
     }
@@ -122,6 +164,26 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
     return *slot;
 }
 
+ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+
+    drain(bundle);
+    (void)refresh(bundle, dirfd, file); /* if it is being written, the last one stays */
+    return bundle->readings[file] ? shield_reading_ref(bundle->readings[file]) : NULL;
+}
+
+/* Has a source moved since it was read? Where there are events, they tell; a stamp tells of what made none;
+ * and a racy stamp proves nothing, so without events such a list is read once more. Lock held. */
+static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, const ShieldReading *read)
+{
+    if (g_atomic_int_get(&bundle->changed[file]))
+        return TRUE;
+    if (g_atomic_int_get(&bundle->watched))
+        return !shield_reading_stamp_holds(read, dirfd, shield_layout_name(file));
+    return refresh(bundle, dirfd, file) != read;
+}
+
 /* Reads what must be read of synth's sources. TRUE if all that is now in the cache stood on disk at one
  * moment: when the last was read, none of those before it had moved. Else *culprit is the file that is in the
  * way. Lock held. */
@@ -129,6 +191,7 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *
 {
     ShieldReading *read[SHIELD_SYNTH_MAX_SOURCES];
 
+    drain(bundle);
     for (guint i = 0; i < synth->n_sources; i++) {
         *culprit = synth->sources[i];
         read[i] = refresh(bundle, dirfd, *culprit);
@@ -137,10 +200,10 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *
     }
     if (bundle->policy->settle_ms == 0)
         return TRUE; /* taken as it stands */
+    drain(bundle);
     for (guint i = 0; i + 1 < synth->n_sources; i++) {
-        /* A racy stamp proves nothing, so those are read once more. */
         *culprit = synth->sources[i];
-        if (refresh(bundle, dirfd, *culprit) != read[i])
+        if (has_moved(bundle, dirfd, *culprit, read[i]))
             return FALSE;
     }
     return TRUE;
@@ -178,12 +241,15 @@ static gboolean snapshots_equal(const ShieldSnapshot *a, const ShieldSnapshot *b
  * programs that poll must see every change. Lock held. */
 static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timespec latest)
 {
-    if (shown->seen && !(shown->last && snapshots_equal(shown->last, snapshot)))
-        shown->floor = shield_time_next(shown->highest);
+    if (!shown->last || !snapshots_equal(shown->last, snapshot)) {
+        shown->serial++;
+        if (shown->last)
+            shown->floor = shield_time_next(shown->highest);
+    }
+    snapshot->serial = shown->serial;
     snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
-    if (!shown->seen || shield_time_before(shown->highest, snapshot->mtime))
+    if (!shown->last || shield_time_before(shown->highest, snapshot->mtime))
         shown->highest = snapshot->mtime;
-    shown->seen = TRUE;
 }
 
 static ShieldSnapshot *snapshot_new(GPtrArray *readings, const ShieldSynth *synth)
@@ -242,7 +308,7 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
 static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth,
                                     ShieldFile *culprit)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
     return refresh_all(bundle, dirfd, synth, culprit) ? compute(bundle, dirfd, synth) : NULL;
 }
@@ -259,21 +325,29 @@ static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, int dirfd, ShieldFile
     return snapshot;
 }
 
+ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    ShieldFile culprit;
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
+
+    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+}
+
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
 {
     ShieldRetry retry = shield_retry_start(bundle->policy);
-    ShieldFile culprit;
-    ShieldSnapshot *snapshot;
+    ShieldSnapshot *snapshot = shield_bundle_try(bundle, dirfd, synth);
 
-    do {
-        snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
-    } while (!snapshot && shield_retry_again(&retry));
-    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+    while (snapshot->error && snapshot->error->code == EBUSY && shield_retry_again(&retry)) {
+        shield_snapshot_unref(snapshot);
+        snapshot = shield_bundle_try(bundle, dirfd, synth);
+    }
+    return snapshot;
 }
 
 static ShieldSnapshot *last_snapshot(ShieldBundle *bundle, const ShieldSynth *synth)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bundle->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
     ShieldSnapshot *last = bundle->shown[synth - shield_synth].last;
 
     return last ? shield_snapshot_ref(last) : NULL;

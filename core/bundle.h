@@ -21,6 +21,7 @@ typedef struct {
     GBytes *text;          /* the list, one entry a line; NULL on error */
     GError *error;         /* SHIELD_ERROR or NULL */
     struct timespec mtime; /* the latest source's; it grows with every change of content */
+    guint64 serial;        /* counts the contents and errors that this computed file has had, from 1 */
     GPtrArray *readings;   /* of ShieldReading: what it was computed from, in the row's order */
 } ShieldSnapshot;
 
@@ -41,10 +42,29 @@ const char *shield_bundle_label(const ShieldBundle *bundle);
 /* Forgets all that was read, so that it is read anew. Times keep growing all the same. */
 void shield_bundle_forget(ShieldBundle *bundle);
 
+/* The list as it was read last, or is now, if nobody is writing it: a new reference. NULL: never read whole.
+ */
+ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file);
+
+/* What is known of a bundle from events. Each may be called from any thread, under any lock. */
+typedef enum {
+    SHIELD_MARK_CHANGED, /* read it again, whatever its stamp says */
+    SHIELD_MARK_WRITING, /* the same, and somebody has begun to write it */
+    SHIELD_MARK_WRITTEN, /* the same, and somebody has closed it after writing */
+} ShieldMark;
+void shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark);
+void shield_bundle_mark_all(ShieldBundle *bundle);
+
+/* Are events of every change to be had? If not, what is read is compared more often. */
+void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched);
+
 /* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if
  * there is none. Never NULL; errors are in it. A source that is being written is waited for as long as the
  * policy says, then the error is EBUSY. */
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+
+/* The same without waiting: the error is EBUSY at once if a source is being written. */
+ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
 
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);

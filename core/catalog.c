@@ -9,17 +9,23 @@
 
 #include "error.h"
 #include "inspect.h"
+#include "text.h"
 
 #define CONTAINERS "containers"
 #define TASKS "tasks"
 #define SHIELD "shield"
 #define NAME_LENGTH_MAX 255
 
+/* How long to wait for somebody else who resolves a source. */
+#define RESOLVING_TRIES 100
+#define RESOLVING_USEC 1000
+
 typedef struct {
     char *path;
     GMutex lock;      /* protects resolved */
     char *resolved;   /* NULL: not found yet, or gone */
-    GMutex resolving; /* held while path is resolved, by trylock only: see open_source */
+    gboolean again;   /* resolve it anew; until that is done the old one serves */
+    GMutex resolving; /* held while path is resolved, by trylock only: see lock_resolving */
 } Source;
 
 struct ShieldCatalog {
@@ -56,7 +62,7 @@ ShieldCatalog *shield_catalog_new(const char *const *paths, const char *excluded
     catalog->sources = g_new0(Source, catalog->n);
     catalog->excluded = g_strdup(excluded);
     for (guint i = 0; i < catalog->n; i++) {
-        catalog->sources[i].path = g_canonicalize_filename(paths[i], NULL);
+        catalog->sources[i].path = shield_path_absolute(paths[i]);
         g_mutex_init(&catalog->sources[i].lock);
         g_mutex_init(&catalog->sources[i].resolving);
     }
@@ -89,14 +95,14 @@ const char *shield_catalog_source_path(const ShieldCatalog *catalog, guint sourc
 char *shield_catalog_source_resolved(ShieldCatalog *catalog, guint source)
 {
     Source *s = &catalog->sources[source];
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
 
     return g_strdup(s->resolved);
 }
 
 static void set_resolved(Source *s, const char *resolved)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&s->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
 
     g_free(s->resolved);
     s->resolved = g_strdup(resolved);
@@ -104,8 +110,12 @@ static void set_resolved(Source *s, const char *resolved)
 
 void shield_catalog_forget(ShieldCatalog *catalog)
 {
-    for (guint i = 0; i < catalog->n; i++)
-        set_resolved(&catalog->sources[i], NULL);
+    for (guint i = 0; i < catalog->n; i++) {
+        Source *s = &catalog->sources[i];
+        g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+
+        s->again = TRUE;
+    }
 }
 
 gboolean shield_path_contains(const char *outer, const char *inner)
@@ -117,9 +127,20 @@ gboolean shield_path_contains(const char *outer, const char *inner)
     return strncmp(outer, inner, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
 }
 
+char *shield_path_absolute(const char *path)
+{
+    g_autofree char *here = g_get_current_dir();
+    g_autofree char *joined = *path == '/' ? g_strdup(path) : g_strconcat(here, "/", path, NULL);
+    char *normal = shield_layout_normalise(joined);
+
+    if (normal[0] == '/' && normal[1] == '/') /* pathlib's own idea of two leading slashes */
+        memmove(normal, normal + 1, strlen(normal));
+    return normal;
+}
+
 char *shield_path_resolve(const char *path)
 {
-    g_autofree char *head = g_canonicalize_filename(path, NULL);
+    g_autofree char *head = shield_path_absolute(path);
     g_autoptr(GString) tail = g_string_new(NULL);
 
     for (;;) {
@@ -164,37 +185,73 @@ static int open_resolved(ShieldCatalog *catalog, guint source)
     return -1;
 }
 
-/* A resolved path has no links and leads nowhere into the mount, so that opening it name by name never asks
- * this very program. Resolving may: the links are the operator's. Whoever comes while somebody else resolves
- * is told that the source isn't there yet; if it is a request that the resolving has caused, that ends the
- * circle. */
-int shield_catalog_open_source(ShieldCatalog *catalog, guint source)
+/* Whoever resolves has the lock resolving. FALSE with errno. */
+static gboolean resolve(ShieldCatalog *catalog, Source *s)
 {
-    Source *s = &catalog->sources[source];
-    int fd = open_resolved(catalog, source);
-
-    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
-        return fd;
-    if (!g_mutex_trylock(&s->resolving)) {
-        errno = ENOENT;
-        return -1;
-    }
-
     char *resolved = realpath(s->path, NULL);
     int failed = errno;
+
     if (resolved && is_excluded(catalog, resolved)) {
         failed = EXDEV;
         g_clear_pointer(&resolved, free);
     }
-    gboolean found = resolved != NULL;
     set_resolved(s, resolved);
-    g_mutex_unlock(&s->resolving);
-    free(resolved);
 
-    if (found)
-        return open_resolved(catalog, source);
+    gboolean found = resolved != NULL;
+    free(resolved);
     errno = failed;
-    return -1;
+    return found;
+}
+
+/* Somebody may be resolving it at this moment: then it is worth a short wait. But not a long one: he may be
+ * waiting for us, if a link of the operator's leads into the mount, and this is the request that his
+ * resolving has caused. */
+static gboolean lock_resolving(Source *s)
+{
+    for (int tries = 0; tries < RESOLVING_TRIES; tries++) {
+        if (g_mutex_trylock(&s->resolving))
+            return TRUE;
+        g_usleep(RESOLVING_USEC);
+    }
+    return FALSE;
+}
+
+static gboolean take_again(Source *s)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+    gboolean again = s->again;
+
+    s->again = FALSE;
+    return again;
+}
+
+/* A resolved path has no links and leads nowhere into the mount, so that opening it name by name never asks
+ * this very program. Resolving may: the links are the operator's. */
+int shield_catalog_open_source(ShieldCatalog *catalog, guint source)
+{
+    Source *s = &catalog->sources[source];
+    int fd = -1;
+
+    if (g_mutex_trylock(&s->resolving)) {
+        if (take_again(s))
+            (void)resolve(catalog, s);
+        g_mutex_unlock(&s->resolving);
+    }
+    fd = open_resolved(catalog, source);
+    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
+        return fd;
+    if (!lock_resolving(s)) {
+        errno = ENOENT;
+        return -1;
+    }
+    fd = open_resolved(catalog, source); /* somebody else may have resolved it meanwhile */
+    if (fd < 0 && resolve(catalog, s))
+        fd = open_resolved(catalog, source);
+
+    int failed = errno;
+    g_mutex_unlock(&s->resolving);
+    errno = failed;
+    return fd;
 }
 
 gboolean shield_is_container_name(const char *name)
@@ -269,20 +326,17 @@ typedef struct {
     ShieldCatalog *catalog;
     guint source;
     GPtrArray *places;
-    GPtrArray *problems; /* or NULL */
-    GPtrArray *holders;  /* or NULL */
-    gboolean complete;
-    struct timespec latest;
+    ShieldScan *out;
 } Scan;
 
 static void add_problem(Scan *scan, const char *directory, const char *name, const char *text)
 {
-    if (!scan->problems)
+    if (!scan->out->problems)
         return;
 
     const char *root = scan->catalog->sources[scan->source].path;
     g_autofree char *path = directory ? g_build_filename(root, directory, NULL) : g_strdup(root);
-    shield_add_line(scan->problems, path, name, text);
+    shield_add_line(scan->out->problems, path, name, text);
 }
 
 static void add_place(Scan *scan, char *name, char *path)
@@ -293,6 +347,17 @@ static void add_place(Scan *scan, char *name, char *path)
     g_ptr_array_add(scan->places, place);
 }
 
+/* Tells of the directory fd at path, relative to its source; NULL: the source itself. */
+static void visit(const Scan *scan, int fd, const char *path)
+{
+    if (!scan->out->visit)
+        return;
+
+    g_autofree char *root = shield_catalog_source_resolved(scan->catalog, scan->source);
+    g_autofree char *whole = g_build_filename(root ? root : "/", path, NULL);
+    scan->out->visit(fd, whole, scan->out->data);
+}
+
 /* Enters name in the directory fd, which is called path; -1 if it isn't there or can't be shown. */
 static int enter(Scan *scan, int fd, const char *path, const char *name)
 {
@@ -301,7 +366,7 @@ static int enter(Scan *scan, int fd, const char *path, const char *name)
     if (below >= 0 || errno == ENOENT || errno == ENOTDIR)
         return below;
     if (errno != ELOOP)
-        scan->complete = FALSE;
+        scan->out->incomplete = TRUE;
     add_problem(scan, path, name, errno == ELOOP ? "symbolic link: not followed" : g_strerror(errno));
     return -1;
 }
@@ -315,17 +380,12 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
     struct stat st;
 
     if (!entries) {
-        scan->complete = FALSE;
+        scan->out->incomplete = TRUE;
         add_problem(scan, path, NULL, g_strerror(errno));
         return names;
     }
-    if (fstat(fd, &st) == 0 && shield_time_before(scan->latest, st.st_mtim))
-        scan->latest = st.st_mtim;
-    if (scan->holders) {
-        g_autofree char *root = shield_catalog_source_resolved(scan->catalog, scan->source);
-
-        g_ptr_array_add(scan->holders, g_build_filename(root ? root : "", path, NULL));
-    }
+    if (fstat(fd, &st) == 0 && shield_time_before(scan->out->latest, st.st_mtim))
+        scan->out->latest = st.st_mtim;
     for (guint i = 0; i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
 
@@ -345,6 +405,7 @@ static void scan_containers(Scan *scan, int source_fd)
 
     if (fd < 0)
         return;
+    visit(scan, fd, CONTAINERS);
 
     g_autoptr(GPtrArray) names = list_names(scan, fd, CONTAINERS);
     for (guint i = 0; i < names->len; i++) {
@@ -354,6 +415,21 @@ static void scan_containers(Scan *scan, int source_fd)
     }
 }
 
+static void scan_task(Scan *scan, int fd, const char *path, const char *project, const char *task)
+{
+    visit(scan, fd, path);
+
+    g_auto(ShieldFd) shield = enter(scan, fd, path, SHIELD);
+    g_autofree char *name = g_strconcat(project, ".", task, NULL);
+
+    if (shield < 0)
+        return;
+    if (strlen(name) > NAME_LENGTH_MAX)
+        add_problem(scan, path, NULL, "its name in the view would be longer than 255 bytes: not shown");
+    else
+        add_place(scan, g_steal_pointer(&name), g_build_filename(path, SHIELD, NULL));
+}
+
 static void scan_project(Scan *scan, int tasks_fd, const char *project)
 {
     g_autofree char *path = g_build_filename(TASKS, project, NULL);
@@ -361,22 +437,16 @@ static void scan_project(Scan *scan, int tasks_fd, const char *project)
 
     if (fd < 0)
         return;
+    visit(scan, fd, path);
 
     g_autoptr(GPtrArray) tasks = list_names(scan, fd, path);
     for (guint i = 0; i < tasks->len; i++) {
         const char *task = g_ptr_array_index(tasks, i);
         g_autofree char *task_path = g_build_filename(path, task, NULL);
         g_auto(ShieldFd) task_fd = enter(scan, fd, path, task);
-        g_auto(ShieldFd) shield = task_fd < 0 ? -1 : enter(scan, task_fd, task_path, SHIELD);
-        g_autofree char *name = g_strconcat(project, ".", task, NULL);
 
-        if (shield < 0)
-            continue;
-        if (strlen(name) > NAME_LENGTH_MAX)
-            add_problem(scan, task_path, NULL,
-                        "its name in the view would be longer than 255 bytes: not shown");
-        else
-            add_place(scan, g_steal_pointer(&name), g_build_filename(task_path, SHIELD, NULL));
+        if (task_fd >= 0)
+            scan_task(scan, task_fd, task_path, project, task);
     }
 }
 
@@ -386,6 +456,7 @@ static void scan_tasks(Scan *scan, int source_fd)
 
     if (fd < 0)
         return;
+    visit(scan, fd, TASKS);
 
     g_autoptr(GPtrArray) projects = list_names(scan, fd, TASKS);
     for (guint i = 0; i < projects->len; i++)
@@ -415,7 +486,7 @@ static void drop_clashes(Scan *scan)
             i++;
             continue;
         }
-        if (scan->problems) {
+        if (scan->out->problems) {
             const char *root = scan->catalog->sources[first->source].path;
             g_autofree char *winner = g_build_filename(root, first->path, NULL);
             g_autofree char *winner_escaped = shield_text_escape(winner, -1);
@@ -429,42 +500,23 @@ static void drop_clashes(Scan *scan)
     }
 }
 
-static void scan_sources(Scan *scan)
+GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out)
 {
-    scan->places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
-    scan->complete = TRUE;
-    for (scan->source = 0; scan->source < scan->catalog->n; scan->source++) {
-        g_auto(ShieldFd) fd = shield_catalog_open_source(scan->catalog, scan->source);
+    Scan scan = {.catalog = catalog, .out = out};
+
+    scan.places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
+    for (scan.source = 0; scan.source < catalog->n; scan.source++) {
+        g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, scan.source);
 
         if (fd < 0) {
-            scan->complete &= errno == ENOENT;
+            out->incomplete |= errno != ENOENT;
             continue;
         }
-        scan_containers(scan, fd);
-        scan_tasks(scan, fd);
+        visit(&scan, fd, NULL);
+        scan_containers(&scan, fd);
+        scan_tasks(&scan, fd);
     }
-    g_ptr_array_sort(scan->places, compare_places);
-    drop_clashes(scan);
-}
-
-GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, GPtrArray *problems, gboolean *complete,
-                               struct timespec *latest)
-{
-    Scan scan = {.catalog = catalog, .problems = problems};
-
-    scan_sources(&scan);
-    if (complete)
-        *complete = scan.complete;
-    if (latest)
-        *latest = scan.latest;
+    g_ptr_array_sort(scan.places, compare_places);
+    drop_clashes(&scan);
     return scan.places;
-}
-
-GPtrArray *shield_catalog_holders(ShieldCatalog *catalog)
-{
-    Scan scan = {.catalog = catalog, .holders = g_ptr_array_new_with_free_func(g_free)};
-
-    scan_sources(&scan);
-    g_ptr_array_unref(scan.places);
-    return scan.holders;
 }

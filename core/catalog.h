@@ -53,18 +53,25 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 /* Opens a bundle that was found before; -1 with errno. */
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 
-/* All bundles: an array of ShieldPlace, sorted by name, each name once. problems (or NULL) gets a line for
- * whatever can't be shown; *complete (or NULL) is FALSE if some directory could not be read; *latest (or
- * NULL) is the latest modification of the directories that hold bundles. */
-GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, GPtrArray *problems, gboolean *complete,
-                               struct timespec *latest);
+/* What a scan tells beside the bundles; each may be left NULL. */
+typedef struct {
+    GPtrArray *problems; /* gets a line (char *, owned) for whatever can't be shown */
+    /* Called for each directory that bundles are found by, the sources first, before it is looked into. fd is
+     * the directory (O_PATH), path its absolute path without links. */
+    void (*visit)(int fd, const char *path, void *data);
+    void *data;
+    gboolean incomplete;    /* some directory could not be read */
+    struct timespec latest; /* modification of the directories that hold bundles */
+} ShieldScan;
 
-/* The directories that are listed to find bundles, as they are now: absolute paths without links (char *,
- * owned). */
-GPtrArray *shield_catalog_holders(ShieldCatalog *catalog);
+/* All bundles: an array of ShieldPlace, sorted by name, each name once. */
+GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out);
 
 /* Is this [A-Za-z0-9_][A-Za-z0-9_.-]*? */
 gboolean shield_is_container_name(const char *name);
+
+/* path made absolute, "//" and "." taken out; ".." stays, for what it leads to depends on links. Free it. */
+char *shield_path_absolute(const char *path);
 
 /* Resolves the links in the part of path that exists, and appends the rest; path may be relative. The caller
  * frees the result; NULL with errno if some directory can't be searched. */

@@ -7,8 +7,10 @@
 
 #include "bundle.h"
 #include "contract.h"
+#include "error.h"
 #include "layout.h"
 #include "open.h"
+#include "text.h"
 
 #define PATH_FUNCTION(function, file)                                                                        \
     char *function(const char *state_dir)                                                                    \

@@ -6,10 +6,7 @@
  */
 #pragma once
 
-#include <glib.h>
-
-#define SHIELD_ERROR (shield_error_quark())
-GQuark shield_error_quark(void);
+#include "shieldstate.h"
 
 /* What a SHIELD_ERROR is about: LABEL/NAME, escaped; either may be NULL. The caller frees it. */
 char *shield_error_subject(const char *label, const char *name);

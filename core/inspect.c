@@ -127,18 +127,16 @@ static void inspect_directory(const char *label, int dirfd, gboolean in_hooks, G
     }
 }
 
-static void inspect_readings(ShieldSnapshot *snapshot, const char *label, const ShieldSynth *synth,
-                             GPtrArray *problems, GPtrArray *degraded)
+static void inspect_list(ShieldBundle *bundle, int dirfd, ShieldFile file, GPtrArray *problems,
+                         GPtrArray *degraded)
 {
-    for (guint i = 0; i < snapshot->readings->len; i++) {
-        const ShieldReading *reading = g_ptr_array_index(snapshot->readings, i);
+    g_autoptr(ShieldReading) reading = shield_bundle_reading(bundle, dirfd, file);
 
-        if (reading->error)
-            g_ptr_array_add(problems, g_strdup(reading->error->message));
-        if (reading->without_lease)
-            shield_add_line(degraded, label, shield_layout_name(synth->sources[i]),
-                            "no lease to be had: two equal readings stand for it");
-    }
+    if (reading && reading->error)
+        g_ptr_array_add(problems, g_strdup(reading->error->message));
+    if (reading && reading->without_lease)
+        shield_add_line(degraded, shield_bundle_label(bundle), shield_layout_name(file),
+                        "no lease to be had: two equal readings stand for it");
 }
 
 void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded)
@@ -151,9 +149,8 @@ void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrAr
         g_autofree char *hooks_label = g_strconcat(label, "/", shield_layout_name(SHIELD_HOOKS_DIR), NULL);
         inspect_directory(hooks_label, hooks, TRUE, problems);
     }
-    for (guint i = 0; i < shield_synth_n; i++) {
-        g_autoptr(ShieldSnapshot) snapshot = shield_bundle_peek(bundle, dirfd, &shield_synth[i]);
-
-        inspect_readings(snapshot, label, &shield_synth[i], problems, degraded);
+    for (int file = 0; file < SHIELD_N_FILES; file++) {
+        if (shield_synth_is_source(shield_layout_name((ShieldFile)file)))
+            inspect_list(bundle, dirfd, (ShieldFile)file, problems, degraded);
     }
 }

@@ -47,6 +47,17 @@ gboolean shield_layout_find(const char *what, ShieldFile *file)
     return FALSE;
 }
 
+gboolean shield_layout_find_name(const char *name, ShieldFile *file)
+{
+    for (int i = 0; i < SHIELD_N_FILES; i++) {
+        if (layout[i].name && strcmp(layout[i].name, name) == 0) {
+            *file = (ShieldFile)i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 char *shield_layout_normalise(const char *path)
 {
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);

@@ -38,10 +38,13 @@ const char *shield_layout_name(ShieldFile file);
 /* Finds the row that the contract's function "WHAT_path" (or WHAT) stands for. */
 gboolean shield_layout_find(const char *what, ShieldFile *file);
 
+/* Finds the row of the file that is called name in a bundle. */
+gboolean shield_layout_find_name(const char *name, ShieldFile *file);
+
 /* The path that the contract gives for file in state_dir, normalised as its pathlib does: "a//b/./c/" becomes
  * "a/b/c", ".." stays, "//a" stays, "///a" becomes "/a". stage is used for SHIELD_HOOK_JSON only. The caller
  * frees it. */
 char *shield_layout_path(const char *state_dir, ShieldFile file, const char *stage);
 
-/* state_dir alone, normalised the same way; "" gives ".". The caller frees it. */
-char *shield_layout_normalise(const char *state_dir);
+/* A path alone, normalised the same way; "" gives ".". The caller frees it. */
+char *shield_layout_normalise(const char *path);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "text.h"
+
 struct ShieldList {
     gatomicrefcount refs;
     GArray *entries;   /* of ShieldSlice */

@@ -8,11 +8,7 @@
  */
 #pragma once
 
-#include <glib.h>
-
-#include "text.h"
-
-typedef struct ShieldList ShieldList;
+#include "shieldstate.h"
 
 /* All entries of a valid UTF-8 text, in order, duplicates included. Keeps a reference to text. */
 ShieldList *shield_list_parse(GBytes *text);
@@ -27,13 +23,3 @@ ShieldList *shield_list_union(ShieldList *const *lists, gsize n);
 
 /* The entries of list that don't stand in minus; the order, and duplicates, stay. */
 ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus);
-
-gsize shield_list_length(const ShieldList *list);
-ShieldSlice shield_list_get(const ShieldList *list, gsize i);
-
-/* One entry a line, each with its newline; 0 bytes for an empty list. The caller owns the result. */
-GBytes *shield_list_render(const ShieldList *list);
-
-ShieldList *shield_list_ref(ShieldList *list);
-void shield_list_unref(ShieldList *list);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldList, shield_list_unref)

@@ -10,14 +10,15 @@
 
 #include "error.h"
 #include "open.h"
+#include "text.h"
 
 /* The clock that stamps files moves in ticks of at most 10 ms. Within two of them a file can change again and
  * look the same. */
 #define TICK_USEC 10000
 #define RACY_USEC (2 * TICK_USEC)
 
-#define RETRY_MIN_USEC 200
-#define RETRY_MAX_USEC 5000
+#define RETRY_MIN_USEC 100
+#define RETRY_MAX_USEC 2000
 
 ShieldReading *shield_reading_ref(ShieldReading *reading)
 {
@@ -149,6 +150,13 @@ static gboolean counts_as_missing(int errnum, mode_t mode)
     return errnum == ENOENT || errnum == ENOTDIR || (mode != 0 && !S_ISREG(mode) && !S_ISLNK(mode));
 }
 
+/* Is this a failure that may end without a change of the file's stamp? Only the content's own faults are not.
+ */
+static gboolean fails_for_another_reason(const GError *error)
+{
+    return error && error->code != EILSEQ && error->code != EFBIG;
+}
+
 ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
                                    const ShieldPolicy *policy)
 {
@@ -166,9 +174,10 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
     } else {
         shield_error_set_errno(&reading->error, errno, label, name);
     }
-    reading->racy = S_ISREG(reading->st.st_mode) && stamp_is_racy(&reading->st, reading->usec);
     if (reading->text)
         parse(reading, kind, label, name);
+    reading->racy = (S_ISREG(reading->st.st_mode) && stamp_is_racy(&reading->st, reading->usec)) ||
+                    fails_for_another_reason(reading->error);
     return reading;
 }
 
@@ -177,12 +186,24 @@ ShieldRetry shield_retry_start(const ShieldPolicy *policy)
     return (ShieldRetry){g_get_monotonic_time() + (gint64)policy->settle_ms * 1000, RETRY_MIN_USEC};
 }
 
+gint64 shield_retry_next(ShieldRetry *retry)
+{
+    gint64 now = g_get_monotonic_time(), next = now + (gint64)retry->pause;
+
+    if (now >= retry->deadline)
+        return -1;
+    retry->pause = MIN(retry->pause * 2, RETRY_MAX_USEC);
+    return MIN(next, retry->deadline);
+}
+
 gboolean shield_retry_again(ShieldRetry *retry)
 {
-    if (g_get_monotonic_time() >= retry->deadline)
+    gint64 next = shield_retry_next(retry), now = g_get_monotonic_time();
+
+    if (next < 0)
         return FALSE;
-    g_usleep(retry->pause);
-    retry->pause = MIN(retry->pause * 2, RETRY_MAX_USEC);
+    if (next > now)
+        g_usleep((gulong)(next - now));
     return TRUE;
 }
 
@@ -203,8 +224,10 @@ gboolean shield_reading_stamp_holds(const ShieldReading *reading, int dirfd, con
 {
     struct stat now;
 
-    if (dirfd < 0 || shield_stat(dirfd, name, &now) < 0)
+    if (dirfd < 0)
         return reading->st.st_mode == 0;
+    if (shield_stat(dirfd, name, &now) < 0)
+        return reading->st.st_mode == 0 && (errno == ENOENT || reading->error);
     return reading->st.st_mode != 0 && shield_stamp_equal(&reading->st, &now);
 }
 

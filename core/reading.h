@@ -20,6 +20,9 @@
 typedef struct {
     gsize max_size;  /* bytes; a longer list is an error (EFBIG) */
     guint settle_ms; /* how long one that is being written may be waited for; 0: take it as it stands */
+    /* Brings the marks of all bundles up to date (shield_bundle_mark); NULL: nothing marks them. */
+    void (*drain)(void *data);
+    void *drain_data;
 } ShieldPolicy;
 
 typedef enum {
@@ -56,6 +59,9 @@ typedef struct {
 
 ShieldRetry shield_retry_start(const ShieldPolicy *policy);
 gboolean shield_retry_again(ShieldRetry *retry); /* sleeps, or returns FALSE: time is up */
+
+/* For who waits otherwise: when to try again (monotonic time, microseconds), or -1: time is up. */
+gint64 shield_retry_next(ShieldRetry *retry);
 
 /* Does name still look as it did when it was read? A racy reading is never current. */
 gboolean shield_reading_is_current(const ShieldReading *reading, int dirfd, const char *name);

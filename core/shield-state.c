@@ -11,6 +11,7 @@
 #include "contract.h"
 #include "layout.h"
 #include "shieldstate.h"
+#include "text.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 

@@ -15,13 +15,34 @@
 
 #include <glib.h>
 
-#include "error.h" /* SHIELD_ERROR: the code is an errno, the message is "FILE: what is wrong" */
-#include "lists.h" /* ShieldList: shield_list_length, _get, _render, _ref, _unref */
-
 G_BEGIN_DECLS
 
 /* BUNDLE_VERSION: the layout that this library speaks. */
 #define SHIELD_BUNDLE_VERSION 4
+
+/* Errors: the code is an errno, the message is "FILE: what is wrong", with every untrusted byte escaped. */
+#define SHIELD_ERROR (shield_error_quark())
+GQuark shield_error_quark(void);
+
+/* A slice of a text. It holds no reference: the text must outlive it. NULs are ordinary bytes. */
+typedef struct {
+    const char *data;
+    gsize len; /* bytes */
+} ShieldSlice;
+
+/* Entries in their order. A list is immutable and counted, so threads share it without a lock; the slices
+ * that it gives live as long as it does. */
+typedef struct ShieldList ShieldList;
+
+gsize shield_list_length(const ShieldList *list);
+ShieldSlice shield_list_get(const ShieldList *list, gsize i);
+
+/* One entry a line, each with its newline; 0 bytes for an empty list. The caller owns the result. */
+GBytes *shield_list_render(const ShieldList *list);
+
+ShieldList *shield_list_ref(ShieldList *list);
+void shield_list_unref(ShieldList *list);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldList, shield_list_unref)
 
 /* The path functions. They touch no file. state_dir is normalised as the contract's pathlib does: "a//b/./c/"
  * becomes "a/b/c"; ".." stays. The caller frees the result with g_free. */
@@ -90,9 +111,14 @@ char *shield_container_id_path(const char *state_dir);
 char *shield_audit_path(const char *state_dir);
 
 /* The readers. Each returns NULL with error set if a file is there but can't be used. The code of the
- * SHIELD_ERROR is EILSEQ  not strict UTF-8: the message tells the line and the byte ELOOP   a symbolic link
- * stands in the file's place EFBIG   longer than 64 MiB EBUSY   somebody was writing it for a whole second
- *   EACCES, EIO and others as the system reported them.
+ * SHIELD_ERROR is one of
+ *
+ * - EILSEQ: not strict UTF-8; the message tells the line and the byte
+ * - ELOOP: a symbolic link stands in the file's place
+ * - EFBIG: longer than 64 MiB
+ * - EBUSY: somebody was writing it for a whole second
+ * - EACCES, EIO and others, as the system reported them.
+ *
  * A missing file, and a directory, FIFO, socket or device in its place, is an empty list. */
 
 /* The stripped text of "interactive". NULL without error: there is no interactive tier. It may hold NULs. */

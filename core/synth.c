@@ -40,13 +40,20 @@ const ShieldSynth *shield_synth_find(const char *name)
     return NULL;
 }
 
+gboolean shield_synth_needs(const ShieldSynth *synth, const char *file_name)
+{
+    for (guint i = 0; i < synth->n_sources; i++) {
+        if (g_strcmp0(shield_layout_name(synth->sources[i]), file_name) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 gboolean shield_synth_is_source(const char *file_name)
 {
     for (guint i = 0; i < shield_synth_n; i++) {
-        for (guint s = 0; s < shield_synth[i].n_sources; s++) {
-            if (strcmp(shield_layout_name(shield_synth[i].sources[s]), file_name) == 0)
-                return TRUE;
-        }
+        if (shield_synth_needs(&shield_synth[i], file_name))
+            return TRUE;
     }
     return FALSE;
 }

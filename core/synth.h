@@ -27,6 +27,9 @@ extern const guint shield_synth_n;
 /* NULL if there is no computed file of that name. */
 const ShieldSynth *shield_synth_find(const char *name);
 
+/* Is the file of that name one of its sources? */
+gboolean shield_synth_needs(const ShieldSynth *synth, const char *file_name);
+
 /* Is file a list that some computed file needs? */
 gboolean shield_synth_is_source(const char *file_name);
 

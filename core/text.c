@@ -85,6 +85,12 @@ GString *shield_text_universal_newlines(ShieldSlice text)
     return out;
 }
 
+/* GLib counts the line and the paragraph separator as printable. */
+static gboolean is_printable(gunichar c)
+{
+    return c != 0 && c < (gunichar)-2 && c != 0x2028 && c != 0x2029 && g_unichar_isprint(c);
+}
+
 char *shield_text_escape(const char *bytes, gssize len)
 {
     gsize left = len < 0 ? strlen(bytes) : (gsize)len;
@@ -96,7 +102,7 @@ char *shield_text_escape(const char *bytes, gssize len)
 
         if (c == '\\') {
             g_string_append(out, "\\\\");
-        } else if (c != 0 && c < (gunichar)-2 && g_unichar_isprint(c)) {
+        } else if (is_printable(c)) {
             width = (gsize)(g_utf8_next_char(bytes) - bytes);
             g_string_append_len(out, bytes, (gssize)width);
         } else {

@@ -6,13 +6,7 @@
  */
 #pragma once
 
-#include <glib.h>
-
-/* A slice of a text. It holds no reference: the text must outlive it. NULs are ordinary bytes. */
-typedef struct {
-    const char *data;
-    gsize len; /* bytes */
-} ShieldSlice;
+#include "shieldstate.h"
 
 /* Is this strict UTF-8 (NULs allowed; no overlong forms, no surrogates, nothing above U+10FFFF)?
  * If not, *bad is the offset, from 0, of the sequence that can't be decoded. */

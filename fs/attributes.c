@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "access.h"
+#include "contents.h"
 #include "inspect.h"
 #include "status.h"
 #include "view.h"
@@ -19,6 +20,13 @@
 #define META_LEFT                                                                                            \
     (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers                \
                      */
+
+/* What has size 0 only because it can't be read must not look like an empty file: GNU tar, for one, stores
+ * what is empty and readable for everyone without opening it, and would not notice. */
+static mode_t deny_others(mode_t mode)
+{
+    return mode & ~(mode_t)0004;
+}
 
 static void set_times(struct stat *st, struct timespec mtime)
 {
@@ -69,35 +77,34 @@ static void judge_child(SfsAccess *access, int parent, const char *name,
         access->left = 0;
 }
 
-/* The root belongs to who mounted. It lists what the directories that hold bundles list, so whoever may not
- * enter or list one of these may not do so here. */
-static mode_t root_mode(SfsView *view, const struct stat *st)
+/* What is left for the root of being searched and of being listed. */
+typedef struct {
+    SfsAccess search, list;
+} RootAccess;
+
+static void judge_holder(int fd, const char *path, void *data)
 {
-    SfsAccess search = sfs_access_start(st->st_uid, st->st_gid), list = search;
+    RootAccess *root = data;
+    struct stat st;
 
-    if (!view->options->allow_other)
-        return DIRECTORY_MODE;
-
-    g_autoptr(GPtrArray) holders = shield_catalog_holders(view->catalog);
-    for (guint i = 0; i < holders->len; i++) {
-        const char *path = g_ptr_array_index(holders, i);
-
-        sfs_access_walk(&search, path);
-        judge_child(&list, AT_FDCWD, path, sfs_access_at_the_end);
-    }
-    return DIRECTORY_MODE & (S_IFMT | (search.left & (0111 | list.left)));
+    sfs_access_walk(&root->search, path);
+    if (fstat(fd, &st) == 0)
+        sfs_access_at_the_end(&root->list, fd, &st);
 }
 
+/* The root belongs to who mounted. It lists what the directories that hold bundles list, so whoever may not
+ * enter or list one of these may not do so here. */
 static int root_attributes(SfsView *view, struct stat *st)
 {
-    struct timespec latest;
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, &latest);
+    RootAccess access = {sfs_access_start(getuid(), getgid()), sfs_access_start(getuid(), getgid())};
+    ShieldScan scan = {.visit = view->options->allow_other ? judge_holder : NULL, .data = &access};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
 
     st->st_uid = getuid();
     st->st_gid = getgid();
-    st->st_mode = root_mode(view, st);
+    st->st_mode = DIRECTORY_MODE & (S_IFMT | (access.search.left & (0111 | access.list.left)));
     st->st_nlink = 3 + places->len; /* ".", ".." of .shieldfs, and of each container */
-    set_times(st, latest.tv_sec == 0 ? view->started : latest);
+    set_times(st, scan.latest.tv_sec == 0 ? view->started : scan.latest);
     return 0;
 }
 
@@ -114,10 +121,16 @@ static int meta_attributes(SfsView *view, SfsNode *node, struct stat *st)
     if (directory)
         return 0;
 
-    g_autoptr(GBytes) text = sfs_view_snapshot(view, node, NULL);
-    set_size(st, (off_t)g_bytes_get_size(text));
-    if (node->kind == SFS_STATUS)
-        set_times(st, sfs_view_status_time(view, text));
+    if (node->kind == SFS_STATUS) {
+        gsize size;
+
+        set_times(st, sfs_contents_status_time(view, &size));
+        set_size(st, (off_t)size);
+    } else {
+        g_autoptr(GBytes) version = sfs_status_version();
+
+        set_size(st, (off_t)g_bytes_get_size(version));
+    }
     return 0;
 }
 
@@ -174,6 +187,8 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
         judge_child(&access, parent, node->name, sfs_access_at_the_end);
         st->st_mode = base & (S_IFMT | access.left);
     }
+    if (!directory && !S_ISREG(backing.st_mode))
+        st->st_mode = deny_others(st->st_mode);
     return 0;
 }
 
@@ -212,6 +227,8 @@ static int computed_attributes(SfsView *view, SfsNode *node, struct stat *st)
     st->st_nlink = 1;
     st->st_mode = computed_mode(view, node, fd, st);
     set_size(st, snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    if (snapshot->error)
+        st->st_mode = deny_others(st->st_mode);
     set_times(st, snapshot->mtime);
     return 0;
 }
@@ -237,4 +254,32 @@ int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
     default:
         return backing_attributes(view, node, st);
     }
+}
+
+static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)
+{
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat st;
+
+    if (parent < 0 || shield_stat(parent, node->name, &st) < 0)
+        return FALSE;
+    now->dev = st.st_dev;
+    now->ino = st.st_ino;
+    return TRUE;
+}
+
+SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now)
+{
+    int errnum = sfs_view_attributes(view, node, &now->st);
+    gboolean clear = TRUE;
+
+    if (errnum)
+        return errnum == ENOENT || errnum == ESTALE ? SFS_GONE : SFS_UNCLEAR;
+    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS) {
+        now->serial = sfs_contents_serial(view, node);
+        clear = now->serial != 0;
+    } else if (node->kind == SFS_RAW) {
+        clear = see_backing(view, node, now);
+    }
+    return clear ? SFS_CLEAR : SFS_UNCLEAR;
 }

@@ -7,19 +7,55 @@
 
 #include "open.h"
 
-SfsFileHandle *sfs_file_handle_new(GBytes *snapshot, int fd)
+SfsFileHandle *sfs_file_handle_new_raw(int fd)
 {
-    SfsFileHandle *handle = g_new(SfsFileHandle, 1);
+    SfsFileHandle *handle = g_new0(SfsFileHandle, 1);
 
-    *handle = (SfsFileHandle){snapshot, fd};
+    handle->fd = fd;
+    g_mutex_init(&handle->lock);
     return handle;
 }
 
-void sfs_file_handle_free(SfsFileHandle *handle)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
 {
-    g_clear_pointer(&handle->snapshot, g_bytes_unref);
+    SfsFileHandle *handle = sfs_file_handle_new_raw(-1);
+
+    handle->content = content;
+    return handle;
+}
+
+void sfs_file_handle_free(void *data)
+{
+    SfsFileHandle *handle = data;
+
+    g_clear_pointer(&handle->content.text, g_bytes_unref);
     shield_fd_close(handle->fd);
+    g_mutex_clear(&handle->lock);
     g_free(handle);
+}
+
+guint64 sfs_file_handle_poll(SfsFileHandle *handle)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    handle->polled = TRUE;
+    return handle->content.serial;
+}
+
+gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    *serial = handle->content.serial;
+    return handle->polled;
+}
+
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    g_bytes_unref(handle->content.text);
+    handle->content = content;
 }
 
 static GBytes *read_snapshot(GBytes *snapshot, gsize size, off_t offset)
@@ -52,8 +88,11 @@ static GBytes *read_live(int fd, gsize size, off_t offset, int *errnum)
 
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum)
 {
-    return handle->snapshot ? read_snapshot(handle->snapshot, size, offset)
-                            : read_live(handle->fd, size, offset, errnum);
+    if (handle->fd >= 0)
+        return read_live(handle->fd, size, offset, errnum);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    return read_snapshot(handle->content.text, size, offset);
 }
 
 SfsDirectoryHandle *sfs_directory_handle_new(void)
@@ -64,8 +103,10 @@ SfsDirectoryHandle *sfs_directory_handle_new(void)
     return handle;
 }
 
-void sfs_directory_handle_free(SfsDirectoryHandle *handle)
+void sfs_directory_handle_free(void *data)
 {
+    SfsDirectoryHandle *handle = data;
+
     g_clear_pointer(&handle->entries, g_ptr_array_unref);
     g_mutex_clear(&handle->lock);
     g_free(handle);
@@ -74,7 +115,7 @@ void sfs_directory_handle_free(SfsDirectoryHandle *handle)
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
                                      off_t offset, int *errnum)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&handle->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
 
     if (offset == 0 || !handle->entries) {
         GPtrArray *entries = sfs_view_list(view, directory, errnum);
@@ -85,4 +126,49 @@ GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, 
         handle->entries = entries;
     }
     return g_ptr_array_ref(handle->entries);
+}
+
+struct SfsHandles {
+    GMutex lock;
+    GHashTable *open; /* handle to its free function */
+};
+
+SfsHandles *sfs_handles_new(void)
+{
+    SfsHandles *handles = g_new0(SfsHandles, 1);
+
+    g_mutex_init(&handles->lock);
+    handles->open = g_hash_table_new(NULL, NULL);
+    return handles;
+}
+
+void sfs_handles_free(SfsHandles *handles)
+{
+    GHashTableIter iter;
+    void *handle, *free_func;
+
+    g_hash_table_iter_init(&iter, handles->open);
+    while (g_hash_table_iter_next(&iter, &handle, &free_func))
+        ((GDestroyNotify)free_func)(handle);
+    g_hash_table_unref(handles->open);
+    g_mutex_clear(&handles->lock);
+    g_free(handles);
+}
+
+void sfs_handles_add(SfsHandles *handles, void *handle, GDestroyNotify free_func)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handles->lock);
+
+    g_hash_table_insert(handles->open, handle, free_func);
+}
+
+void sfs_handles_remove(SfsHandles *handles, void *handle)
+{
+    void *free_func = NULL;
+
+    g_mutex_lock(&handles->lock);
+    (void)g_hash_table_steal_extended(handles->open, handle, NULL, &free_func);
+    g_mutex_unlock(&handles->lock);
+    if (free_func)
+        ((GDestroyNotify)free_func)(handle);
 }

@@ -7,18 +7,30 @@
 
 #include <glib.h>
 
-#include "view.h"
+#include "contents.h"
 
+/* An open file. A computed one keeps the content it was opened with; but once it has been polled, a read from
+ * the start may give it a newer one. */
 typedef struct {
-    GBytes *snapshot; /* NULL: a raw file */
-    int fd;
+    int fd;      /* of a raw file; -1: computed */
+    GMutex lock; /* protects the rest */
+    SfsContent content;
+    gboolean polled;
 } SfsFileHandle;
 
-SfsFileHandle *sfs_file_handle_new(GBytes *snapshot, int fd); /* takes both */
-void sfs_file_handle_free(SfsFileHandle *handle);
+SfsFileHandle *sfs_file_handle_new_raw(int fd);                  /* takes fd */
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content); /* takes the text */
+void sfs_file_handle_free(void *data);                           /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum);
+
+/* Notes that it is polled; which content it has. */
+guint64 sfs_file_handle_poll(SfsFileHandle *handle);
+gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial);
+
+/* Takes the newer text. */
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content);
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {
@@ -27,8 +39,16 @@ typedef struct {
 } SfsDirectoryHandle;
 
 SfsDirectoryHandle *sfs_directory_handle_new(void);
-void sfs_directory_handle_free(SfsDirectoryHandle *handle);
+void sfs_directory_handle_free(void *data); /* an SfsDirectoryHandle */
 
 /* The listing to serve offset from (a new reference); NULL with *errnum. */
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
                                      off_t offset, int *errnum);
+
+/* All handles that are open: what the kernel has not released by the end of the session is freed with it. */
+typedef struct SfsHandles SfsHandles;
+
+SfsHandles *sfs_handles_new(void);
+void sfs_handles_free(SfsHandles *handles);
+void sfs_handles_add(SfsHandles *handles, void *handle, GDestroyNotify free_func);
+void sfs_handles_remove(SfsHandles *handles, void *handle); /* and frees it */

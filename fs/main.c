@@ -4,6 +4,7 @@
  * the view shows.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "launch.h"
 #include "log.h"
@@ -20,6 +21,13 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
 
     if (level < FUSE_LOG_DEBUG)
         g_message("%s", g_strchomp(text));
+}
+
+/* What the shell left open is nobody's business here; a list among it, open for writing, would look as if it
+ * were being written for as long as we run. */
+static void close_inherited(void)
+{
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
 }
 
 static gboolean start(const SfsOptions *options, GError **error)
@@ -46,6 +54,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = EXIT_FAILURE;
 
+    close_inherited();
     sfs_log_start();
     fuse_set_log_func(log_libfuse);
     switch (sfs_options_parse(&options, argc, argv)) {

@@ -3,33 +3,61 @@
 #include "message.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Room for one descriptor beside the message. */
+typedef union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+} Control;
 
 gboolean sfs_message_pair(int ends[2])
 {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
 }
 
-gboolean sfs_message_send(int socket, SfsMessage message)
+gboolean sfs_message_send(int socket, SfsMessage message, int fd)
 {
-    int word = message;
+    Control control = {0};
+    struct iovec iov = {&message, sizeof message};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t sent;
 
+    if (fd >= 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control;
+
+        struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
     do {
-        sent = send(socket, &word, sizeof word, MSG_NOSIGNAL);
+        sent = sendmsg(socket, &msg, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
-    return sent == sizeof word;
+    return sent == sizeof message;
 }
 
-gboolean sfs_message_receive(int socket, SfsMessage *message)
+gboolean sfs_message_receive(int socket, SfsMessage *message, int *fd)
 {
-    int word;
+    Control control = {0};
+    struct iovec iov = {message, sizeof *message};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t got;
 
+    *fd = -1;
     do {
-        got = recv(socket, &word, sizeof word, 0);
+        got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
-    *message = (SfsMessage)word;
-    return got == sizeof word;
+    if (got != sizeof *message)
+        return FALSE;
+
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    return TRUE;
 }

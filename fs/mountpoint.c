@@ -21,7 +21,7 @@
 /* realpath, but for the last component, which may be a dead mount that answers nothing. */
 static char *resolve_parent(const char *path)
 {
-    g_autofree char *whole = g_canonicalize_filename(path, NULL);
+    g_autofree char *whole = shield_path_absolute(path);
     g_autofree char *parent = g_path_get_dirname(whole);
     g_autofree char *name = g_path_get_basename(whole);
     char *resolved = realpath(parent, NULL);
@@ -50,7 +50,8 @@ static gboolean clear_dead_mount(const char *path, GError **error)
                          "a dead shieldfs mount is there: run fusermount3 -uz on it");
         return FALSE;
     }
-    g_message("a dead mount of shieldfs was taken away");
+    g_autofree char *escaped = shield_error_subject(NULL, path);
+    g_message("%s: a dead mount of shieldfs was taken away", escaped);
     return TRUE;
 }
 

@@ -29,7 +29,7 @@ static SfsMount *parse_line(const char *line)
 
     SfsMount *mount = g_new(SfsMount, 1);
     *mount = (SfsMount){.path = g_strcompress(words[4]),
-                        .id = atoi(words[0]),
+                        .id = (int)g_ascii_strtoll(words[0], NULL, 10),
                         .ours = g_str_has_prefix(after + 3, FS_TYPE " ")};
     return mount;
 }

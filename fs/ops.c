@@ -10,74 +10,30 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
+#include "announced.h"
+#include "contents.h"
 #include "handle.h"
-#include "text.h"
-#include "view.h"
+#include "hold.h"
+#include "polls.h"
+#include "reply.h"
 
-/* One request, for its reply and for the line that -d prints of it. */
-typedef struct {
-    fuse_req_t req;
-    const char *op;
-    guint64 ino;
-    const char *name; /* or NULL */
-} Request;
-
-static SfsView *view_of(const Request *r)
+static SfsView *view_of(const SfsRequest *r)
 {
-    return fuse_req_userdata(r->req);
-}
-
-static void trace(const Request *r, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static void trace(const Request *r, const char *format, ...)
-{
-    if (!view_of(r)->options->debug)
-        return;
-
-    va_list args;
-    va_start(args, format);
-    g_autofree char *result = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_autofree char *name = r->name ? shield_text_escape(r->name, -1) : NULL;
-    g_debug("%s %" G_GUINT64_FORMAT "%s%s: %s", r->op, r->ino, name ? " " : "", name ? name : "", result);
-}
-
-static void reply_errno(const Request *r, int errnum)
-{
-    trace(r, "%s", errnum ? strerrorname_np(errnum) : "ok");
-    fuse_reply_err(r->req, errnum);
-}
-
-/* What a person should know goes to the log; what is just gone does not. */
-static void reply_error(const Request *r, const GError *error)
-{
-    int errnum = shield_error_errno(error);
-
-    if (errnum != ENOENT && errnum != ESTALE)
-        g_message("%s", error->message);
-    reply_errno(r, errnum);
-}
-
-static void reply_bytes(const Request *r, GBytes *bytes)
-{
-    gsize len;
-    const char *data = g_bytes_get_data(bytes, &len);
-
-    trace(r, "%" G_GSIZE_FORMAT " bytes", len);
-    fuse_reply_buf(r->req, data, len);
+    return sfs_request_session(r)->view;
 }
 
 /* The node of the request; NULL if the reply has been sent. */
-static SfsNode *resolve(const Request *r)
+static SfsNode *resolve(const SfsRequest *r)
 {
     int errnum;
     SfsNode *node = sfs_view_resolve(view_of(r), r->ino, &errnum);
 
     if (!node)
-        reply_errno(r, errnum);
+        sfs_reply_errno(r, errnum);
     return node;
 }
 
@@ -89,41 +45,62 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         conn->want |= FUSE_CAP_PARALLEL_DIROPS;
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+/* Who asked was told of node as it is; watchers may not have been. */
+static void show(const SfsRequest *r, SfsNode *node)
 {
-    Request r = {req, "LOOKUP", parent_ino, name};
-    g_autoptr(SfsNode) parent = resolve(&r);
-    struct fuse_entry_param entry = {0};
-    int errnum = 0;
+    SfsTree *tree = view_of(r)->tree;
 
-    if (!parent)
-        return;
-
-    g_autoptr(SfsNode) node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
-    if (!node)
-        return reply_errno(&r, errnum);
-    errnum = sfs_view_attributes(view_of(&r), node, &entry.attr);
-    if (errnum)
-        return reply_errno(&r, errnum);
-
-    entry.ino = node->ino;
-    /* Counted before the reply: the FORGET may overtake us. */
-    sfs_tree_look_up(view_of(&r)->tree, node);
-    trace(&r, "node %" G_GUINT64_FORMAT, node->ino);
-    if (fuse_reply_entry(req, &entry) == -ENOENT) /* interrupted: the kernel never got it */
-        sfs_tree_forget(view_of(&r)->tree, node->ino, 1);
+    sfs_tree_show(tree, node);
+    if (!sfs_tree_is_announced(tree, node))
+        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
 }
 
-static void forget(const Request *r, guint64 n)
+/* Who asked was told that there is no such name. */
+static void show_absence(const SfsRequest *r, SfsNode *parent)
 {
-    trace(r, "%" G_GUINT64_FORMAT " times", n);
+    g_autoptr(SfsNode) announced = NULL;
+
+    if (!sfs_node_is_directory(parent))
+        return;
+    announced = sfs_tree_announced_child(view_of(r)->tree, parent, r->name);
+    if (announced)
+        sfs_watcher_suspect(sfs_request_session(r)->watcher, announced);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+    SfsRequest r = {req, "LOOKUP", parent_ino, name};
+    g_autoptr(SfsNode) parent = NULL;
+    g_autoptr(SfsNode) node = NULL;
+    struct stat st;
+    int errnum = 0;
+
+    if (sfs_announced_lookup(&r))
+        return;
+    parent = resolve(&r);
+    if (!parent)
+        return;
+    node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
+    if (node)
+        errnum = sfs_view_attributes(view_of(&r), node, &st);
+    if (errnum) {
+        show_absence(&r, parent);
+        return sfs_reply_errno(&r, errnum);
+    }
+    show(&r, node);
+    sfs_reply_entry(&r, node, &st);
+}
+
+static void forget(const SfsRequest *r, guint64 n)
+{
+    sfs_request_trace(r, "%" G_GUINT64_FORMAT " times", n);
     if (!sfs_tree_forget(view_of(r)->tree, r->ino, n) && r->ino != FUSE_ROOT_ID)
         g_critical("the kernel forgot node %" G_GUINT64_FORMAT " more often than it had it", r->ino);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-    Request r = {req, "FORGET", ino, NULL};
+    SfsRequest r = {req, "FORGET", ino, NULL};
 
     forget(&r, n);
     fuse_reply_none(req);
@@ -132,34 +109,47 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++) {
-        Request r = {req, "FORGET", forgets[i].ino, NULL};
+        SfsRequest r = {req, "FORGET", forgets[i].ino, NULL};
 
         forget(&r, forgets[i].nlookup);
     }
     fuse_reply_none(req);
 }
 
+/* A change that made no event is found out when somebody looks. */
+static void check_told(const SfsRequest *r, SfsNode *node, const struct stat *st)
+{
+    SfsTold told = sfs_tree_told(view_of(r)->tree, node);
+
+    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(view_of(r)->tree, node) &&
+        (told.st.st_size != st->st_size || !shield_time_equal(told.st.st_mtim, st->st_mtim)))
+        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    Request r = {req, "GETATTR", ino, NULL};
-    g_autoptr(SfsNode) node = resolve(&r);
+    SfsRequest r = {req, "GETATTR", ino, NULL};
+    g_autoptr(SfsNode) node = NULL;
     struct stat st;
 
     (void)fi;
+    if (sfs_announced_attributes(&r))
+        return;
+    node = resolve(&r);
     if (!node)
         return;
 
     int errnum = sfs_view_attributes(view_of(&r), node, &st);
     if (errnum)
-        return reply_errno(&r, errnum);
-    trace(&r, "size %lld", (long long)st.st_size);
-    fuse_reply_attr(req, &st, 0);
+        return sfs_reply_errno(&r, errnum);
+    check_told(&r, node, &st);
+    sfs_reply_attributes(&r, &st);
 }
 
 /* Without default_permissions the kernel asks here, for access(2) and chdir(2). */
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
-    Request r = {req, "ACCESS", ino, NULL};
+    SfsRequest r = {req, "ACCESS", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
     struct stat st;
 
@@ -169,62 +159,88 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     int errnum = mask & W_OK ? EROFS : sfs_view_attributes(view_of(&r), node, &st);
     if (!errnum && (((mask & R_OK) && !(st.st_mode & 0444)) || ((mask & X_OK) && !(st.st_mode & 0111))))
         errnum = EACCES;
-    reply_errno(&r, errnum);
-}
-
-static void reply_open(const Request *r, struct fuse_file_info *fi, SfsFileHandle *handle)
-{
-    fi->fh = (uintptr_t)handle;
-    fi->direct_io = 1;
-    fi->noflush = 1; /* there is nothing to flush, and FLUSH takes the inode's lock */
-    trace(r, "ok");
-    if (fuse_reply_open(r->req, fi) == -ENOENT) /* interrupted: there will be no RELEASE */
-        sfs_file_handle_free(handle);
+    sfs_reply_errno(&r, errnum);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    Request r = {req, "OPEN", ino, NULL};
-    g_autoptr(SfsNode) node = resolve(&r);
+    SfsRequest r = {req, "OPEN", ino, NULL};
+    g_autoptr(SfsNode) node = NULL;
     g_autoptr(GError) error = NULL;
-    GBytes *snapshot = NULL;
-    int fd = -1;
 
+    if (sfs_announced_open(&r, fi))
+        return;
+    node = resolve(&r);
     if (!node)
         return;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
-        return reply_errno(&r, EROFS);
-    if (node->kind == SFS_RAW)
-        fd = sfs_view_open_raw(view_of(&r), node, &error);
-    else
-        snapshot = sfs_view_snapshot(view_of(&r), node, &error);
-    if (error)
-        return reply_error(&r, error);
-    reply_open(&r, fi, sfs_file_handle_new(snapshot, fd));
+        return sfs_reply_errno(&r, EROFS);
+    if (node->kind != SFS_RAW)
+        return sfs_hold_open(sfs_request_session(&r)->hold, &r, node, fi);
+
+    int fd = sfs_contents_open_raw(view_of(&r), node, &error);
+    if (fd < 0)
+        return sfs_reply_error(&r, error);
+    sfs_reply_open(&r, fi, sfs_file_handle_new_raw(fd));
+}
+
+/* Is this the read that a poller makes when he was told of a change? No other handle ever changes its
+ * content. */
+static gboolean renews(const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, off_t offset)
+{
+    guint64 serial;
+
+    return offset == 0 && node && node->kind != SFS_RAW && sfs_file_handle_is_polled(handle, &serial) &&
+           sfs_contents_serial(view_of(r), node) != serial;
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    Request r = {req, "READ", ino, NULL};
+    SfsRequest r = {req, "READ", ino, NULL};
+    SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
+    g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(view_of(&r)->tree, ino) : NULL;
     int errnum = 0;
-    g_autoptr(GBytes) bytes = sfs_file_handle_read((SfsFileHandle *)(uintptr_t)fi->fh, size, offset, &errnum);
 
+    if (renews(&r, node, handle, offset))
+        return sfs_hold_read(sfs_request_session(&r)->hold, &r, node, handle, size);
+
+    g_autoptr(GBytes) bytes = sfs_file_handle_read(handle, size, offset, &errnum);
     if (!bytes)
-        return reply_errno(&r, errnum);
-    reply_bytes(&r, bytes);
+        return sfs_reply_errno(&r, errnum);
+    sfs_reply_bytes(&r, bytes);
+}
+
+/* A computed file is readable at any time, and in an exceptional state from when its content changes until it
+ * is read from the start, as sysfs has it for its attributes. */
+static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *waiter)
+{
+    SfsRequest r = {req, "POLL", ino, NULL};
+    SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
+    g_autoptr(SfsNode) node = sfs_tree_get(view_of(&r)->tree, ino);
+    unsigned events = POLLIN | POLLRDNORM;
+
+    if (waiter) /* before the comparison: what changes after it wakes him */
+        sfs_polls_set(sfs_request_session(&r)->polls, handle, waiter);
+    if (node && node->kind != SFS_RAW &&
+        sfs_file_handle_poll(handle) != sfs_contents_serial(view_of(&r), node))
+        events |= POLLPRI | POLLERR;
+    sfs_request_trace(&r, "events %#x", events);
+    fuse_reply_poll(req, events);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    Request r = {req, "RELEASE", ino, NULL};
+    SfsRequest r = {req, "RELEASE", ino, NULL};
 
-    sfs_file_handle_free((SfsFileHandle *)(uintptr_t)fi->fh);
-    reply_errno(&r, 0);
+    sfs_polls_drop(sfs_request_session(&r)->polls, (void *)(uintptr_t)fi->fh);
+    if (fi->fh) /* the announcer's have none */
+        sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
+    sfs_reply_errno(&r, 0);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    Request r = {req, "OPENDIR", ino, NULL};
+    SfsRequest r = {req, "OPENDIR", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
     int errnum = 0;
 
@@ -234,13 +250,9 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     /* Taken now too, so that what can't be listed fails at the open, as everywhere. */
     g_autoptr(GPtrArray) entries = sfs_view_list(view_of(&r), node, &errnum);
     if (!entries)
-        return reply_errno(&r, errnum);
+        return sfs_reply_errno(&r, errnum);
 
-    SfsDirectoryHandle *handle = sfs_directory_handle_new();
-    fi->fh = (uintptr_t)handle;
-    trace(&r, "ok");
-    if (fuse_reply_open(req, fi) == -ENOENT)
-        sfs_directory_handle_free(handle);
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new());
 }
 
 /* As many of the entries from offset on as fit into size bytes. */
@@ -261,9 +273,26 @@ static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off
     return g_bytes_new_take(g_steal_pointer(&buffer), used);
 }
 
+/* Who asked was told of all that is in the directory, and that nothing else is. */
+static void show_listing(const SfsRequest *r, SfsNode *directory)
+{
+    SfsTree *tree = view_of(r)->tree;
+    g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+        gboolean attached = sfs_tree_is_attached(tree, child);
+
+        if (attached)
+            sfs_tree_show(tree, child);
+        if (attached != sfs_tree_is_announced(tree, child))
+            sfs_watcher_suspect(sfs_request_session(r)->watcher, child);
+    }
+}
+
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    Request r = {req, "READDIR", ino, NULL};
+    SfsRequest r = {req, "READDIR", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
     int errnum = 0;
 
@@ -273,30 +302,32 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     SfsDirectoryHandle *handle = (SfsDirectoryHandle *)(uintptr_t)fi->fh;
     g_autoptr(GPtrArray) entries = sfs_directory_handle_list(handle, view_of(&r), node, offset, &errnum);
     if (!entries)
-        return reply_errno(&r, errnum);
+        return sfs_reply_errno(&r, errnum);
+    if (offset == 0)
+        show_listing(&r, node);
 
     g_autoptr(GBytes) packed = pack_entries(req, entries, size, offset);
-    reply_bytes(&r, packed);
+    sfs_reply_bytes(&r, packed);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    Request r = {req, "RELEASEDIR", ino, NULL};
+    SfsRequest r = {req, "RELEASEDIR", ino, NULL};
 
-    sfs_directory_handle_free((SfsDirectoryHandle *)(uintptr_t)fi->fh);
-    reply_errno(&r, 0);
+    sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
+    sfs_reply_errno(&r, 0);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-    Request r = {req, "STATFS", ino, NULL};
+    SfsRequest r = {req, "STATFS", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
     struct statvfs sv = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
 
     if (!node)
         return;
     sv.f_files = sfs_view_count_containers(view_of(&r));
-    trace(&r, "ok");
+    sfs_request_trace(&r, "ok");
     fuse_reply_statfs(req, &sv);
 }
 
@@ -304,16 +335,19 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
  * the same. */
 static void refuse(fuse_req_t req, const char *op, fuse_ino_t ino, const char *name)
 {
-    Request r = {req, op, ino, name};
+    SfsRequest r = {req, op, ino, name};
 
-    reply_errno(&r, EROFS);
+    sfs_reply_errno(&r, EROFS);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
     (void)attr, (void)to_set, (void)fi;
-    refuse(req, "SETATTR", ino, NULL);
+    SfsRequest r = {req, "SETATTR", ino, NULL};
+
+    if (!sfs_announced_attributes(&r))
+        sfs_reply_errno(&r, EROFS);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -325,17 +359,26 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
-    refuse(req, "MKDIR", parent, name);
+    SfsRequest r = {req, "MKDIR", parent, name};
+
+    if (!sfs_announced_mkdir(&r))
+        sfs_reply_errno(&r, EROFS);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    refuse(req, "UNLINK", parent, name);
+    SfsRequest r = {req, "UNLINK", parent, name};
+
+    if (!sfs_announced_remove(&r))
+        sfs_reply_errno(&r, EROFS);
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    refuse(req, "RMDIR", parent, name);
+    SfsRequest r = {req, "RMDIR", parent, name};
+
+    if (!sfs_announced_remove(&r))
+        sfs_reply_errno(&r, EROFS);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -360,8 +403,11 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    (void)mode, (void)fi;
-    refuse(req, "CREATE", parent, name);
+    (void)mode;
+    SfsRequest r = {req, "CREATE", parent, name};
+
+    if (!sfs_announced_create(&r, fi))
+        sfs_reply_errno(&r, EROFS);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
@@ -387,6 +433,7 @@ const struct fuse_lowlevel_ops sfs_ops = {
     .access = op_access,
     .open = op_open,
     .read = op_read,
+    .poll = op_poll,
     .release = op_release,
     .opendir = op_opendir,
     .readdir = op_readdir,

@@ -10,20 +10,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalog.h"
 #include "config.h"
 #include "text.h"
 
 /* A list is held in memory several times over while it is computed with; past this no machine is served well.
  */
-#define MAX_MAX_SIZE (256 * 1024 * 1024)
+#define MAX_MAX_SIZE (1024 * 1024 * 1024)
 #define MAX_SETTLE_MS (60 * 60 * 1000)
+#define DEFAULT_POLL_SEC 2
+#define MAX_POLL_SEC (60 * 60)
 
 enum { KEY_HELP, KEY_VERSION };
 
 /* What the table fills in; the values are checked afterwards. */
 typedef struct {
     int foreground, debug, single_threaded, nonempty, allow_other;
-    char *fsname, *settle, *max_size;
+    char *fsname, *settle, *poll, *max_size;
     char *positional[2];
     gboolean help, version;
     char *wrong; /* the first word that nothing knows */
@@ -48,6 +51,7 @@ static const struct fuse_opt table[] = {
     WORD("allow_other", allow_other),
     WORD("fsname=%s", fsname),
     WORD("settle=%s", settle),
+    WORD("poll=%s", poll),
     WORD("max_size=%s", max_size),
     /* The view is read-only and mounted nosuid,nodev,noexec whatever these say; it has no access times; and
      * it is unmounted when shieldfs ends. */
@@ -104,8 +108,10 @@ static const char usage[] = "Usage: shieldfs [OPTIONS] [SOURCE] MOUNTPOINT\n"
                             "  -V, --version          print the versions\n"
                             "  -o settle=MS           how long to wait for a list that is being written\n"
                             "                         (default 1000; 0: take it as it stands)\n"
+                            "  -o poll=SECONDS        how often to compare what makes no inotify events\n"
+                            "                         (default 2)\n"
                             "  -o max_size=SIZE       the longest list to read, in bytes or with K, M or G\n"
-                            "                         (default 64M, at most 256M)\n"
+                            "                         (default 64M, at most 1G)\n"
                             "  -o nonempty            mount over a directory that is not empty\n"
                             "  -o allow_other         let other users in, to what they may read anyway\n"
                             "  -o fsname=NAME         what mount(8) shows as the device\n"
@@ -149,6 +155,7 @@ static void words_clear(Words *words)
 {
     free(words->fsname); /* libfuse's own allocations */
     free(words->settle);
+    free(words->poll);
     free(words->max_size);
     g_free(words->positional[0]);
     g_free(words->positional[1]);
@@ -201,9 +208,15 @@ static gboolean apply_values(SfsOptions *options, const Words *words)
             return wrong("-o settle= takes milliseconds, at most an hour", words->settle);
         options->policy.settle_ms = (guint)value;
     }
+    options->poll_sec = DEFAULT_POLL_SEC;
+    if (words->poll) {
+        if (!parse_number(words->poll, FALSE, MAX_POLL_SEC, &value) || value == 0)
+            return wrong("-o poll= takes seconds, 1 to an hour", words->poll);
+        options->poll_sec = (guint)value;
+    }
     if (words->max_size) {
         if (!parse_number(words->max_size, TRUE, MAX_MAX_SIZE, &value) || value == 0)
-            return wrong("-o max_size= takes 1 to 256M", words->max_size);
+            return wrong("-o max_size= takes 1 to 1G", words->max_size);
         options->policy.max_size = (gsize)value;
     }
     return TRUE;
@@ -265,7 +278,7 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
 
     for (guint i = 0; i < given->len; i++) {
         const char *path = g_ptr_array_index(given, i);
-        g_autofree char *whole = g_canonicalize_filename(path, NULL);
+        g_autofree char *whole = shield_path_absolute(path);
 
         if (*path == '\0')
             return wrong("an empty SOURCE", source);

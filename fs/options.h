@@ -14,6 +14,7 @@ typedef struct {
     char *mountpoint; /* as given */
     char *fsname;     /* what mount(8) shows as the device */
     ShieldPolicy policy;
+    guint poll_sec; /* between two looks at what makes no events */
     gboolean foreground;
     gboolean debug;
     gboolean single_threaded;

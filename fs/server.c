@@ -9,10 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hold.h"
 #include "launch.h"
 #include "message.h"
 #include "ops.h"
-#include "view.h"
+#include "polls.h"
+#include "session.h"
+#include "text.h"
 
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
@@ -20,7 +23,7 @@
 /* What the control thread works on. */
 typedef struct {
     struct fuse_session *session;
-    SfsView *view;
+    SfsSession own;
     int control;
     pthread_t loop_thread;
     int loop_ended; /* atomic */
@@ -42,17 +45,39 @@ static void end_session(Server *server)
     }
 }
 
+static void obey(Server *server, SfsMessage message, int fd)
+{
+    switch (message.word) {
+    case SFS_ANNOUNCER:
+        sfs_announce_connect(server->own.announce, fd, message.pid);
+        sfs_watcher_wake(server->own.watcher);
+        break;
+    case SFS_FORGET:
+        sfs_announce_connect(server->own.announce, -1, 0);
+        sfs_message_send(server->control, (SfsMessage){SFS_FORGOTTEN, 0}, -1);
+        break;
+    case SFS_REFRESH:
+        sfs_view_forget(server->own.view);
+        sfs_watcher_refresh(server->own.watcher);
+        break;
+    case SFS_END:
+        end_session(server);
+        break;
+    case SFS_MOUNTED:
+    case SFS_FORGOTTEN:
+    default:
+        break;
+    }
+}
+
 static void *obey_supervisor(void *data)
 {
     Server *server = data;
     SfsMessage message;
+    int fd;
 
-    while (sfs_message_receive(server->control, &message) && !g_atomic_int_get(&server->loop_ended)) {
-        if (message == SFS_REFRESH)
-            sfs_view_forget(server->view);
-        if (message == SFS_END)
-            end_session(server);
-    }
+    while (sfs_message_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
+        obey(server, message, fd);
     return NULL;
 }
 
@@ -79,7 +104,7 @@ static gboolean serve(Server *server)
         return FALSE;
     }
 
-    int result = run_loop(server->session, server->view->options);
+    int result = run_loop(server->session, server->own.view->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RD); /* the thread comes back */
     pthread_join(thread, NULL);
@@ -111,14 +136,64 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
         g_message("%s: could not be mounted", path);
         return FALSE;
     }
-    if (!server->view->options->foreground)
+    if (!server->own.view->options->foreground)
         sfs_launch_detach();
-    sfs_message_send(server->control, SFS_MOUNTED);
+    sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
+    sfs_watcher_start(server->own.watcher);
 
     gboolean served = serve(server);
-    if (server->view->options->debug)
-        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->view->tree));
+    sfs_hold_free(server->own.hold);
+    sfs_watcher_stop(server->own.watcher);
+    if (server->own.view->options->debug)
+        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->own.view->tree));
     return served;
+}
+
+static const char *announcer_state(void *data)
+{
+    return sfs_announce_state(((SfsSession *)data)->announce);
+}
+
+static void degraded(void *data, GPtrArray *lines)
+{
+    SfsSession *own = data;
+
+    if (own->watcher) /* else it is only just starting */
+        sfs_watcher_degraded(own->watcher, lines);
+}
+
+static void wake_pollers(void *data)
+{
+    sfs_polls_wake(data);
+}
+
+static gboolean session_start(SfsSession *own, const SfsOptions *options, const char *mountpoint)
+{
+    own->view = sfs_view_new(options, mountpoint);
+    own->announce = sfs_announce_new(own->view);
+    own->view->announcer_state = announcer_state;
+    own->view->degraded = degraded;
+    own->view->status_data = own;
+    own->watcher = sfs_watcher_new(own->view, own->announce);
+    if (!own->watcher)
+        return FALSE;
+    own->hold = sfs_hold_new();
+    own->handles = sfs_handles_new();
+    own->polls = sfs_polls_new();
+    sfs_watcher_set_wake(own->watcher, wake_pollers, own->polls);
+    return TRUE;
+}
+
+static void session_end(SfsSession *own)
+{
+    if (own->polls)
+        sfs_polls_free(own->polls);
+    if (own->handles)
+        sfs_handles_free(own->handles);
+    if (own->watcher)
+        sfs_watcher_free(own->watcher);
+    sfs_announce_free(own->announce);
+    sfs_view_free(own->view);
 }
 
 gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
@@ -126,18 +201,18 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     g_auto(GStrv) words = sfs_options_mount_args(options);
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
-    Server server = {
-        .view = sfs_view_new(options, mountpoint), .control = control, .loop_thread = pthread_self()};
+    Server server = {.control = control, .loop_thread = pthread_self()};
     gboolean served = FALSE;
 
     prepare_process();
-    server.session = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, server.view);
+    if (session_start(&server.own, options, mountpoint))
+        server.session = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.own);
     fuse_opt_free_args(&args);
     if (server.session) {
         served = mount_and_serve(&server, mountpoint);
         fuse_session_destroy(server.session);
     }
-    sfs_view_free(server.view);
+    session_end(&server.own);
     close(control);
     return served;
 }

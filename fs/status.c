@@ -8,6 +8,7 @@
 #include "config.h"
 #include "inspect.h"
 #include "shieldstate.h"
+#include "text.h"
 
 GBytes *sfs_status_version(void)
 {
@@ -61,11 +62,11 @@ GBytes *sfs_status_render(SfsView *view)
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
     g_autoptr(GPtrArray) places = NULL;
-    gboolean complete;
+    ShieldScan scan = {.problems = problems};
     int errnum;
 
     add_sources(view, out);
-    places = shield_catalog_scan(view->catalog, problems, &complete, NULL);
+    places = shield_catalog_scan(view->catalog, &scan);
 
     for (guint i = 0; i < places->len; i++) {
         const ShieldPlace *place = g_ptr_array_index(places, i);
@@ -81,8 +82,11 @@ GBytes *sfs_status_render(SfsView *view)
                         g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
     }
 
-    g_string_append_printf(out, "complete: %s\n", complete ? "yes" : "no");
-    g_string_append(out, "announcer: stopped\n");
+    if (view->degraded)
+        view->degraded(view->status_data, degraded);
+    g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
+    g_string_append_printf(out, "announcer: %s\n",
+                           view->announcer_state ? view->announcer_state(view->status_data) : "stopped");
     add_lines(out, "degraded", degraded);
     add_lines(out, "problem", problems);
     return g_string_free_to_bytes(out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* supervisor: keeps the server, and the mount point free; see supervisor.h. */
+/* supervisor: keeps the server and the announcer, and the mount point free; see supervisor.h. */
 #include "supervisor.h"
 
 #include <errno.h>
@@ -11,27 +11,37 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "announcer.h"
 #include "launch.h"
 #include "message.h"
 #include "mounts.h"
 #include "open.h"
 #include "server.h"
+#include "text.h"
 
 /* How long the server may take to end before it is killed: longer than any answer it may still owe somebody.
  */
-#define END_MSEC 3000
+#define END_USEC (3 * G_USEC_PER_SEC)
+/* How long to wait before a dead announcer is replaced: longer each time, short again once one has lived. */
+#define BACKOFF_MIN_USEC (10 * 1000)
+#define BACKOFF_MAX_USEC (5 * G_USEC_PER_SEC)
 
 typedef struct {
     const SfsOptions *options;
     const char *mountpoint;
     int ready;   /* the launcher's pipe; -1: nobody waits */
     int signals; /* a signalfd */
-    int control; /* to the server */
+    int control; /* to the server; -1: it has closed it */
     pid_t server;
-    int mount_before;  /* the id of what was mounted there before us; -1: nothing */
-    int mount_id;      /* of our mount; -1: not seen yet */
-    gboolean ending;   /* TERM or INT came */
-    gint64 kill_after; /* monotonic time; 0: never */
+    pid_t announcer;         /* 0: none */
+    gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
+    gint64 announcer_start;  /* monotonic times; 0: never */
+    gint64 announce_at;
+    gint64 backoff;
+    gint64 kill_at;
+    int mount_before; /* the id of what was mounted there before us; -1: nothing */
+    int mount_id;     /* of our mount; -1: not seen yet */
+    gboolean ending;  /* TERM or INT came */
 } Supervisor;
 
 static int mount_id_at(const char *path)
@@ -55,7 +65,9 @@ static void unmount(Supervisor *s)
         g_message("%s: could not be unmounted: %s", path, g_strerror(errno));
 }
 
-static void G_GNUC_NORETURN become_server(Supervisor *s, int control, pid_t supervisor)
+/* What every child does first: it ends with us, and leaves the signals to us, for a terminal and a control
+ * group send them to all. */
+static void become_child(Supervisor *s, pid_t supervisor)
 {
     sigset_t none;
 
@@ -65,13 +77,11 @@ static void G_GNUC_NORETURN become_server(Supervisor *s, int control, pid_t supe
     shield_fd_close(s->signals);
     shield_fd_close(s->control);
     shield_fd_close(s->ready);
-    /* A terminal and a control group send these to all: only the supervisor acts on them. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    exit(sfs_serve(s->options, s->mountpoint, control) ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 static gboolean start_server(Supervisor *s)
@@ -85,24 +95,76 @@ static gboolean start_server(Supervisor *s)
     }
     s->control = ends[0];
     s->server = fork();
-    if (s->server == 0)
-        become_server(s, ends[1], self);
+    if (s->server == 0) {
+        become_child(s, self);
+        exit(sfs_serve(s->options, s->mountpoint, ends[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
     close(ends[1]);
     if (s->server < 0)
         g_message("fork: %s", g_strerror(errno));
     return s->server > 0;
 }
 
+/* A new announcer, and its end of the wire to the server. */
+static void start_announcer(Supervisor *s)
+{
+    pid_t self = getpid();
+    int ends[2];
+
+    s->announce_at = 0;
+    if (!sfs_message_pair(ends)) {
+        g_message("socketpair: %s", g_strerror(errno));
+        return;
+    }
+    s->announcer = fork();
+    if (s->announcer == 0) {
+        become_child(s, self);
+        close(ends[0]);
+        sfs_announcer_run(s->mountpoint, ends[1]);
+        exit(EXIT_SUCCESS);
+    }
+    close(ends[1]);
+    s->announcer_start = g_get_monotonic_time();
+    if (s->announcer < 0) {
+        g_message("fork: %s", g_strerror(errno));
+        s->announcer = 0;
+        s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
+    } else {
+        sfs_message_send(s->control, (SfsMessage){SFS_ANNOUNCER, s->announcer}, ends[0]);
+    }
+    close(ends[0]);
+}
+
+/* Its number may be given to any process once it is reaped, so that the server must have forgotten it by
+ * then. */
+static void reap_announcer(Supervisor *s)
+{
+    gint64 now = g_get_monotonic_time();
+
+    waitpid(s->announcer, NULL, 0);
+    s->announcer = 0;
+    s->announcer_dead = FALSE;
+    s->backoff = now - s->announcer_start > BACKOFF_MAX_USEC
+                     ? BACKOFF_MIN_USEC
+                     : CLAMP(s->backoff * 2, BACKOFF_MIN_USEC, BACKOFF_MAX_USEC);
+    if (!s->ending)
+        s->announce_at = now + s->backoff;
+}
+
 static void take_message(Supervisor *s)
 {
     SfsMessage message;
+    int fd;
 
-    if (!sfs_message_receive(s->control, &message)) {
+    if (!sfs_message_receive(s->control, &message, &fd)) {
         shield_fd_close(s->control); /* the server is ending: SIGCHLD follows */
         s->control = -1;
+        s->announce_at = 0;
         return;
     }
-    if (message != SFS_MOUNTED)
+    if (message.word == SFS_FORGOTTEN && s->announcer_dead)
+        reap_announcer(s);
+    if (message.word != SFS_MOUNTED)
         return;
     s->mount_id = mount_id_at(s->mountpoint);
     if (s->ready >= 0) {
@@ -110,22 +172,40 @@ static void take_message(Supervisor *s)
         s->ready = -1;
         sfs_launch_detach();
     }
+    start_announcer(s);
 }
 
-/* The mount goes first, so that nobody finds it without a server; who has a file open meanwhile can read on
- * until the server is gone. */
+/* Announcing stops first. Then the mount goes, so that nobody finds it without a server; who has a file open
+ * meanwhile can read on until the server is gone. */
 static void begin_end(Supervisor *s)
 {
     if (s->ending)
         return;
     s->ending = TRUE;
-    s->kill_after = g_get_monotonic_time() + END_MSEC * 1000;
+    s->announce_at = 0;
+    s->kill_at = g_get_monotonic_time() + END_USEC;
+    if (s->announcer > 0)
+        kill(s->announcer, SIGKILL);
     unmount(s);
     if (s->control >= 0)
-        sfs_message_send(s->control, SFS_END);
+        sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
 }
 
-/* TRUE when the server has ended; *status is what waitpid says. */
+/* One signal may stand for several children. TRUE when the server has ended. */
+static gboolean take_deaths(Supervisor *s, int *status)
+{
+    siginfo_t info = {0};
+
+    if (s->announcer > 0 && !s->announcer_dead &&
+        waitid(P_PID, (id_t)s->announcer, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == s->announcer) {
+        s->announcer_dead = TRUE;
+        if (s->control >= 0)
+            sfs_message_send(s->control, (SfsMessage){SFS_FORGET, 0}, -1);
+    }
+    return waitpid(s->server, status, WNOHANG) == s->server;
+}
+
 static gboolean take_signal(Supervisor *s, int *status)
 {
     struct signalfd_siginfo info;
@@ -139,18 +219,32 @@ static gboolean take_signal(Supervisor *s, int *status)
         return FALSE;
     case SIGHUP:
         if (s->control >= 0)
-            sfs_message_send(s->control, SFS_REFRESH);
+            sfs_message_send(s->control, (SfsMessage){SFS_REFRESH, 0}, -1);
         return FALSE;
     default:
-        return waitpid(s->server, status, WNOHANG) == s->server;
+        return take_deaths(s, status);
     }
 }
 
 static int wait_msec(const Supervisor *s)
 {
-    if (!s->kill_after)
-        return -1;
-    return (int)MAX((s->kill_after - g_get_monotonic_time()) / 1000, 0) + 1;
+    gint64 first =
+        s->kill_at && s->announce_at ? MIN(s->kill_at, s->announce_at) : s->kill_at + s->announce_at;
+
+    return first ? (int)(MAX(first - g_get_monotonic_time(), 0) / 1000) + 1 : -1;
+}
+
+static void take_time(Supervisor *s)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (s->kill_at && now >= s->kill_at) {
+        g_message("the server does not end: it is killed");
+        kill(s->server, SIGKILL);
+        s->kill_at = 0;
+    }
+    if (s->announce_at && now >= s->announce_at)
+        start_announcer(s);
 }
 
 static int run(Supervisor *s)
@@ -166,12 +260,16 @@ static int run(Supervisor *s)
             take_message(s);
         if (fds[0].revents && take_signal(s, &status))
             return status;
-        if (s->kill_after && g_get_monotonic_time() >= s->kill_after) {
-            g_message("the server does not end: it is killed");
-            kill(s->server, SIGKILL);
-            s->kill_after = 0;
-        }
+        take_time(s);
     }
+}
+
+static void end_announcer(Supervisor *s)
+{
+    if (s->announcer <= 0)
+        return;
+    kill(s->announcer, SIGKILL);
+    waitpid(s->announcer, NULL, 0);
 }
 
 static gboolean ended_well(const Supervisor *s, int status)
@@ -209,6 +307,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int re
         g_message("signalfd: %s", g_strerror(errno));
     else if (start_server(&s))
         well = ended_well(&s, run(&s));
+    end_announcer(&s);
     unmount(&s);
     shield_fd_close(s.signals);
     shield_fd_close(s.control);

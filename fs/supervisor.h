@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor: the process that outlives the others. It forks the server, tells it what signals ask for, and
- * takes the mount away at the end, whatever ended the server. It has one thread, never opens /dev/fuse, and
- * reads nothing of what a bundle holds, so nothing there can bring it down.
+ * takes the mount away at the end, whatever ended the server. It has one thread, holds no descriptor of
+ * /dev/fuse, and reads nothing of what a bundle holds, so nothing there can bring it down.
  */
 #pragma once
 

@@ -9,6 +9,7 @@ struct SfsTree {
     guint64 next_ino;
     GHashTable *nodes; /* number to node; holds a reference on each attached or looked-up one */
     SfsNode *root;
+    GPtrArray *ghosts; /* references */
 };
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
@@ -51,6 +52,7 @@ void sfs_node_unref(SfsNode *node)
     g_clear_pointer(&node->parent, sfs_node_unref);
     g_clear_pointer(&node->container, sfs_container_unref);
     g_clear_pointer(&node->children, g_hash_table_unref);
+    g_clear_pointer(&node->announced_children, g_hash_table_unref);
     g_free(node->name);
     g_free(node);
 }
@@ -72,8 +74,10 @@ static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
     node->name = g_strdup(name);
     node->parent = parent ? sfs_node_ref(parent) : NULL;
     node->attached = TRUE;
-    if (sfs_node_is_directory(node))
+    if (sfs_node_is_directory(node)) {
         node->children = g_hash_table_new(g_str_hash, g_str_equal);
+        node->announced_children = g_hash_table_new(g_str_hash, g_str_equal);
+    }
     if (parent)
         g_hash_table_insert(parent->children, node->name, node);
     g_hash_table_insert(tree->nodes, &node->ino, node);
@@ -87,12 +91,15 @@ SfsTree *sfs_tree_new(void)
     g_mutex_init(&tree->lock);
     tree->next_ino = 1; /* the kernel's number for the root */
     tree->nodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)sfs_node_unref);
+    tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     tree->root = node_new(tree, NULL, "", SFS_ROOT);
+    tree->root->announced = TRUE;
     return tree;
 }
 
 void sfs_tree_free(SfsTree *tree)
 {
+    g_ptr_array_unref(tree->ghosts);
     g_hash_table_unref(tree->nodes);
     g_mutex_clear(&tree->lock);
     g_free(tree);
@@ -101,7 +108,7 @@ void sfs_tree_free(SfsTree *tree)
 /* Lock held. */
 static void leave_if_unused(SfsTree *tree, SfsNode *node)
 {
-    if (!node->attached && node->lookups == 0)
+    if (!node->attached && !node->announced && node->lookups == 0)
         g_hash_table_remove(tree->nodes, &node->ino);
 }
 
@@ -112,6 +119,8 @@ static void detach(SfsTree *tree, SfsNode *node)
     void *child;
 
     node->attached = FALSE;
+    if (node->shown && !node->announced)
+        g_ptr_array_add(tree->ghosts, sfs_node_ref(node));
     if (node->children) {
         g_hash_table_iter_init(&iter, node->children);
         while (g_hash_table_iter_next(&iter, NULL, &child)) {
@@ -129,7 +138,7 @@ SfsNode *sfs_tree_root(SfsTree *tree)
 
 SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(tree->nodes, &ino);
 
     return node ? sfs_node_ref(node) : NULL;
@@ -137,7 +146,7 @@ SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino)
 
 SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     return node ? sfs_node_ref(node) : NULL;
@@ -146,7 +155,7 @@ SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
                          const ShieldSynth *synth, SfsContainer *container)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     if (!parent->attached)
@@ -166,7 +175,7 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
 
 void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     if (node) {
@@ -177,7 +186,7 @@ void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name)
 
 void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     GHashTableIter iter;
     void *name, *node;
 
@@ -192,7 +201,7 @@ void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names)
 
 gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
 
     return node->attached;
 }
@@ -209,22 +218,23 @@ static SfsNode *find_living(SfsTree *tree, const SfsNode *node)
 
 gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
 
     return find_living(tree, node) != NULL;
 }
 
 void sfs_tree_look_up(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
 
-    if (node->lookups++ == 0 && !node->attached) /* it may have left the table since the caller got it */
+    node->lookups++;
+    if (!g_hash_table_contains(tree->nodes, &node->ino)) /* it has left the table since the caller got it */
         g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
 }
 
 gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(tree->nodes, &ino);
 
     if (!node || node->lookups < n)
@@ -236,7 +246,7 @@ gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n)
 
 guint sfs_tree_count_looked_up(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     GHashTableIter iter;
     void *node;
     guint n = 0;
@@ -249,7 +259,7 @@ guint sfs_tree_count_looked_up(SfsTree *tree)
 
 GPtrArray *sfs_tree_containers(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     GPtrArray *containers = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_container_unref);
     GHashTableIter iter;
     void *value;
@@ -262,4 +272,108 @@ GPtrArray *sfs_tree_containers(SfsTree *tree)
             g_ptr_array_add(containers, sfs_container_ref(node->container));
     }
     return containers;
+}
+
+SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SfsNode *node = g_hash_table_lookup(parent->announced_children, name);
+
+    return node ? sfs_node_ref(node) : NULL;
+}
+
+void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    GHashTable *siblings = node->parent->announced_children;
+
+    if (node->announced == announced)
+        return;
+    node->announced = announced;
+    if (announced)
+        g_hash_table_replace(siblings, node->name, node);
+    else if (g_hash_table_lookup(siblings, node->name) == node)
+        g_hash_table_remove(siblings, node->name);
+    if (!announced)
+        leave_if_unused(tree, node);
+    else if (!g_hash_table_contains(tree->nodes, &node->ino)) /* a ghost */
+        g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
+}
+
+gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    return node->announced;
+}
+
+SfsTold sfs_tree_told(SfsTree *tree, SfsNode *node)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    return node->told;
+}
+
+void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    node->told = *told;
+}
+
+GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    GHashTableIter iter;
+    void *node;
+
+    g_hash_table_iter_init(&iter, parent->announced_children);
+    while (g_hash_table_iter_next(&iter, NULL, &node))
+        g_ptr_array_add(nodes, sfs_node_ref(node));
+    g_hash_table_iter_init(&iter, parent->children);
+    while (g_hash_table_iter_next(&iter, NULL, &node)) {
+        if (!((SfsNode *)node)->announced)
+            g_ptr_array_add(nodes, sfs_node_ref(node));
+    }
+    return nodes;
+}
+
+void sfs_tree_show(SfsTree *tree, SfsNode *node)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    if (!node->shown && !node->attached && !node->announced)
+        g_ptr_array_add(tree->ghosts, sfs_node_ref(node)); /* it went away on its way to who asked */
+    node->shown = TRUE;
+}
+
+gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    GHashTableIter iter;
+    void *key, *node;
+
+    if (tree->ghosts->len > 0)
+        return TRUE;
+    if (name)
+        return g_hash_table_lookup(parent->children, name) !=
+               g_hash_table_lookup(parent->announced_children, name);
+    if (g_hash_table_size(parent->children) != g_hash_table_size(parent->announced_children))
+        return TRUE;
+    g_hash_table_iter_init(&iter, parent->children);
+    while (g_hash_table_iter_next(&iter, &key, &node)) {
+        if (g_hash_table_lookup(parent->announced_children, key) != node)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+GPtrArray *sfs_tree_take_ghosts(SfsTree *tree)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    GPtrArray *ghosts = tree->ghosts;
+
+    tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    return ghosts;
 }

@@ -4,14 +4,25 @@
  * the kernel holds each; it must not touch a file, nor know what is in one.
  *
  * The model. A node is one name of the view for as long as that name lives; its number serves as node id and
- * as inode number, is counted up and never used twice in a mount. It is *attached* while its name lives: its
- * parent's table of children leads to it. When the name goes away, or something else takes its place, the
- * node is detached for good, together with all below it. The kernel may hold a detached node (a lookup count
- * above 0); it leaves the tree with the last FORGET. An attached node stays even at a count of 0, so that a
- * name keeps its number.
+ * as inode number, is counted up and never used twice in a mount. There are two trees in one:
  *
- * One lock protects the tables, the counts and the attachment; what else is in a node never changes. No file
- * is touched and nothing waits while it is held. Callers hold references of their own (SfsNode is counted).
+ * As it is. A node is *attached* while its name lives: its parent's table of children leads to it. When the
+ * name goes away, or something else takes its place, the node is detached for good, together with all below
+ * it.
+ *
+ * As announced. A node is *announced* while watchers have been told that it is there: its parent's table of
+ * announced children leads to it. The announcer alone sees this tree; its requests move it, one step each,
+ * towards the tree as it is.
+ *
+ * A node that somebody was shown (by a lookup or a listing), but that was detached before it was announced,
+ * is a *ghost*: it is announced all the same, and then announced gone, for he who saw it waits to hear of its
+ * end.
+ *
+ * The kernel may hold any node (a lookup count above 0). A node leaves the tree when nothing of all this
+ * holds. An attached node stays even at a count of 0, so that a name keeps its number.
+ *
+ * One lock protects the tables, the counts and the states; what else is in a node never changes. No file is
+ * touched and nothing waits while it is held. Callers hold references of their own (SfsNode is counted).
  */
 #pragma once
 
@@ -46,6 +57,14 @@ SfsContainer *sfs_container_ref(SfsContainer *container);
 void sfs_container_unref(SfsContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsContainer, sfs_container_unref)
 
+/* What watchers were told of a node last. */
+typedef struct {
+    struct stat st; /* as the view shows it; for a raw file size and mtime are the backing's */
+    dev_t dev;      /* of a raw file: which one it was */
+    ino_t ino;
+    guint64 serial; /* of a computed file's content; 0: never told */
+} SfsTold;
+
 typedef struct SfsNode {
     gatomicrefcount refs;
     guint64 ino;
@@ -56,8 +75,10 @@ typedef struct SfsNode {
     SfsContainer *container;  /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
-    gboolean attached;
-    GHashTable *children; /* name to node; the tree's table of numbers holds the references */
+    gboolean attached, announced, shown;
+    GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
+    GHashTable *announced_children; /* likewise */
+    SfsTold told;
 } SfsNode;
 
 SfsNode *sfs_node_ref(SfsNode *node);
@@ -101,3 +122,22 @@ guint sfs_tree_count_looked_up(SfsTree *tree);
 
 /* All containers of the view at this moment: an array of SfsContainer that owns references. */
 GPtrArray *sfs_tree_containers(SfsTree *tree);
+
+/* The tree as announced. */
+SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: not announced */
+void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced);
+gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node);
+SfsTold sfs_tree_told(SfsTree *tree, SfsNode *node);
+void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told);
+
+/* The children that are attached or announced, each once; an array of SfsNode that owns references. */
+GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);
+
+/* Somebody else than the announcer is given the node. */
+void sfs_tree_show(SfsTree *tree, SfsNode *node);
+
+/* Is there, below parent and under name (NULL: any), something that watchers have not been told of? */
+gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name);
+
+/* The ghosts since the last call, oldest first; an array of SfsNode that owns references. */
+GPtrArray *sfs_tree_take_ghosts(SfsTree *tree);

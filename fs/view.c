@@ -6,9 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
 #include "inspect.h"
-#include "status.h"
 
 #define META ".shieldfs"
 
@@ -23,6 +21,7 @@ SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint)
     SfsView *view = g_new0(SfsView, 1);
 
     view->options = options;
+    view->policy = options->policy;
     view->catalog = shield_catalog_new((const char *const *)options->sources, mountpoint);
     view->tree = sfs_tree_new();
     g_mutex_init(&view->status_lock);
@@ -107,7 +106,7 @@ static SfsNode *attach_container(SfsView *view, SfsNode *root, const ShieldPlace
         shield_identity_equal(&known->container->identity, &identity))
         container = sfs_container_ref(known->container);
     else
-        container = sfs_container_new(place, &identity, &view->options->policy);
+        container = sfs_container_new(place, &identity, &view->policy);
     return sfs_tree_attach(view->tree, root, place->name, SFS_CONTAINER, NULL, container);
 }
 
@@ -222,7 +221,8 @@ static void add_node(GPtrArray *entries, SfsNode *node)
 
 static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
 {
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, NULL);
+    ShieldScan scan = {0};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
 
     add_node(entries, sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL));
     for (guint i = 0; i < places->len; i++) {
@@ -299,66 +299,18 @@ GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
     return g_steal_pointer(&entries);
 }
 
-/* Contents. */
-GBytes *sfs_view_snapshot(SfsView *view, SfsNode *node, GError **error)
+SfsNode *sfs_view_status_node(SfsView *view)
 {
-    if (node->kind == SFS_VERSION)
-        return sfs_status_version();
-    if (node->kind == SFS_STATUS)
-        return sfs_status_render(view);
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL);
 
-    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
-    if (fd < 0) {
-        shield_error_set_errno(error, errno, node->container->place->name, node->name);
-        return NULL;
-    }
-
-    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(node->container->bundle, fd, node->synth);
-    if (snapshot->error) {
-        g_propagate_error(error, g_error_copy(snapshot->error));
-        return NULL;
-    }
-    return g_bytes_ref(snapshot->text);
-}
-
-int sfs_view_open_raw(SfsView *view, SfsNode *node, GError **error)
-{
-    const char *label = node->container->place->name;
-    g_autofree char *below =
-        node->parent->kind == SFS_HOOKS ? g_strconcat(label, "/", node->parent->name, NULL) : NULL;
-    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
-    struct stat st = {0};
-    int fd = parent < 0 ? -1 : shield_open_regular(parent, node->name, &st);
-
-    if (fd >= 0)
-        return fd;
-    if (errno == EIO && st.st_mode != 0 && !S_ISREG(st.st_mode))
-        shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
-    else
-        shield_error_set_errno(error, errno == EISDIR ? ENOENT : errno, below ? below : label, node->name);
-    return -1;
-}
-
-struct timespec sfs_view_status_time(SfsView *view, GBytes *text)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&view->status_lock);
-
-    if (!view->status_text || !g_bytes_equal(view->status_text, text)) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (!shield_time_before(view->status_time, now)) /* the clock was set back */
-            now = shield_time_next(view->status_time);
-        view->status_time = view->status_text ? now : view->started;
-        g_clear_pointer(&view->status_text, g_bytes_unref);
-        view->status_text = g_bytes_ref(text);
-    }
-    return view->status_time;
+    return sfs_tree_attach(view->tree, meta, "status", SFS_STATUS, NULL, NULL);
 }
 
 guint sfs_view_count_containers(SfsView *view)
 {
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, NULL, NULL, NULL);
+    ShieldScan scan = {0};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
 
     return places->len;
 }

@@ -16,17 +16,27 @@
 
 typedef struct {
     const SfsOptions *options;
+    ShieldPolicy policy; /* the options', with what the watcher adds */
     ShieldCatalog *catalog;
     SfsTree *tree;
     struct timespec started; /* the time of what has none of its own */
-    GMutex status_lock;      /* protects the two below */
+    GMutex status_lock;      /* protects the three below */
     GBytes *status_text;     /* the last one shown */
     struct timespec status_time;
+    guint64 status_serial;
+    /* Asked for what status says of the announcer, and for its lines on what is not watched; NULL: nobody
+     * knows. */
+    const char *(*announcer_state)(void *data);
+    void (*degraded)(void *data, GPtrArray *lines);
+    void *status_data;
 } SfsView;
 
 /* mountpoint: absolute, without links. */
 SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint);
 void sfs_view_free(SfsView *view);
+
+/* .shieldfs/status; a new reference. */
+SfsNode *sfs_view_status_node(SfsView *view);
 
 /* Forgets all that was read, so that everything is compared anew. */
 void sfs_view_forget(SfsView *view);
@@ -41,6 +51,14 @@ SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *
 /* Attributes as the view shows them; an errno. */
 int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st);
 
+/* What there is to tell of a node now. */
+typedef enum {
+    SFS_GONE,
+    SFS_UNCLEAR, /* there, but what it is can't be said at this moment */
+    SFS_CLEAR,
+} SfsSight;
+SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now);
+
 typedef struct {
     guint64 ino;
     char *name;
@@ -50,15 +68,6 @@ typedef struct {
 /* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. NULL
  * with *errnum. */
 GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum);
-
-/* The content of a file that is computed: a snapshot (the caller's reference). NULL with error. */
-GBytes *sfs_view_snapshot(SfsView *view, SfsNode *node, GError **error);
-
-/* A descriptor of a raw file, the caller's; -1 with error. */
-int sfs_view_open_raw(SfsView *view, SfsNode *node, GError **error);
-
-/* The time to show for the status file with this text: it grows with every change. */
-struct timespec sfs_view_status_time(SfsView *view, GBytes *text);
 
 guint sfs_view_count_containers(SfsView *view);
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watch: the inotify queue and its targets; see watch.h. */
+#include "watch.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Not in every version of linux/magic.h. */
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+#ifndef CEPH_SUPER_MAGIC
+#define CEPH_SUPER_MAGIC 0x00c36400
+#endif
+#ifndef OCFS2_SUPER_MAGIC
+#define OCFS2_SUPER_MAGIC 0x7461636f
+#endif
+
+#define ITSELF (IN_DELETE_SELF | IN_MOVE_SELF)
+#define ARRIVAL (IN_CREATE | IN_MOVED_TO | ITSELF)
+#define NAMES (ARRIVAL | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB)
+/* No OPEN, ACCESS or CLOSE_NOWRITE: reading a list, as this program does, is no change. */
+#define CONTENT (NAMES | IN_MODIFY | IN_CLOSE_WRITE)
+
+struct ShieldWatch {
+    int fd;
+    ShieldWatchFunc func;
+    void *data;
+    GMutex lock;            /* held while the queue is read and applied; protects the tables */
+    GHashTable *targets_of; /* watch descriptor to GPtrArray of targets */
+    GHashTable *wd_of;      /* target to watch descriptor */
+};
+
+static guint32 mask_of(ShieldWatchKind kind)
+{
+    switch (kind) {
+    case SHIELD_WATCH_SELF:
+        return ITSELF;
+    case SHIELD_WATCH_ARRIVAL:
+        return ARRIVAL;
+    case SHIELD_WATCH_NAMES:
+        return NAMES;
+    case SHIELD_WATCH_CONTENT:
+    default:
+        return CONTENT;
+    }
+}
+
+ShieldWatch *shield_watch_new(ShieldWatchFunc func, void *data)
+{
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+    if (fd < 0)
+        return NULL;
+
+    ShieldWatch *watch = g_new0(ShieldWatch, 1);
+    watch->fd = fd;
+    watch->func = func;
+    watch->data = data;
+    watch->targets_of = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+    watch->wd_of = g_hash_table_new(NULL, NULL);
+    g_mutex_init(&watch->lock);
+    return watch;
+}
+
+void shield_watch_free(ShieldWatch *watch)
+{
+    close(watch->fd);
+    g_hash_table_unref(watch->targets_of);
+    g_hash_table_unref(watch->wd_of);
+    g_mutex_clear(&watch->lock);
+    g_free(watch);
+}
+
+int shield_watch_descriptor(const ShieldWatch *watch)
+{
+    return watch->fd;
+}
+
+/* Lock held. */
+static void forget_target(ShieldWatch *watch, void *target)
+{
+    void *wd;
+
+    if (!g_hash_table_steal_extended(watch->wd_of, target, NULL, &wd))
+        return;
+
+    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, wd);
+    if (!targets)
+        return;
+    g_ptr_array_remove_fast(targets, target);
+    if (targets->len == 0) {
+        (void)inotify_rm_watch(watch->fd, GPOINTER_TO_INT(wd)); /* fails if the directory is gone: as good */
+        g_hash_table_remove(watch->targets_of, wd);
+    }
+}
+
+/* Filesystems that are changed from elsewhere, without an event here. */
+static gboolean tells_of_changes(int dirfd)
+{
+    static const long silent[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                  V9FS_MAGIC,       CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC,  FUSE_SUPER_MAGIC,
+                                  CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC};
+    struct statfs fs;
+
+    if (fstatfs(dirfd, &fs) < 0)
+        return TRUE; /* the watch itself will tell */
+    for (gsize i = 0; i < G_N_ELEMENTS(silent); i++) {
+        if ((guint32)fs.f_type == (guint32)silent[i])
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    void *known;
+
+    if (!tells_of_changes(dirfd)) {
+        errno = EOPNOTSUPP;
+        return FALSE;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
+
+    /* Targets that share a directory share its watch, which then has the events of all. */
+    int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD);
+    if (wd < 0)
+        return FALSE;
+    if (g_hash_table_lookup_extended(watch->wd_of, target, NULL, &known) && known == GINT_TO_POINTER(wd))
+        return TRUE;
+    forget_target(watch, target); /* it was on a directory that another has replaced */
+
+    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(wd));
+    if (!targets) {
+        targets = g_ptr_array_new();
+        g_hash_table_insert(watch->targets_of, GINT_TO_POINTER(wd), targets);
+    }
+    g_ptr_array_add(targets, target);
+    g_hash_table_insert(watch->wd_of, target, GINT_TO_POINTER(wd));
+    return TRUE;
+}
+
+void shield_watch_remove(ShieldWatch *watch, void *target)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
+
+    forget_target(watch, target);
+}
+
+/* Lock held. */
+static gboolean apply(ShieldWatch *watch, const struct inotify_event *event)
+{
+    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
+    gboolean marked = FALSE;
+
+    if (event->mask & IN_Q_OVERFLOW)
+        return watch->func(NULL, event->mask, NULL, watch->data);
+    for (guint i = 0; targets && i < targets->len; i++)
+        marked |= watch->func(g_ptr_array_index(targets, i), event->mask, event->len > 0 ? event->name : NULL,
+                              watch->data);
+    if (targets &&
+        (event->mask & IN_IGNORED)) { /* the kernel has dropped the watch: its number may come again */
+        for (guint i = 0; i < targets->len; i++)
+            g_hash_table_remove(watch->wd_of, g_ptr_array_index(targets, i));
+        g_hash_table_remove(watch->targets_of, GINT_TO_POINTER(event->wd));
+    }
+    return marked;
+}
+
+gboolean shield_watch_drain(ShieldWatch *watch)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
+    _Alignas(struct inotify_event) char buffer[16384];
+    gboolean marked = FALSE;
+    int left = 0;
+
+    /* No more than there is now: a writer who never rests must not keep us here for ever. */
+    if (ioctl(watch->fd, FIONREAD, &left) < 0)
+        left = 0;
+    while (left > 0) {
+        ssize_t got = read(watch->fd, buffer, sizeof buffer);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        left -= (int)got;
+        for (char *at = buffer; at < buffer + got;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+
+            marked |= apply(watch, event);
+            at += sizeof *event + event->len;
+        }
+    }
+    return marked;
+}

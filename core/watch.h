@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch: one inotify instance on the state directories. It turns events into calls of one function, which may
+ * only set marks. It must not know what the directories are, nor touch a file in them.
+ *
+ * An event is in the queue before the system call that caused it returns. So whoever drains the queue before
+ * he answers knows of every such change that was complete when he was asked. Any thread may drain; the lock
+ * makes sure that what one thread has taken from the queue has been applied before another finds it empty.
+ *
+ * Lock order: the watch's lock, then any lock of those who are called.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct ShieldWatch ShieldWatch;
+
+/* What an event is about. Counted by the owner: a target must live until it is removed. */
+typedef enum {
+    SHIELD_WATCH_CONTENT, /* all that happens in the directory */
+    SHIELD_WATCH_NAMES,   /* what comes and goes in it, and what becomes of itself */
+    SHIELD_WATCH_ARRIVAL, /* what comes in it, and what becomes of itself */
+    SHIELD_WATCH_SELF,    /* what becomes of itself */
+} ShieldWatchKind;
+
+/* Called under the watch's lock, once for each target of the directory. mask: inotify's. name: NULL for the
+ * directory itself. target NULL and mask IN_Q_OVERFLOW: events were lost. Returns TRUE if it set a mark that
+ * was not set. */
+typedef gboolean (*ShieldWatchFunc)(void *target, guint32 mask, const char *name, void *data);
+
+/* NULL with errno. */
+ShieldWatch *shield_watch_new(ShieldWatchFunc func, void *data);
+void shield_watch_free(ShieldWatch *watch);
+
+/* To wait on: readable when there are events. */
+int shield_watch_descriptor(const ShieldWatch *watch);
+
+/* Watches the directory behind dirfd (O_PATH will do) for target. Several targets may share a directory; a
+ * target may have one: a second call moves it, without a gap if it is the same directory. FALSE with errno:
+ * ENOSPC if the user's limit of watches is reached, EOPNOTSUPP if the filesystem does not tell of all
+ * changes. */
+gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target);
+
+/* After this returns, target is not called any more. */
+void shield_watch_remove(ShieldWatch *watch, void *target);
+
+/* Applies all events that were in the queue when it was called. TRUE if a mark was set. */
+gboolean shield_watch_drain(ShieldWatch *watch);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* announce: comparing, and one request at a time; see announce.h. */
+#include "announce.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "open.h"
+#include "text.h"
+#include "wire.h"
+
+#define HOT_USEC (10 * 1000)           /* between two announcements of one node */
+#define NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
+#define RETRY_USEC (50 * 1000)
+#define MAX_RETRIES 8
+#define STUCK_USEC (1000 * 1000)
+
+/* A node that is to be looked at, or was. */
+typedef struct {
+    SfsNode *node;         /* a reference */
+    GSequenceIter *queued; /* NULL: not in the queue */
+    gint64 due;
+    gint64 last; /* when it was announced last */
+    gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
+    guint retries;
+    gboolean written;  /* look at it as changed */
+    gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
+    gboolean ghost;    /* is gone, was never announced, but somebody saw it */
+} Look;
+
+struct SfsAnnounce {
+    SfsView *view;
+    GHashTable *looks; /* node to Look */
+    GSequence *queue;  /* of Look, by due */
+    GMutex lock;       /* protects the rest, but for what only the watcher's thread uses */
+    int socket;        /* -1: no announcer */
+    pid_t pid; /* 0: none; that is never a caller's, for callers from elsewhere are told apart below */
+    gboolean ever, over;
+    Look *out; /* what the request that is out is about */
+    SfsAnnounceRequest request;
+    SfsTold telling; /* what is true of it once it is done */
+    gint64 since;    /* when it went out */
+};
+
+static void look_free(void *data)
+{
+    Look *look = data;
+
+    sfs_node_unref(look->node);
+    g_free(look);
+}
+
+SfsAnnounce *sfs_announce_new(SfsView *view)
+{
+    SfsAnnounce *announce = g_new0(SfsAnnounce, 1);
+
+    announce->view = view;
+    announce->socket = -1;
+    announce->looks = g_hash_table_new_full(NULL, NULL, NULL, look_free);
+    announce->queue = g_sequence_new(NULL);
+    g_mutex_init(&announce->lock);
+    return announce;
+}
+
+void sfs_announce_free(SfsAnnounce *announce)
+{
+    shield_fd_close(announce->socket);
+    g_sequence_free(announce->queue);
+    g_hash_table_unref(announce->looks);
+    g_mutex_clear(&announce->lock);
+    g_free(announce);
+}
+
+static Look *look_at(SfsAnnounce *announce, SfsNode *node)
+{
+    Look *look = g_hash_table_lookup(announce->looks, node);
+
+    if (!look) {
+        look = g_new0(Look, 1);
+        look->node = sfs_node_ref(node);
+        g_hash_table_insert(announce->looks, node, look);
+    }
+    return look;
+}
+
+static int compare_due(const void *pa, const void *pb, void *data)
+{
+    const Look *a = pa, *b = pb;
+
+    (void)data;
+    return (a->due > b->due) - (a->due < b->due);
+}
+
+/* Queues it for due, or leaves it where it is if that is earlier. */
+static void queue(SfsAnnounce *announce, Look *look, gint64 due)
+{
+    if (look->queued && look->due <= due)
+        return;
+    if (look->queued)
+        g_sequence_remove(look->queued);
+    look->due = due;
+    look->queued = g_sequence_insert_sorted(announce->queue, look, compare_due, NULL);
+}
+
+void sfs_announce_look(SfsAnnounce *announce, SfsNode *node, gboolean written)
+{
+    Look *look = look_at(announce, node);
+
+    look->written |= written;
+    queue(announce, look, MAX(g_get_monotonic_time(), look->last ? look->last + HOT_USEC : 0));
+}
+
+void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+
+    shield_fd_close(announce->socket);
+    announce->socket = socket;
+    announce->pid = pid;
+    announce->ever |= pid != 0;
+}
+
+int sfs_announce_socket(SfsAnnounce *announce)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+
+    return announce->socket;
+}
+
+const char *sfs_announce_state(SfsAnnounce *announce)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+
+    if (announce->over || !announce->ever)
+        return "stopped";
+    if (announce->socket < 0)
+        return "restarting";
+    return announce->out && g_get_monotonic_time() - announce->since > STUCK_USEC ? "stuck" : "ok";
+}
+
+gboolean sfs_announce_is_announcer(SfsAnnounce *announce, pid_t pid)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+
+    return pid > 0 && pid == announce->pid;
+}
+
+SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char *name)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+    const Look *look = announce->out;
+
+    if (!look ||
+        (announce->request.op != SFS_ANNOUNCE_CREATE && announce->request.op != SFS_ANNOUNCE_MKDIR) ||
+        look->node->parent->ino != parent || strcmp(look->node->name, name) != 0)
+        return NULL;
+    return sfs_node_ref(look->node);
+}
+
+static gboolean content_differs(const SfsNode *node, const SfsTold *a, const SfsTold *b)
+{
+    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS)
+        return a->serial != b->serial;
+    return a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
+           !shield_time_equal(a->st.st_mtim, b->st.st_mtim);
+}
+
+static gboolean attributes_differ(const SfsTold *a, const SfsTold *b)
+{
+    return a->st.st_mode != b->st.st_mode || a->st.st_uid != b->st.st_uid || a->st.st_gid != b->st.st_gid;
+}
+
+static void append_path(GString *path, const SfsNode *node)
+{
+    if (node->parent && node->parent->parent) {
+        append_path(path, node->parent);
+        g_string_append_c(path, '/');
+    }
+    g_string_append(path, node->name);
+}
+
+/* Sends one request about look; what is true of the node afterwards is now. */
+static void ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTold *now)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
+    g_autoptr(GString) path = g_string_new(NULL);
+    SfsAnnounceRequest *request = &announce->request;
+
+    append_path(path, look->node);
+    memset(request, 0, sizeof *request);
+    request->op = op;
+    request->mode = now->st.st_mode;
+    request->size = now->st.st_size;
+    request->mtime = now->st.st_mtim;
+    g_strlcpy(request->path, path->str, sizeof request->path);
+    announce->telling = *now;
+    announce->since = g_get_monotonic_time();
+    announce->out = look;
+    if (send(announce->socket, request, sizeof *request, MSG_NOSIGNAL) != sizeof *request) {
+        announce->out = NULL; /* the announcer is gone: the supervisor will send another */
+        queue(announce, look, announce->since + RETRY_USEC);
+    }
+}
+
+static gboolean has_announced_child(SfsAnnounce *announce, SfsNode *directory)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(announce->view->tree, directory);
+    gboolean any = FALSE;
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        if (sfs_tree_is_announced(announce->view->tree, child)) {
+            any = TRUE;
+            queue(announce, look_at(announce, child), g_get_monotonic_time());
+        }
+    }
+    return any;
+}
+
+static void forget_look(SfsAnnounce *announce, Look *look)
+{
+    if (look->queued)
+        g_sequence_remove(look->queued);
+    g_hash_table_remove(announce->looks, look->node);
+}
+
+/* The name is gone, and watchers are to hear of it: of what was in a directory first. */
+static void announce_removal(SfsAnnounce *announce, Look *look)
+{
+    static const SfsTold nothing;
+    gboolean directory = sfs_node_is_directory(look->node);
+
+    if (directory && has_announced_child(announce, look->node))
+        queue(announce, look, g_get_monotonic_time() + 1);
+    else
+        ask(announce, look, directory ? SFS_ANNOUNCE_RMDIR : SFS_ANNOUNCE_UNLINK, &nothing);
+}
+
+/* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
+ * had the name before. */
+static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *now)
+{
+    SfsTree *tree = announce->view->tree;
+    SfsNode *node = look->node;
+    g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
+    const Look *parent = g_hash_table_lookup(announce->looks, node->parent);
+    gint64 ready = parent && parent->born ? parent->born + NEW_DIRECTORY_USEC : 0;
+
+    if (!sfs_tree_is_announced(tree, node->parent)) {
+        if (look->ghost)
+            forget_look(announce, look);
+    } else if (ready > g_get_monotonic_time()) {
+        queue(announce, look, ready);
+    } else if (before) {
+        queue(announce, look_at(announce, before), g_get_monotonic_time());
+        queue(announce, look, g_get_monotonic_time() + 1);
+    } else {
+        ask(announce, look, sfs_node_is_directory(node) ? SFS_ANNOUNCE_MKDIR : SFS_ANNOUNCE_CREATE, now);
+    }
+}
+
+static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *told, const SfsTold *now)
+{
+    gboolean content =
+        content_differs(look->node, told, now) || (look->written && look->node->kind == SFS_RAW);
+
+    look->written = FALSE;
+    if (content && !sfs_node_is_directory(look->node))
+        ask(announce, look, SFS_ANNOUNCE_MODIFY, now);
+    else if (look->unclosed)
+        ask(announce, look, SFS_ANNOUNCE_CLOSE, now);
+    else if (attributes_differ(told, now))
+        ask(announce, look, SFS_ANNOUNCE_ATTRIB, now);
+    else
+        sfs_tree_tell(announce->view->tree, look->node, now);
+}
+
+/* One step for one node. */
+static void compare(SfsAnnounce *announce, Look *look)
+{
+    SfsTree *tree = announce->view->tree;
+    gboolean announced = sfs_tree_is_announced(tree, look->node);
+    SfsTold told = sfs_tree_told(tree, look->node), now = {0};
+    SfsSight sight =
+        sfs_tree_is_attached(tree, look->node) ? sfs_view_see(announce->view, look->node, &now) : SFS_GONE;
+
+    if (sight == SFS_UNCLEAR)
+        return; /* the end of what makes it so is a change, and leads here again */
+    if (sight == SFS_GONE && announced)
+        announce_removal(announce, look);
+    else if (sight == SFS_GONE && !look->ghost)
+        forget_look(announce, look);
+    else if (!announced)
+        announce_arrival(announce, look, &now);
+    else
+        announce_change(announce, look, &told, &now);
+}
+
+gint64 sfs_announce_work(SfsAnnounce *announce)
+{
+    while (!announce->out && !announce->over && sfs_announce_socket(announce) >= 0) {
+        GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
+
+        if (g_sequence_iter_is_end(first))
+            return -1;
+
+        Look *look = g_sequence_get(first);
+        if (look->due > g_get_monotonic_time())
+            return look->due;
+        g_sequence_remove(first);
+        look->queued = NULL;
+        compare(announce, look);
+    }
+    return -1;
+}
+
+void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory, gint64 delay)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(announce->view->tree, directory);
+
+    for (guint i = 0; i < children->len; i++)
+        queue(announce, look_at(announce, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
+}
+
+void sfs_announce_look_at_ghosts(SfsAnnounce *announce)
+{
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(announce->view->tree);
+
+    for (guint i = 0; i < ghosts->len; i++) {
+        Look *look = look_at(announce, g_ptr_array_index(ghosts, i));
+
+        look->ghost = TRUE;
+        queue(announce, look, g_get_monotonic_time());
+    }
+}
+
+void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node)
+{
+    SfsTold now = {0};
+
+    sfs_tree_set_announced(announce->view->tree, node, TRUE);
+    if (sfs_view_see(announce->view, node, &now) == SFS_CLEAR)
+        sfs_tree_tell(announce->view->tree, node, &now);
+}
+
+/* What was asked has been done. */
+static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
+{
+    SfsTree *tree = announce->view->tree;
+
+    look->retries = 0;
+    switch (op) {
+    case SFS_ANNOUNCE_CLOSE:
+        look->unclosed = FALSE;
+        return;
+    case SFS_ANNOUNCE_UNLINK:
+    case SFS_ANNOUNCE_RMDIR:
+        return forget_look(announce, look);
+    case SFS_ANNOUNCE_MKDIR:
+        look->born = look->last;
+        sfs_announce_look_at_children(announce, look->node, NEW_DIRECTORY_USEC);
+        break;
+    case SFS_ANNOUNCE_MODIFY:
+        look->unclosed = FALSE;
+        break;
+    case SFS_ANNOUNCE_TIME:
+        look->unclosed = TRUE;
+        queue(announce, look, look->last + RETRY_USEC);
+        break;
+    case SFS_ANNOUNCE_CREATE:
+    case SFS_ANNOUNCE_ATTRIB:
+    default:
+        break;
+    }
+    sfs_tree_tell(tree, look->node, &announce->telling);
+    if (look->ghost) {
+        look->ghost = FALSE;
+        queue(announce, look, g_get_monotonic_time());
+    }
+}
+
+static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
+{
+    if (errnum == ESTALE) {
+        announce->over = TRUE;
+        return;
+    }
+    if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY)
+        return ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
+    if (errnum != EAGAIN && ++look->retries > MAX_RETRIES) {
+        g_autofree char *path = shield_text_escape(announce->request.path, -1);
+
+        g_message("%s: could not be announced: %s", path, g_strerror(errnum));
+        look->retries = 0;
+        return;
+    }
+    look->written |= op == SFS_ANNOUNCE_MODIFY;
+    queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
+}
+
+void sfs_announce_answered(SfsAnnounce *announce)
+{
+    SfsAnnounceAnswer answer;
+    ssize_t got = recv(sfs_announce_socket(announce), &answer, sizeof answer, MSG_DONTWAIT);
+    Look *look;
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    g_mutex_lock(&announce->lock);
+    look = announce->out;
+    announce->out = NULL;
+    if (got != sizeof answer) { /* it died; the supervisor will say so, and send another */
+        shield_fd_close(announce->socket);
+        announce->socket = -1;
+    }
+    g_mutex_unlock(&announce->lock);
+
+    if (!look)
+        return;
+    look->last = g_get_monotonic_time();
+    if (got != sizeof answer)
+        not_done(announce, look, announce->request.op, ECONNRESET);
+    else if (answer.errnum)
+        not_done(announce, look, announce->request.op, answer.errnum);
+    else
+        done(announce, look, announce->request.op);
+}

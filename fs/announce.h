@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * announce: brings the tree as announced up to the tree as it is, one operation of the announcer at a time.
+ * It keeps a queue of nodes to look at, each at most once, so that it is bounded by the tree; at its head the
+ * two states are compared, and if they differ one request goes out. It must not know how changes are found
+ * out.
+ *
+ * All functions but those for handlers are for one thread, the watcher's.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "view.h"
+
+typedef struct SfsAnnounce SfsAnnounce;
+
+SfsAnnounce *sfs_announce_new(SfsView *view);
+void sfs_announce_free(SfsAnnounce *announce);
+
+/* The announcer's end of the wire, and its process; -1 and 0: it is gone, and nobody is to be taken for it.
+ * socket is closed when it is replaced. Any thread; when it returns, no request of the old announcer counts.
+ */
+void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid);
+
+/* Takes the node as it is for announced: before the mount is there, nobody can have missed anything. */
+void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node);
+
+/* Look at the node soon. written: its content was written, whatever its stamp says. */
+void sfs_announce_look(SfsAnnounce *announce, SfsNode *node, gboolean written);
+
+void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory,
+                                   gint64 delay); /* microseconds */
+void sfs_announce_look_at_ghosts(SfsAnnounce *announce);
+
+/* Compares and asks until nothing is due or a request is out. Returns the monotonic time, in microseconds,
+ * when there is more to do, or -1: never. */
+gint64 sfs_announce_work(SfsAnnounce *announce);
+
+/* The socket to wait on for an answer, or -1; and what to do when there is one. */
+int sfs_announce_socket(SfsAnnounce *announce);
+void sfs_announce_answered(SfsAnnounce *announce);
+
+/* For status: "ok", "restarting", "stuck" or "stopped". Any thread. */
+const char *sfs_announce_state(SfsAnnounce *announce);
+
+/* For the handlers; any thread. Is pid the announcer's? */
+gboolean sfs_announce_is_announcer(SfsAnnounce *announce, pid_t pid);
+
+/* The node that the announcer is just creating as name in parent (a new reference); NULL: none. */
+SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char *name);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * announcer: the process that makes the kernel send events to watchers of the view, by operating on the mount
+ * as the server tells it to. It is a process of its own, without a descriptor of /dev/fuse, so that it can be
+ * stuck or die without holding the connection, and the server can die under it. It must not know what it
+ * announces.
+ *
+ * It can touch nothing but the mount: for each request it opens the mount point, compares its device with the
+ * one it noted at the start, and acts only through that descriptor, beneath it, over no further mount and no
+ * link. It keeps nothing open between requests, so that an unmount finds nothing busy.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* Serves requests from socket until its other end is gone. */
+void sfs_announcer_run(const char *mountpoint, int socket);

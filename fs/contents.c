@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* contents: snapshots and descriptors of what the view's files hold; see contents.h. */
+#include "contents.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "status.h"
+
+/* Notes a text of the status file as the one that is shown now. */
+static guint64 note_status(SfsView *view, GBytes *text)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
+
+    if (!view->status_text || !g_bytes_equal(view->status_text, text)) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (!shield_time_before(view->status_time, now)) /* the clock was set back */
+            now = shield_time_next(view->status_time);
+        view->status_time = view->status_text ? now : view->started;
+        g_clear_pointer(&view->status_text, g_bytes_unref);
+        view->status_text = g_bytes_ref(text);
+        view->status_serial++;
+    }
+    return view->status_serial;
+}
+
+struct timespec sfs_contents_status_time(SfsView *view, gsize *size)
+{
+    g_autoptr(GBytes) text = sfs_status_render(view);
+
+    *size = g_bytes_get_size(text);
+    (void)note_status(view, text);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
+    return view->status_time;
+}
+
+static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
+                                ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldSynth *),
+                                GError **error)
+{
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+
+    if (fd < 0) {
+        shield_error_set_errno(error, errno, node->container->place->name, node->name);
+        return NULL;
+    }
+    return get(node->container->bundle, fd, node->synth);
+}
+
+gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content, GError **error)
+{
+    if (node->kind == SFS_VERSION) {
+        *content = (SfsContent){sfs_status_version(), 1};
+        return TRUE;
+    }
+    if (node->kind == SFS_STATUS) {
+        content->text = sfs_status_render(view);
+        content->serial = note_status(view, content->text);
+        return TRUE;
+    }
+
+    g_autoptr(ShieldSnapshot) snapshot = computed(view, node, shield_bundle_try, error);
+    if (!snapshot)
+        return FALSE;
+    if (snapshot->error) {
+        g_propagate_error(error, g_error_copy(snapshot->error));
+        return FALSE;
+    }
+    *content = (SfsContent){g_bytes_ref(snapshot->text), snapshot->serial};
+    return TRUE;
+}
+
+guint64 sfs_contents_serial(SfsView *view, SfsNode *node)
+{
+    if (node->kind == SFS_COMPUTED) {
+        g_autoptr(ShieldSnapshot) snapshot = computed(view, node, shield_bundle_peek, NULL);
+
+        return snapshot ? snapshot->serial : 0;
+    }
+
+    SfsContent content = {0};
+    (void)sfs_contents_snapshot(view, node, &content, NULL);
+    g_clear_pointer(&content.text, g_bytes_unref);
+    return content.serial;
+}
+
+int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error)
+{
+    const char *label = node->container->place->name;
+    g_autofree char *below =
+        node->parent->kind == SFS_HOOKS ? g_strconcat(label, "/", node->parent->name, NULL) : NULL;
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat st = {0};
+    int fd = parent < 0 ? -1 : shield_open_regular(parent, node->name, &st);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == EIO && st.st_mode != 0 && !S_ISREG(st.st_mode))
+        shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
+    else
+        shield_error_set_errno(error, errno == EISDIR ? ENOENT : errno, below ? below : label, node->name);
+    return -1;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watcher: the thread that works marks off; see watcher.h. */
+#include "watcher.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "inspect.h"
+#include "marks.h"
+#include "watches.h"
+
+#define STATUS_USEC (100 * 1000) /* between a change and a look at the status file, at least */
+
+#define WRITTEN (IN_MODIFY | IN_CREATE | IN_MOVED_TO)
+
+struct SfsWatcher {
+    SfsView *view;
+    SfsAnnounce *announce;
+    int wake; /* an eventfd */
+    GThread *thread;
+    int stop;                    /* atomic */
+    void (*changed)(void *data); /* wakes who polls */
+    void *changed_data;
+    SfsMarks *marks;
+    SfsWatches *watches;
+    /* The thread's own. */
+    gint64 poll_due;   /* 0: nothing is compared now and then */
+    gint64 status_due; /* 0: nothing has changed */
+    gint64 status_cost;
+};
+
+void sfs_watcher_wake(SfsWatcher *watcher)
+{
+    eventfd_write(watcher->wake, 1);
+}
+
+void sfs_watcher_drain(void *data)
+{
+    SfsWatcher *watcher = data;
+
+    if (shield_watch_drain(sfs_watches_queue(watcher->watches)))
+        sfs_watcher_wake(watcher);
+}
+
+void sfs_watcher_refresh(SfsWatcher *watcher)
+{
+    sfs_watches_mark_everything(watcher->watches);
+    sfs_watcher_wake(watcher);
+}
+
+void sfs_watcher_suspect(SfsWatcher *watcher, SfsNode *node)
+{
+    if (sfs_marks_suspect(watcher->marks, node))
+        sfs_watcher_wake(watcher);
+}
+
+void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
+{
+    sfs_watches_degraded(watcher->watches, lines);
+}
+
+/* Working marks off. */
+
+static void list(SfsWatcher *watcher, SfsNode *directory)
+{
+    int errnum;
+    g_autoptr(GPtrArray) entries = sfs_view_list(watcher->view, directory, &errnum);
+
+    (void)entries; /* what counts is that the tree knows now */
+}
+
+static void list_container(SfsWatcher *watcher, SfsNode *node)
+{
+    g_autoptr(SfsNode) hooks = NULL;
+
+    list(watcher, node);
+    hooks = sfs_tree_child(watcher->view->tree, node, shield_layout_name(SHIELD_HOOKS_DIR));
+    if (hooks && hooks->kind == SFS_HOOKS)
+        list(watcher, hooks);
+}
+
+static void look_at_container(SfsWatcher *watcher, SfsNode *node)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(watcher->view->tree, node);
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        if (child->kind == SFS_HOOKS)
+            sfs_announce_look_at_children(watcher->announce, child, 0);
+    }
+    sfs_announce_look_at_children(watcher->announce, node, 0);
+}
+
+/* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
+ * is. */
+static void rescan(SfsWatcher *watcher, gboolean everything)
+{
+    g_autoptr(SfsNode) root = sfs_tree_root(watcher->view->tree);
+    ShieldScan scan = {0};
+    g_autoptr(GPtrArray) places = NULL, nodes = NULL;
+
+    sfs_watches_begin_scan(watcher->watches, &scan);
+    places = shield_catalog_scan(watcher->view->catalog, &scan);
+    sfs_watches_end_scan(watcher->watches);
+    list(watcher, root);
+
+    nodes = sfs_tree_children(watcher->view->tree, root);
+    for (guint i = 0; i < nodes->len; i++) {
+        SfsNode *node = g_ptr_array_index(nodes, i);
+
+        if (node->kind != SFS_CONTAINER)
+            continue;
+        sfs_announce_look(watcher->announce, node, FALSE);
+        if (sfs_tree_is_attached(watcher->view->tree, node) &&
+            (sfs_watches_add_bundle(watcher->watches, node->container) || everything)) {
+            list_container(watcher, node);
+            look_at_container(watcher, node);
+        }
+    }
+    sfs_watches_retain_bundles(watcher->watches, nodes);
+    watcher->poll_due =
+        sfs_watches_are_degraded(watcher->watches)
+            ? g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC
+            : 0;
+}
+
+/* What the node at name was, is, and what is computed from it. */
+static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name, guint32 mask)
+{
+    SfsTree *tree = watcher->view->tree;
+    g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, parent, name);
+    int errnum;
+    g_autoptr(SfsNode) now = sfs_view_lookup(watcher->view, parent, name, &errnum);
+
+    if (before)
+        sfs_announce_look(watcher->announce, before, (mask & WRITTEN) != 0);
+    if (now && now != before)
+        sfs_announce_look(watcher->announce, now, FALSE);
+    if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {
+        (void)sfs_watches_add_bundle(watcher->watches, now->container);
+        list(watcher, now);
+        sfs_announce_look_at_children(watcher->announce, now, 0);
+    }
+    if (parent->kind != SFS_CONTAINER)
+        return;
+    for (guint i = 0; i < shield_synth_n; i++) {
+        g_autoptr(SfsNode) computed = sfs_tree_child(tree, parent, shield_synth[i].name);
+
+        if (computed && shield_synth_needs(&shield_synth[i], name))
+            sfs_announce_look(watcher->announce, computed, FALSE);
+    }
+}
+
+static void work_off_container(SfsWatcher *watcher, SfsContainer *container, GHashTable *names)
+{
+    SfsTree *tree = watcher->view->tree;
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsNode) node = sfs_tree_child(tree, root, container->place->name);
+    GHashTableIter iter;
+    void *key, *mask;
+
+    if (!node || node->container != container)
+        return; /* gone: the scan sees to that */
+
+    g_autoptr(SfsNode) hooks = sfs_tree_child(tree, node, shield_layout_name(SHIELD_HOOKS_DIR));
+    g_hash_table_iter_init(&iter, names);
+    while (g_hash_table_iter_next(&iter, &key, &mask)) {
+        const char *name = key;
+
+        if (!g_str_has_prefix(name, SFS_MARKS_HOOKS))
+            look_at_name(watcher, node, name, GPOINTER_TO_UINT(mask));
+        else if (hooks && hooks->kind == SFS_HOOKS)
+            look_at_name(watcher, hooks, name + strlen(SFS_MARKS_HOOKS), GPOINTER_TO_UINT(mask));
+    }
+}
+
+static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
+{
+    gboolean structure = FALSE;
+    GHashTableIter iter;
+    void *key;
+
+    g_hash_table_iter_init(&iter, suspects);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        SfsNode *node = key;
+
+        structure |=
+            node->kind == SFS_CONTAINER && !sfs_watches_know_bundle(watcher->watches, node->container);
+        sfs_announce_look(watcher->announce, node, FALSE);
+    }
+    return structure;
+}
+
+static void work_off_marks(SfsWatcher *watcher)
+{
+    g_auto(SfsMarked) marked = {0};
+    GHashTableIter iter;
+    void *container, *names;
+
+    sfs_marks_take(watcher->marks, &marked);
+    if (look_at_suspects(watcher, marked.suspects) || marked.structure)
+        rescan(watcher, marked.everything);
+    g_hash_table_iter_init(&iter, marked.containers);
+    while (g_hash_table_iter_next(&iter, &container, &names))
+        work_off_container(watcher, container, names);
+    sfs_announce_look_at_ghosts(watcher->announce);
+    if (!marked.structure && g_hash_table_size(marked.containers) == 0 &&
+        g_hash_table_size(marked.suspects) == 0)
+        return;
+    watcher->changed(watcher->changed_data);
+    if (!watcher->status_due)
+        watcher->status_due = g_get_monotonic_time() + MAX(STATUS_USEC, 10 * watcher->status_cost);
+}
+
+/* The status file tells of all bundles: looking at it takes a while, so that is not done more than a tenth of
+ * the time. */
+static void look_at_status(SfsWatcher *watcher)
+{
+    SfsTree *tree = watcher->view->tree;
+    g_autoptr(SfsNode) status = sfs_view_status_node(watcher->view);
+    gint64 start = g_get_monotonic_time();
+    SfsTold told = sfs_tree_told(tree, status), now = {0};
+
+    watcher->status_due = 0;
+    if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
+        sfs_announce_look(watcher->announce, status, FALSE);
+    watcher->status_cost = g_get_monotonic_time() - start;
+}
+
+static int msec_until(gint64 a, gint64 b, gint64 c)
+{
+    gint64 first = -1, all[] = {a, b, c};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
+        if (all[i] > 0 && (first < 0 || all[i] < first))
+            first = all[i];
+    }
+    return first < 0 ? -1 : (int)((MAX(first - g_get_monotonic_time(), 0) + 999) / 1000);
+}
+
+static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
+{
+    struct pollfd fds[] = {
+        {.fd = watcher->wake, .events = POLLIN},
+        {.fd = shield_watch_descriptor(sfs_watches_queue(watcher->watches)), .events = POLLIN},
+        {.fd = sfs_announce_socket(watcher->announce), .events = POLLIN}};
+    eventfd_t ignored;
+
+    if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->poll_due, watcher->status_due)) < 0)
+        return; /* EINTR */
+    if (fds[0].revents)
+        (void)eventfd_read(watcher->wake, &ignored);
+    if (fds[2].revents)
+        sfs_announce_answered(watcher->announce);
+}
+
+static void *work(void *data)
+{
+    SfsWatcher *watcher = data;
+
+    while (!g_atomic_int_get(&watcher->stop)) {
+        gint64 now;
+
+        wait_for_work(watcher, sfs_announce_work(watcher->announce));
+        (void)shield_watch_drain(sfs_watches_queue(watcher->watches));
+        now = g_get_monotonic_time();
+        if (watcher->poll_due && now >= watcher->poll_due)
+            sfs_watches_mark_everything(watcher->watches);
+        work_off_marks(watcher);
+        if (watcher->status_due && now >= watcher->status_due)
+            look_at_status(watcher);
+    }
+    return NULL;
+}
+
+static void assume_below(SfsWatcher *watcher, SfsNode *directory)
+{
+    g_autoptr(GPtrArray) children = NULL;
+
+    list(watcher, directory);
+    children = sfs_tree_children(watcher->view->tree, directory);
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        sfs_announce_assume(watcher->announce, child);
+        if (sfs_node_is_directory(child))
+            assume_below(watcher, child);
+    }
+}
+
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
+{
+    SfsWatcher *watcher = g_new0(SfsWatcher, 1);
+
+    watcher->view = view;
+    watcher->announce = announce;
+    watcher->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    watcher->marks = sfs_marks_new();
+    watcher->watches = sfs_watches_new(view, watcher->marks);
+    if (!watcher->watches || watcher->wake < 0) {
+        g_message("inotify: %s: raise fs.inotify.max_user_instances", g_strerror(errno));
+        sfs_watcher_free(watcher);
+        return NULL;
+    }
+
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    view->policy.drain = sfs_watcher_drain;
+    view->policy.drain_data = watcher;
+    rescan(watcher, TRUE);
+    assume_below(watcher, root);
+    return watcher;
+}
+
+void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *data)
+{
+    watcher->changed = wake;
+    watcher->changed_data = data;
+}
+
+void sfs_watcher_start(SfsWatcher *watcher)
+{
+    watcher->thread = g_thread_new("watcher", work, watcher);
+}
+
+void sfs_watcher_stop(SfsWatcher *watcher)
+{
+    g_atomic_int_set(&watcher->stop, TRUE);
+    sfs_watcher_wake(watcher);
+    g_thread_join(watcher->thread);
+}
+
+void sfs_watcher_free(SfsWatcher *watcher)
+{
+    if (watcher->watches)
+        sfs_watches_free(watcher->watches);
+    sfs_marks_free(watcher->marks);
+    shield_fd_close(watcher->wake);
+    g_free(watcher);
+}

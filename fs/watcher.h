@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watcher: finds out what changes below, and sees to it that it is announced. Its thread is the only one that
+ * scans, adds watches and announces; other threads set marks and wake it. It must not know FUSE.
+ *
+ * Lock order: the watch's lock, then the marks' lock, then the tree's.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "announce.h"
+#include "view.h"
+
+typedef struct SfsWatcher SfsWatcher;
+
+/* Watches everything and takes what is there for announced. To be called before the mount. NULL if there is
+ * no inotify; said in the log. */
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce);
+void sfs_watcher_free(SfsWatcher *watcher);
+
+/* What to call, on the watcher's thread, when something may have changed. Before the thread is started. */
+void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *data);
+
+/* Starts and ends the thread. */
+void sfs_watcher_start(SfsWatcher *watcher);
+void sfs_watcher_stop(SfsWatcher *watcher);
+
+/* The rest may be called from any thread. */
+
+/* Applies the events that are in the queue: what changed before this call is marked when it returns. A
+ * ShieldPolicy's drain; data is the watcher. */
+void sfs_watcher_drain(void *data);
+
+/* Compares everything anew. */
+void sfs_watcher_refresh(SfsWatcher *watcher);
+
+/* A request has found that watchers may not have been told of the node as it is. */
+void sfs_watcher_suspect(SfsWatcher *watcher, SfsNode *node);
+
+/* There is something new to wait for. */
+void sfs_watcher_wake(SfsWatcher *watcher);
+
+/* Appends a line for each directory whose changes make no event. */
+void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines);

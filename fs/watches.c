@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watches: targets of the inotify watch; see watches.h. */
+#include "watches.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "inspect.h"
+
+/* Begun anew under its name, rather than written into. */
+#define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
+
+/* A watched directory: one that bundles are found by, a bundle, or its hooks. */
+typedef struct {
+    SfsContainer *container; /* a reference; NULL: no bundle */
+    gboolean hooks;
+    guint64 generation; /* of the scan that saw it last */
+} Target;
+
+typedef struct {
+    Target bundle, hooks;
+} BundleWatch;
+
+struct SfsWatches {
+    SfsView *view;
+    SfsMarks *marks;
+    ShieldWatch *watch;
+    GHashTable *holders; /* path to Target */
+    guint64 generation;
+    GMutex lock;         /* protects the rest; the watcher's thread alone changes it */
+    GHashTable *bundles; /* SfsContainer to BundleWatch */
+    GPtrArray *degraded;
+};
+
+static void mark_list(ShieldBundle *bundle, guint32 mask, const char *name)
+{
+    ShieldMark mark = SHIELD_MARK_CHANGED;
+
+    if (mask & (IN_CLOSE_WRITE | REPLACED))
+        mark = SHIELD_MARK_WRITTEN;
+    else if (mask & IN_MODIFY)
+        mark = SHIELD_MARK_WRITING;
+    shield_bundle_mark(bundle, name, mark);
+}
+
+void sfs_watches_mark_everything(SfsWatches *watches)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+    GHashTableIter iter;
+    void *container;
+
+    g_hash_table_iter_init(&iter, watches->bundles);
+    while (g_hash_table_iter_next(&iter, &container, NULL))
+        shield_bundle_mark_all(((SfsContainer *)container)->bundle);
+    (void)sfs_marks_everything(watches->marks);
+}
+
+static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
+{
+    SfsWatches *watches = user_data;
+    const Target *target = data;
+
+    if (!target) { /* events were lost */
+        sfs_watches_mark_everything(watches);
+        return TRUE;
+    }
+    if (!target->container || !name)
+        return sfs_marks_structure(watches->marks);
+    if (!target->hooks)
+        mark_list(target->container->bundle, mask, name);
+    return sfs_marks_name(watches->marks, target->container, target->hooks, name, mask);
+}
+
+static gboolean add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind, Target *target)
+{
+    if (shield_watch_add(watches->watch, fd, kind, target))
+        return TRUE;
+
+    const char *why = errno == ENOSPC       ? "the limit of inotify watches is reached"
+                      : errno == EOPNOTSUPP ? "its filesystem does not tell of changes"
+                                            : g_strerror(errno);
+    g_autofree char *text =
+        g_strdup_printf("not watched (%s): compared every %u s", why, watches->view->options->poll_sec);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+    shield_add_line(watches->degraded, NULL, path, text);
+    return FALSE;
+}
+
+static Target *holder(SfsWatches *watches, const char *key)
+{
+    Target *target = g_hash_table_lookup(watches->holders, key);
+
+    if (!target) {
+        target = g_new0(Target, 1);
+        g_hash_table_insert(watches->holders, g_strdup(key), target);
+    }
+    target->generation = watches->generation;
+    return target;
+}
+
+static void watch_holder(int fd, const char *path, void *data)
+{
+    SfsWatches *watches = data;
+
+    add_watch(watches, fd, path, SHIELD_WATCH_NAMES, holder(watches, path));
+}
+
+/* Watches the directories on the way to path: what becomes of each; and of the last one that is there, if
+ * that isn't path itself, what comes in it. Returns whether path is there. */
+static gboolean watch_way(SfsWatches *watches, const char *path)
+{
+    g_auto(GStrv) names = g_strsplit(path + 1, "/", -1);
+    g_autoptr(GString) way = g_string_new("/");
+
+    for (char **name = names;; name++) {
+        g_autofree char *key = g_strconcat("way:", way->str, NULL);
+        g_auto(ShieldFd) fd = open(way->str, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+            return FALSE;
+        if (!*name)
+            return TRUE;
+
+        Target *target = holder(watches, key);
+        add_watch(watches, fd, way->str, SHIELD_WATCH_SELF, target);
+        if (way->len > 1)
+            g_string_append_c(way, '/');
+        g_string_append(way, *name);
+        if (access(way->str, F_OK) < 0) {
+            add_watch(watches, fd, way->str, SHIELD_WATCH_ARRIVAL, target);
+            if (access(way->str, F_OK) < 0) /* else it came before the watch was there */
+                return FALSE;
+        }
+    }
+}
+
+static void watch_ways(SfsWatches *watches)
+{
+    ShieldCatalog *catalog = watches->view->catalog;
+
+    for (guint i = 0; i < shield_catalog_n_sources(catalog); i++) {
+        g_autofree char *resolved = NULL;
+
+        watch_way(watches, shield_catalog_source_path(catalog, i));
+        resolved = shield_catalog_source_resolved(catalog, i);
+        if (resolved && strcmp(resolved, shield_catalog_source_path(catalog, i)) != 0)
+            watch_way(watches, resolved);
+    }
+}
+
+void sfs_watches_end_scan(SfsWatches *watches)
+{
+    GHashTableIter iter;
+    void *target;
+
+    g_hash_table_iter_init(&iter, watches->holders);
+    while (g_hash_table_iter_next(&iter, NULL, &target)) {
+        if (((Target *)target)->generation == watches->generation)
+            continue;
+        shield_watch_remove(watches->watch, target);
+        g_hash_table_iter_remove(&iter);
+    }
+}
+
+static BundleWatch *bundle_watch(SfsWatches *watches, SfsContainer *container)
+{
+    BundleWatch *bw = g_hash_table_lookup(watches->bundles, container);
+
+    if (bw)
+        return bw;
+    bw = g_new0(BundleWatch, 1);
+    bw->bundle.container = bw->hooks.container = sfs_container_ref(container);
+    bw->hooks.hooks = TRUE;
+    g_mutex_lock(&watches->lock);
+    g_hash_table_insert(watches->bundles, container, bw);
+    g_mutex_unlock(&watches->lock);
+    return bw;
+}
+
+gboolean sfs_watches_know_bundle(SfsWatches *watches, SfsContainer *container)
+{
+    return g_hash_table_contains(watches->bundles, container);
+}
+
+gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container)
+{
+    gboolean known = sfs_watches_know_bundle(watches, container);
+    BundleWatch *bw = bundle_watch(watches, container);
+    g_auto(ShieldFd) fd = sfs_view_open_container(watches->view, container);
+    g_auto(ShieldFd) hooks = fd < 0 ? -1 : shield_open_beneath(fd, shield_layout_name(SHIELD_HOOKS_DIR));
+    const char *name = container->place->name;
+
+    if (fd < 0)
+        return FALSE;
+    shield_bundle_set_watched(container->bundle,
+                              add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle));
+    if (hooks >= 0)
+        (void)add_watch(watches, hooks, name, SHIELD_WATCH_CONTENT, &bw->hooks);
+    return !known;
+}
+
+static void unwatch_bundle(SfsWatches *watches, SfsContainer *container)
+{
+    BundleWatch *bw = g_hash_table_lookup(watches->bundles, container);
+
+    shield_watch_remove(watches->watch, &bw->bundle);
+    shield_watch_remove(watches->watch, &bw->hooks);
+    g_mutex_lock(&watches->lock);
+    g_hash_table_remove(watches->bundles, container);
+    g_mutex_unlock(&watches->lock);
+    sfs_container_unref(bw->bundle.container);
+    g_free(bw);
+}
+
+void sfs_watches_retain_bundles(SfsWatches *watches, GPtrArray *nodes)
+{
+    g_autoptr(GHashTable) living = g_hash_table_new(NULL, NULL);
+    g_autoptr(GList) known = g_hash_table_get_keys(watches->bundles);
+
+    for (guint i = 0; i < nodes->len; i++) {
+        SfsNode *node = g_ptr_array_index(nodes, i);
+
+        if (node->kind == SFS_CONTAINER && sfs_tree_is_attached(watches->view->tree, node))
+            g_hash_table_add(living, node->container);
+    }
+    for (GList *l = known; l; l = l->next) {
+        if (!g_hash_table_contains(living, l->data))
+            unwatch_bundle(watches, l->data);
+    }
+}
+
+void sfs_watches_begin_scan(SfsWatches *watches, ShieldScan *scan)
+{
+    g_mutex_lock(&watches->lock);
+    g_ptr_array_set_size(watches->degraded, 0);
+    g_mutex_unlock(&watches->lock);
+    watches->generation++;
+    watch_ways(watches);
+    scan->visit = watch_holder;
+    scan->data = watches;
+}
+
+gboolean sfs_watches_are_degraded(SfsWatches *watches)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+
+    return watches->degraded->len > 0;
+}
+
+void sfs_watches_degraded(SfsWatches *watches, GPtrArray *lines)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+
+    for (guint i = 0; i < watches->degraded->len; i++)
+        g_ptr_array_add(lines, g_strdup(g_ptr_array_index(watches->degraded, i)));
+}
+
+ShieldWatch *sfs_watches_queue(SfsWatches *watches)
+{
+    return watches->watch;
+}
+
+SfsWatches *sfs_watches_new(SfsView *view, SfsMarks *marks)
+{
+    SfsWatches *watches = g_new0(SfsWatches, 1);
+
+    watches->watch = shield_watch_new(on_event, watches);
+    if (!watches->watch) {
+        g_free(watches);
+        return NULL;
+    }
+    watches->view = view;
+    watches->marks = marks;
+    watches->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    watches->bundles = g_hash_table_new(NULL, NULL);
+    watches->degraded = g_ptr_array_new_with_free_func(g_free);
+    g_mutex_init(&watches->lock);
+    return watches;
+}
+
+void sfs_watches_free(SfsWatches *watches)
+{
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+
+    sfs_watches_retain_bundles(watches, none);
+    shield_watch_free(watches->watch);
+    g_hash_table_unref(watches->holders);
+    g_hash_table_unref(watches->bundles);
+    g_ptr_array_unref(watches->degraded);
+    g_mutex_clear(&watches->lock);
+    g_free(watches);
+}

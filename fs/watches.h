@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watches: which directories are watched, and what an event in each marks. It must not know what is done
+ * about a mark.
+ *
+ * But for draining and asking, all is for one thread, the watcher's. Lock order: the watch's lock, then those
+ * here.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "marks.h"
+#include "view.h"
+#include "watch.h"
+
+typedef struct SfsWatches SfsWatches;
+
+/* NULL with errno. */
+SfsWatches *sfs_watches_new(SfsView *view, SfsMarks *marks);
+void sfs_watches_free(SfsWatches *watches);
+
+ShieldWatch *sfs_watches_queue(SfsWatches *watches);
+
+/* Marks whatever there is. Any thread. */
+void sfs_watches_mark_everything(SfsWatches *watches);
+
+/* A scan of all that bundles are found by: watches what it comes by, and at the end forgets what it did not.
+ * scan gets the function to call. */
+void sfs_watches_begin_scan(SfsWatches *watches, ShieldScan *scan);
+void sfs_watches_end_scan(SfsWatches *watches);
+
+/* Watches a bundle and its hooks. TRUE if it was not known before. */
+gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container);
+gboolean sfs_watches_know_bundle(SfsWatches *watches, SfsContainer *container);
+
+/* Forgets every bundle that is none of these nodes' or that is not attached any more. */
+void sfs_watches_retain_bundles(SfsWatches *watches, GPtrArray *nodes);
+
+/* Is there a directory that can't be watched? Each has a line in degraded. Any thread. */
+gboolean sfs_watches_are_degraded(SfsWatches *watches);
+void sfs_watches_degraded(SfsWatches *watches, GPtrArray *lines);
