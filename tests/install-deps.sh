@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian packages that shieldfs needs and this machine lacks.
+#
+#   tests/install-deps.sh [build] [test] [check]
+#
+#   build   to build and mount it (also what is taken if no group is named)
+#   test    what the tests run besides
+#   check   what .ci/run needs on top: other compilers, checkers
+#
+# This is the one place that knows package names. Root, or sudo, is needed only
+# if something is missing, and then only for apt-get.
+set -euo pipefail
+
+usage="usage: tests/install-deps.sh [build] [test] [check]"
+
+say() { printf 'install-deps: %s\n' "$*"; }
+die() {
+    say "$*" >&2
+    exit 1
+}
+
+# Prints the packages of a group, one per line. Several names on a line are
+# alternatives for one thing, the preferred one first; `cmd:NAME` in front
+# means that any program of that name will do.
+packages() {
+    case $1 in
+    build)
+        cat <<'LIST'
+cmd:cc gcc
+libc6-dev
+meson
+ninja-build
+pkgconf pkg-config
+libfuse3-dev
+libglib2.0-dev
+fuse3
+LIST
+        ;;
+    test)
+        cat <<'LIST'
+diffutils
+entr
+file
+findutils
+inotify-tools
+less
+mount
+procps
+python3
+python3-pytest
+python3-watchdog
+rsync
+tar
+tmux
+util-linux
+LIST
+        ;;
+    check)
+        cat <<'LIST'
+clang
+clang-format-14 clang-format
+clang-tidy-14 clang-tidy
+gcc
+git
+libc6-dbg
+shellcheck
+valgrind
+LIST
+        ;;
+    esac
+}
+
+installed() {
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Is one of the alternatives here?
+satisfied() {
+    local name
+    for name; do
+        case $name in
+        cmd:*) if command -v "${name#cmd:}" >/dev/null; then return 0; fi ;;
+        *) if installed "$name"; then return 0; fi ;;
+        esac
+    done
+    return 1
+}
+
+# Prints the first of the alternatives that this release of Debian has.
+available() {
+    local name
+    for name; do
+        case $name in cmd:*) continue ;; esac
+        if LC_ALL=C apt-cache policy "$name" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null; then
+            printf '%s\n' "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+if [ $# -eq 0 ]; then set -- build; fi
+
+missing=()
+for group; do
+    case $group in build | test | check) ;; *) die "no group '$group'; $usage" ;; esac
+    while read -r line; do
+        # shellcheck disable=SC2086 # the words of the line are the alternatives
+        if ! command -v dpkg-query >/dev/null || ! satisfied $line; then missing+=("$line"); fi
+    done < <(packages "$group")
+done
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    say "no apt-get here, so nothing was installed. On Debian the packages are called:"
+    printf '  %s\n' "${missing[@]}"
+    exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null ||
+        die "root is needed to install packages, and there is no sudo. Run as root: tests/install-deps.sh $*"
+    as_root=(sudo)
+    if [ ! -t 0 ]; then as_root+=(--non-interactive); fi
+fi
+
+say "missing here: $(printf '%s, ' "${missing[@]%% *}" | sed 's/cmd://; s/, $//')"
+say "root is needed to install that${as_root[*]:+ (asking sudo)}, and for nothing else"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null ||
+    say "apt-get update failed; trying with the package lists that are here" >&2
+
+wanted=()
+for line in "${missing[@]}"; do
+    # shellcheck disable=SC2086 # the words of the line are the alternatives
+    name=$(available $line) || die "this release of Debian has no package for: ${line#cmd:}"
+    wanted+=("$name")
+done
+
+say "apt-get install --no-install-recommends ${wanted[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
+    -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${wanted[@]}" </dev/null >/dev/null ||
+    die "apt-get install failed"

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests on real mounts: a private directory, a factory of mounts that are checked and taken down
+after each test, and a watchdog. Without /dev/fuse or the programs nothing here can pass: one line says so."""
+
+import contextlib
+import faulthandler
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+import threading
+
+import harness
+import pytest
+
+
+def pytest_configure(config):
+    os.umask(0o022)
+    for path in (harness.SHIELDFS, harness.SHIELD_STATE):
+        if not os.access(path, os.X_OK):
+            pytest.exit(f'no program at {path} (set SHIELDFS and SHIELD_STATE, or build into build/)', 1)
+    if not pathlib.Path('/dev/fuse').exists():
+        pytest.exit('/dev/fuse is missing: the tests on real mounts cannot run', returncode=1)
+    excuse_leaks(config)
+
+
+def excuse_leaks(config):
+    """Leaks that LeakSanitizer is not to tell of, in a file that every user may read."""
+    file = tempfile.NamedTemporaryFile(mode='w', prefix='shieldfs.', suffix='.lsan')
+    config.add_cleanup(file.close)
+    # libfuse frees its copy of the mountpoint's name only when it unmounts, which our server never does.
+    file.write('leak:fuse_session_mount\n')
+    file.flush()
+    os.chmod(file.name, 0o644)
+    before = os.environ.get('LSAN_OPTIONS')
+    os.environ['LSAN_OPTIONS'] = ':'.join(filter(None, [
+        before, f'suppressions={file.name}', 'print_suppressions=0']))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        item.went_wrong = True
+        for m in getattr(item, 'mounts', []):
+            with contextlib.suppress(OSError):
+                tail = m.log_path.read_bytes()[-4000:].decode('utf-8', 'backslashreplace')
+                report.sections.append((f'end of the log of {m.mnt}', tail))
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """Nothing hangs for ever: killing the servers ends waits on a mount; if that is no help, all ends."""
+    limit = harness.TIMEOUT * (10 if harness.SLOW else 5)
+
+    def bark():
+        faulthandler.dump_traceback()
+        for m in list(harness.Mount.running):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(m.process.pid, signal.SIGKILL)
+    timer = threading.Timer(limit, bark)
+    timer.daemon = True
+    timer.start()
+    faulthandler.dump_traceback_later(limit + 60, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    timer.cancel()
+
+
+@pytest.fixture
+def base():
+    """A private directory that other users may enter (the tests about privacy need that)."""
+    path = pathlib.Path(os.path.realpath(tempfile.mkdtemp(prefix='shieldfs.')))
+    path.chmod(0o755)
+    yield path
+    for place in harness.mounts():
+        if place.startswith(f'{path}/'):
+            harness.release(place)
+    if os.geteuid() != 0:
+        harness.run('chmod', '-R', 'u+rwx', path)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def state(base):
+    """An empty state root."""
+    path = base / 'state'
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def mount(request, base):
+    """mount(*SOURCES, options=[…], …) starts a server; each is stopped and checked after the test."""
+    request.node.mounts = made = []
+
+    def make(*sources, **kw):
+        m = harness.Mount(base, sources, name=f'mnt{len(made)}' if made else 'mnt', **kw)
+        made.append(m)
+        return m.start()
+    yield make
+    try:
+        if not getattr(request.node, 'went_wrong', False):
+            for m in reversed(made):
+                m.stop()
+    finally:
+        for m in made:
+            m.kill()
+
+
+@pytest.fixture
+def root():
+    if os.geteuid() != 0:
+        pytest.skip('needs root: it changes owners, makes devices or a mount namespace')
+
+
+@pytest.fixture
+def exe(base):
+    """A copy of the program where every user may run it."""
+    return pathlib.Path(shutil.copy2(harness.SHIELDFS, base / 'shieldfs'))

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dependencies point one way: core knows neither FUSE nor fs, and its flags don't let it.
+
+    test_isolation.py BUILDDIR SOURCEDIR
+
+Takes the compiler's command line of every object of core from compile_commands.json.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+
+from tap import output, run_checks, same
+
+BUILD, SOURCE = (pathlib.Path(path).resolve() for path in sys.argv[1:])
+COMMANDS = json.loads((BUILD / 'compile_commands.json').read_text())
+
+
+def below(entry, folder):
+    return (BUILD / entry['file']).resolve().is_relative_to(SOURCE / folder)
+
+
+def flags(entry):
+    """The command without its input, its output and the dependency file."""
+    words = shlex.split(entry['command'])
+    kept = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ('-o', '-c', '-MF', '-MQ', '-MT'):
+            skip = True
+        elif word != '-MD':
+            kept.append(word)
+    return kept
+
+
+def core():
+    found = [entry for entry in COMMANDS if below(entry, 'core')]
+    same(len(found) >= len(list((SOURCE / 'core').glob('*.c'))), True)
+    return found
+
+
+def compiles(entry, text):
+    with tempfile.NamedTemporaryFile('w', suffix='.c') as source:
+        source.write(text)
+        source.flush()
+        try:
+            output([*flags(entry), '-w', '-fsyntax-only', source.name], cwd=BUILD)
+        except AssertionError:
+            return False
+        return True
+
+
+def core_flags_name_no_fuse():
+    for entry in core():
+        same([word for word in flags(entry) if 'fuse' in word.replace('shieldfs', '').lower()], [])
+
+
+def core_cannot_include_fuse():
+    for entry in core():
+        same(compiles(entry, 'int dummy;\n'), True)  # the flags are good as such
+        for header in ('fuse.h', 'fuse_lowlevel.h', 'fuse_opt.h'):
+            same(compiles(entry, f'#include <{header}>\nint dummy;\n'), False)
+
+
+def fs_can_include_fuse():
+    """Else the check above would show nothing."""
+    ops = [entry for entry in COMMANDS if below(entry, 'fs')]
+    same(compiles(ops[0], '#define FUSE_USE_VERSION 314\n#include <fuse_lowlevel.h>\nint dummy;\n'), True)
+
+
+def core_includes_only_core_and_the_system():
+    for entry in core():
+        rule = output([*flags(entry), '-M', entry['file']], cwd=BUILD)
+        files = [(BUILD / name).resolve() for name in rule.replace('\\\n', ' ').split()[1:]]
+        same([str(f) for f in files if 'fuse' in f.name or 'fuse' in f.parent.name], [])
+        ours = [f for f in files if f.is_relative_to(SOURCE) and not f.is_relative_to(BUILD)]
+        same([str(f) for f in ours if not f.is_relative_to(SOURCE / 'core')], [])
+
+
+def core_calls_nothing_above_it():
+    archive = BUILD / 'core' / 'libshieldcore.a'
+    undefined = {line.split()[-1] for line in output(['nm', '--undefined-only', str(archive)]).splitlines()
+                 if line.startswith(' ')}
+    same('g_free' in undefined, True)
+    same(sorted(name for name in undefined if name.startswith(('fuse_', 'sfs_'))), [])
+
+
+os.environ['LC_ALL'] = 'C'
+run_checks([core_flags_name_no_fuse, core_cannot_include_fuse, fs_can_include_fuse,
+            core_includes_only_core_and_the_system, core_calls_nothing_above_it])
