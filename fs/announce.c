@@ -382,23 +382,31 @@ static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
     }
 }
 
+/* It can't be done. Trying for ever would be worse than a lost event: what was asked counts as done. */
+static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
+{
+    g_autofree char *path = shield_text_escape(announce->request.path, -1);
+
+    g_message("%s: could not be announced: %s", path, g_strerror(errnum));
+    if (op == SFS_ANNOUNCE_CREATE || op == SFS_ANNOUNCE_MKDIR)
+        sfs_tree_set_announced(announce->view->tree, look->node, TRUE);
+    if (op == SFS_ANNOUNCE_UNLINK || op == SFS_ANNOUNCE_RMDIR)
+        sfs_tree_set_announced(announce->view->tree, look->node, FALSE);
+    done(announce, look, op);
+}
+
 static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
 {
     if (errnum == ESTALE) {
         announce->over = TRUE;
-        return;
+    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
+        ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
+    } else if (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES) {
+        give_up(announce, look, op, errnum);
+    } else {
+        look->written |= op == SFS_ANNOUNCE_MODIFY;
+        queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
     }
-    if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY)
-        return ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
-    if (errnum != EAGAIN && ++look->retries > MAX_RETRIES) {
-        g_autofree char *path = shield_text_escape(announce->request.path, -1);
-
-        g_message("%s: could not be announced: %s", path, g_strerror(errnum));
-        look->retries = 0;
-        return;
-    }
-    look->written |= op == SFS_ANNOUNCE_MODIFY;
-    queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
 }
 
 void sfs_announce_answered(SfsAnnounce *announce)
