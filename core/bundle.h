@@ -3,8 +3,8 @@
  * bundle: one bundle directory to immutable snapshots of its computed files. It keeps what was read, by
  * stamp, so that an unchanged list is not read twice. It must not know where bundles lie nor who asks.
  *
- * A bundle may be used by any number of threads. Its lock is a leaf: nothing else is taken while it is held,
- * and nobody waits for a writer under it.
+ * A bundle may be used by any number of threads. Under its lock the policy's drain is called, and nothing
+ * else that takes a lock; and nobody waits for a writer under it.
  */
 #pragma once
 

@@ -39,6 +39,13 @@ static void set_size(struct stat *st, off_t size)
     st->st_blocks = (size + 511) / 512; /* with 0, tools would take the file for a hole */
 }
 
+/* With allow_other the kernel checks modes, the announcer's too: it may act on what belongs to who mounted.
+ * Whoever else tries is answered EROFS by the server. */
+static mode_t let_announcer(SfsView *view, mode_t mode, uid_t uid)
+{
+    return view->options->allow_other && uid == geteuid() ? mode | S_IWUSR : mode;
+}
+
 /* What the owner of the backing file is denied, nobody is shown as having. */
 static mode_t deny_with_owner(mode_t mode, mode_t backing)
 {
@@ -103,6 +110,7 @@ static int root_attributes(SfsView *view, struct stat *st)
     st->st_uid = getuid();
     st->st_gid = getgid();
     st->st_mode = DIRECTORY_MODE & (S_IFMT | (access.search.left & (0111 | access.list.left)));
+    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
     st->st_nlink = 3 + places->len; /* ".", ".." of .shieldfs, and of each container */
     set_times(st, scan.latest.tv_sec == 0 ? view->started : scan.latest);
     return 0;
@@ -117,6 +125,7 @@ static int meta_attributes(SfsView *view, SfsNode *node, struct stat *st)
     st->st_mode =
         (directory ? DIRECTORY_MODE : FILE_MODE) & (view->options->allow_other ? META_LEFT : (mode_t)~0);
     st->st_nlink = directory ? 2 : 1;
+    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
     set_times(st, view->started);
     if (directory)
         return 0;
@@ -153,7 +162,7 @@ static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
 
         walk_to_bundle(view, &access, node->container, FALSE);
         sfs_access_at_the_end(&access, fd, &backing);
-        st->st_mode = DIRECTORY_MODE & (S_IFMT | access.left);
+        st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
     }
     return 0;
 }
@@ -185,7 +194,7 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
         if (node->parent->kind == SFS_HOOKS)
             judge_child(&access, bundle, node->parent->name, sfs_access_on_the_way);
         judge_child(&access, parent, node->name, sfs_access_at_the_end);
-        st->st_mode = base & (S_IFMT | access.left);
+        st->st_mode = let_announcer(view, base & (S_IFMT | access.left), st->st_uid);
     }
     if (!directory && !S_ISREG(backing.st_mode))
         st->st_mode = deny_others(st->st_mode);
@@ -210,7 +219,9 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
         if (view->options->allow_other)
             judge_child(&access, dirfd, name, sfs_access_at_the_end);
     }
-    return view->options->allow_other ? FILE_MODE & (S_IFMT | access.left) : mode;
+    if (view->options->allow_other)
+        mode = let_announcer(view, FILE_MODE & (S_IFMT | access.left), st->st_uid);
+    return mode;
 }
 
 static int computed_attributes(SfsView *view, SfsNode *node, struct stat *st)

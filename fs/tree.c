@@ -348,6 +348,13 @@ void sfs_tree_show(SfsTree *tree, SfsNode *node)
     node->shown = TRUE;
 }
 
+gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    return node->shown;
+}
+
 gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);

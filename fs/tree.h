@@ -135,6 +135,7 @@ GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);
 
 /* Somebody else than the announcer is given the node. */
 void sfs_tree_show(SfsTree *tree, SfsNode *node);
+gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node);
 
 /* Is there, below parent and under name (NULL: any), something that watchers have not been told of? */
 gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name);

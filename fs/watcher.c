@@ -31,6 +31,7 @@ struct SfsWatcher {
     gint64 poll_due;   /* 0: nothing is compared now and then */
     gint64 status_due; /* 0: nothing has changed */
     gint64 status_cost;
+    const char *announcer; /* its state when the loop last came by */
 };
 
 void sfs_watcher_wake(SfsWatcher *watcher)
@@ -227,7 +228,9 @@ static void look_at_status(SfsWatcher *watcher)
     SfsTold told = sfs_tree_told(tree, status), now = {0};
 
     watcher->status_due = 0;
-    if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
+    if (!sfs_tree_is_shown(tree, status))
+        sfs_announce_assume(watcher->announce, status); /* nobody has seen another */
+    else if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
         sfs_announce_look(watcher->announce, status, FALSE);
     watcher->status_cost = g_get_monotonic_time() - start;
 }
@@ -259,6 +262,16 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
         sfs_announce_answered(watcher->announce);
 }
 
+/* The status file tells of the announcer too. */
+static void note_announcer(SfsWatcher *watcher)
+{
+    const char *state = sfs_announce_state(watcher->announce);
+
+    if (state != watcher->announcer && !watcher->status_due)
+        watcher->status_due = g_get_monotonic_time();
+    watcher->announcer = state;
+}
+
 static void *work(void *data)
 {
     SfsWatcher *watcher = data;
@@ -272,6 +285,7 @@ static void *work(void *data)
         if (watcher->poll_due && now >= watcher->poll_due)
             sfs_watches_mark_everything(watcher->watches);
         work_off_marks(watcher);
+        note_announcer(watcher);
         if (watcher->status_due && now >= watcher->status_due)
             look_at_status(watcher);
     }

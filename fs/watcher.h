@@ -3,7 +3,8 @@
  * watcher: finds out what changes below, and sees to it that it is announced. Its thread is the only one that
  * scans, adds watches and announces; other threads set marks and wake it. It must not know FUSE.
  *
- * Lock order: the watch's lock, then the marks' lock, then the tree's.
+ * Lock order: a bundle's lock, then the watch's, then the watches', then the marks'. The tree's is taken
+ * alone.
  */
 #pragma once
 

@@ -197,8 +197,11 @@ gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container)
         return FALSE;
     shield_bundle_set_watched(container->bundle,
                               add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle));
-    if (hooks >= 0)
-        (void)add_watch(watches, hooks, name, SHIELD_WATCH_CONTENT, &bw->hooks);
+    if (hooks >= 0) {
+        g_autofree char *below = g_build_filename(name, shield_layout_name(SHIELD_HOOKS_DIR), NULL);
+
+        (void)add_watch(watches, hooks, below, SHIELD_WATCH_CONTENT, &bw->hooks);
+    }
     return !known;
 }
 
