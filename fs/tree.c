@@ -7,6 +7,7 @@
 struct SfsTree {
     GMutex lock;
     guint64 next_ino;
+    guint64 time;
     GHashTable *nodes; /* number to node; holds a reference on each attached or looked-up one */
     SfsNode *root;
     GPtrArray *ghosts; /* references */
@@ -152,6 +153,13 @@ SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
     return node ? sfs_node_ref(node) : NULL;
 }
 
+/* Two threads may have found the same directory, each by itself. */
+static gboolean same_container(const SfsContainer *a, const SfsContainer *b)
+{
+    return a == b || (a && b && shield_place_equal(a->place, b->place) &&
+                      shield_identity_equal(&a->identity, &b->identity));
+}
+
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
                          const ShieldSynth *synth, SfsContainer *container)
 {
@@ -160,7 +168,7 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
 
     if (!parent->attached)
         return NULL;
-    if (node && (node->kind != kind || node->container != container)) {
+    if (node && (node->kind != kind || !same_container(node->container, container))) {
         g_hash_table_remove(parent->children, name);
         detach(tree, node);
         node = NULL;
@@ -170,21 +178,29 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
         node->synth = synth;
         node->container = container ? sfs_container_ref(container) : NULL;
     }
+    node->seen = ++tree->time;
     return sfs_node_ref(node);
 }
 
-void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name)
+guint64 sfs_tree_time(SfsTree *tree)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    return tree->time;
+}
+
+void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 time)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
-    if (node) {
+    if (node && node->seen <= time) {
         g_hash_table_remove(parent->children, name);
         detach(tree, node);
     }
 }
 
-void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names)
+void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 time)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     GHashTableIter iter;
@@ -192,7 +208,7 @@ void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names)
 
     g_hash_table_iter_init(&iter, parent->children);
     while (g_hash_table_iter_next(&iter, &name, &node)) {
-        if (!g_hash_table_contains(names, name)) {
+        if (!g_hash_table_contains(names, name) && ((SfsNode *)node)->seen <= time) {
             g_hash_table_iter_remove(&iter);
             detach(tree, node);
         }

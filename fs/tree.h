@@ -75,6 +75,7 @@ typedef struct SfsNode {
     SfsContainer *container;  /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
+    guint64 seen; /* when its name was last seen to be there, on the tree's clock */
     gboolean attached, announced, shown;
     GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
     GHashTable *announced_children; /* likewise */
@@ -97,16 +98,20 @@ SfsNode *sfs_tree_root(SfsTree *tree);
 SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino);                         /* NULL: no such number */
 SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: no such name */
 
-/* The child called name, made if need be. One that is there but is something else (another kind, another
- * container) is detached first. NULL if parent itself is detached. */
+/* The child called name, which has just been seen; made if need be. One that is there but is something else
+ * (another kind, another container) is detached first. NULL if parent itself is detached. */
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
                          const ShieldSynth *synth, SfsContainer *container);
 
-/* The name is gone. */
-void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name);
+/* A clock that goes one on whenever a name is seen. Whoever finds that a name is gone takes the time before
+ * he looks: what somebody else has seen since is there, whatever the older look says. */
+guint64 sfs_tree_time(SfsTree *tree);
 
-/* Every name that is not a key of names is gone. */
-void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names);
+/* The name was gone at that time. */
+void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 time);
+
+/* Every name that is not a key of names was gone at that time. */
+void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 time);
 
 gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node);
 

@@ -163,6 +163,7 @@ static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *nam
 
 SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum)
 {
+    guint64 time = sfs_tree_time(view->tree);
     SfsNode *node = NULL;
 
     errno = ENOENT; /* for an attach that finds its parent gone */
@@ -189,7 +190,7 @@ SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *
         return node;
     *errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
     if (*errnum == ENOENT && sfs_node_is_directory(parent))
-        sfs_tree_detach(view->tree, parent, name);
+        sfs_tree_detach(view->tree, parent, name, time);
     return NULL;
 }
 
@@ -270,18 +271,19 @@ static int compare_entries(const void *pa, const void *pb)
     return strcmp((*a)->name, (*b)->name);
 }
 
-static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries)
+static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (guint i = 0; i < entries->len; i++)
         g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);
-    sfs_tree_retain(view->tree, directory, names);
+    sfs_tree_retain(view->tree, directory, names, time);
 }
 
 GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
 {
     g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+    guint64 time = sfs_tree_time(view->tree);
 
     *errnum = 0;
     if (directory->kind == SFS_ROOT)
@@ -292,7 +294,7 @@ GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
         *errnum = list_bundle(view, directory, entries);
     if (*errnum)
         return NULL;
-    retain_listed(view, directory, entries);
+    retain_listed(view, directory, entries, time);
     add_entry(entries, directory->ino, ".", TRUE);
     add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
     g_ptr_array_sort(entries, compare_entries);

@@ -98,15 +98,15 @@ static void test_numbers(void)
         g_autofree char *name = g_strdup_printf("n%" G_GSIZE_FORMAT, i % 7);
 
         if (i % 7 == 0)
-            sfs_tree_detach(tree, root, "n3");
-        sfs_tree_detach(tree, root, name);
+            sfs_tree_detach(tree, root, "n3", sfs_tree_time(tree));
+        sfs_tree_detach(tree, root, name, sfs_tree_time(tree));
         numbers[i] = attach(tree, root, name, SFS_RAW, NULL);
         g_assert_true(g_hash_table_add(seen, &numbers[i]));
         g_assert_cmpuint(attach(tree, root, name, SFS_RAW, NULL), ==, numbers[i]);
     }
     g_assert_cmpuint(attach(tree, root, "web-1", SFS_CONTAINER, web), ==, first);
-    sfs_tree_detach(tree, root, "web-1");
-    sfs_tree_detach(tree, root, "web-1"); /* gone already */
+    sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree));
+    sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree)); /* gone already */
     g_assert_false(knows(tree, first));
     g_assert_cmpuint(attach(tree, root, "web-1", SFS_CONTAINER, web), >, first);
     sfs_tree_free(tree);
@@ -153,7 +153,7 @@ static void test_lookups(void)
     g_assert_true(sfs_tree_forget(tree, ino, 2));
     g_assert_cmpuint(sfs_tree_count_looked_up(tree), ==, 1);
 
-    sfs_tree_detach(tree, root, "a");
+    sfs_tree_detach(tree, root, "a", sfs_tree_time(tree));
     g_assert_true(knows(tree, ino)); /* the kernel still holds it */
     g_autoptr(SfsNode) detached = sfs_tree_get(tree, ino);
     g_assert_false(sfs_tree_is_attached(tree, detached));
@@ -203,7 +203,7 @@ static void test_detach_with_children(void)
     sfs_node_unref(held);
     sfs_node_unref(hooks);
     sfs_node_unref(container);
-    sfs_tree_detach(tree, root, "web-1");
+    sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree));
     g_assert_false(knows(tree, container_ino));
     g_assert_false(knows(tree, hooks_ino));
     g_assert_false(knows(tree, other));
@@ -231,13 +231,65 @@ static void test_retain(void)
 
     g_hash_table_add(names, (char *)"b");
     g_hash_table_add(names, (char *)"not there");
-    sfs_tree_retain(tree, root, names);
+    sfs_tree_retain(tree, root, names, sfs_tree_time(tree));
     g_assert_false(knows(tree, a));
     g_assert_true(knows(tree, b));
     g_assert_false(knows(tree, c));
     g_hash_table_remove_all(names);
-    sfs_tree_retain(tree, root, names);
+    sfs_tree_retain(tree, root, names, sfs_tree_time(tree));
     g_assert_false(knows(tree, b));
+    sfs_tree_free(tree);
+}
+
+/* What was seen after a look was begun stays, though that look did not see it. */
+static void test_older_looks(void)
+{
+    SfsTree *tree = sfs_tree_new();
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsContainer) first = container_new("web-1", 7);
+    g_autoptr(SfsContainer) twin = container_new("web-1", 7);
+    g_autoptr(GHashTable) none = g_hash_table_new(g_str_hash, g_str_equal);
+    guint64 before = sfs_tree_time(tree);
+    guint64 ino = attach(tree, root, "web-1", SFS_CONTAINER, first);
+
+    sfs_tree_detach(tree, root, "web-1", before);
+    sfs_tree_retain(tree, root, none, before);
+    g_assert_true(knows(tree, ino));
+
+    /* The same directory, found by another thread, is no other container. */
+    g_autoptr(SfsNode) node = sfs_tree_attach(tree, root, "web-1", SFS_CONTAINER, NULL, twin);
+    g_assert_cmpuint(node->ino, ==, ino);
+    g_assert_true(node->container == first);
+
+    sfs_tree_retain(tree, root, none, sfs_tree_time(tree));
+    g_assert_false(knows(tree, ino));
+    sfs_tree_free(tree);
+}
+
+/* A name that somebody saw and that went away before it was announced is told of all the same. */
+static void test_ghosts(void)
+{
+    SfsTree *tree = sfs_tree_new();
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsContainer) container = container_new("web-1", 7);
+    g_autoptr(SfsNode) seen = sfs_tree_attach(tree, root, "web-1", SFS_CONTAINER, NULL, container);
+
+    sfs_tree_show(tree, seen);
+    sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree));
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(tree);
+    g_assert_cmpuint(ghosts->len, ==, 1);
+    g_assert_true(g_ptr_array_index(ghosts, 0) == seen);
+    g_autoptr(GPtrArray) again = sfs_tree_take_ghosts(tree);
+    g_assert_cmpuint(again->len, ==, 0);
+
+    sfs_tree_set_announced(tree, seen, TRUE);
+    g_autoptr(SfsNode) announced = sfs_tree_announced_child(tree, root, "web-1");
+    g_assert_true(announced == seen);
+    g_assert_true(knows(tree, seen->ino));
+    g_autoptr(SfsNode) attached = sfs_tree_child(tree, root, "web-1");
+    g_assert_null(attached);
+    sfs_tree_set_announced(tree, seen, FALSE);
+    g_assert_false(knows(tree, seen->ino));
     sfs_tree_free(tree);
 }
 
@@ -251,7 +303,7 @@ static void test_successor(void)
     g_autoptr(SfsNode) old_file = sfs_tree_attach(tree, old, "deny.list", SFS_RAW, NULL, before);
 
     g_assert_true(sfs_tree_has_successor(tree, old_file)); /* itself */
-    sfs_tree_detach(tree, root, "web-1");
+    sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree));
     g_assert_false(sfs_tree_has_successor(tree, old));
     g_assert_false(sfs_tree_has_successor(tree, old_file));
 
@@ -280,7 +332,7 @@ static void test_containers(void)
     attach(tree, root, "two", SFS_CONTAINER, two);
     g_autoptr(GPtrArray) both = sfs_tree_containers(tree);
     g_assert_cmpuint(both->len, ==, 2);
-    sfs_tree_detach(tree, root, "one");
+    sfs_tree_detach(tree, root, "one", sfs_tree_time(tree));
     g_autoptr(GPtrArray) left = sfs_tree_containers(tree);
     g_assert_cmpuint(left->len, ==, 1);
     g_assert_true(g_ptr_array_index(left, 0) == two);
@@ -314,9 +366,9 @@ static void hammer_once(SfsTree *tree, GRand *random)
     if (child)
         sfs_tree_look_up(tree, child);
     if (g_rand_int_range(random, 0, 3) == 0)
-        sfs_tree_detach(tree, root, name);
+        sfs_tree_detach(tree, root, name, sfs_tree_time(tree));
     if (g_rand_int_range(random, 0, 10) == 0)
-        sfs_tree_retain(tree, root, keep);
+        sfs_tree_retain(tree, root, keep, sfs_tree_time(tree));
     if (!child)
         return;
 
@@ -366,6 +418,8 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/forgotten-but-attached", test_forgotten_but_attached);
     g_test_add_func("/tree/detach-with-children", test_detach_with_children);
     g_test_add_func("/tree/retain", test_retain);
+    g_test_add_func("/tree/older-looks", test_older_looks);
+    g_test_add_func("/tree/ghosts", test_ghosts);
     g_test_add_func("/tree/successor", test_successor);
     g_test_add_func("/tree/containers", test_containers);
     g_test_add_func("/tree/threads", test_threads);
