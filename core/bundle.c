@@ -174,12 +174,13 @@ ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile
 }
 
 /* Has a source moved since it was read? Where there are events, they tell; a stamp tells of what made none;
- * and a racy stamp proves nothing, so without events such a list is read once more. Lock held. */
+ * and a racy stamp proves nothing, so without events (and by another name of the file there are none) such a
+ * list is read once more. Lock held. */
 static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, const ShieldReading *read)
 {
     if (g_atomic_int_get(&bundle->changed[file]))
         return TRUE;
-    if (g_atomic_int_get(&bundle->watched))
+    if (g_atomic_int_get(&bundle->watched) && read->st.st_nlink <= 1)
         return !shield_reading_stamp_holds(read, dirfd, shield_layout_name(file));
     return refresh(bundle, dirfd, file) != read;
 }
