@@ -42,6 +42,7 @@ struct SfsAnnounce {
     SfsAnnounceRequest request;
     SfsTold telling; /* what is true of it once it is done */
     gint64 since;    /* when it went out */
+    gboolean lost;   /* the announcer that has it is gone: no answer comes, nor a hang-up to poll for */
 };
 
 static void look_free(void *data)
@@ -120,6 +121,7 @@ void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid)
     announce->socket = socket;
     announce->pid = pid;
     announce->ever |= pid != 0;
+    announce->lost |= announce->out != NULL;
 }
 
 int sfs_announce_socket(SfsAnnounce *announce)
@@ -299,24 +301,6 @@ static void compare(SfsAnnounce *announce, Look *look)
         announce_change(announce, look, &told, &now);
 }
 
-gint64 sfs_announce_work(SfsAnnounce *announce)
-{
-    while (!announce->out && !announce->over && sfs_announce_socket(announce) >= 0) {
-        GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
-
-        if (g_sequence_iter_is_end(first))
-            return -1;
-
-        Look *look = g_sequence_get(first);
-        if (look->due > g_get_monotonic_time())
-            return look->due;
-        g_sequence_remove(first);
-        look->queued = NULL;
-        compare(announce, look);
-    }
-    return -1;
-}
-
 void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory, gint64 delay)
 {
     g_autoptr(GPtrArray) children = sfs_tree_children(announce->view->tree, directory);
@@ -409,30 +393,80 @@ static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int er
     }
 }
 
-void sfs_announce_answered(SfsAnnounce *announce)
+static gboolean is_lost(SfsAnnounce *announce)
 {
-    SfsAnnounceAnswer answer;
-    ssize_t got = recv(sfs_announce_socket(announce), &answer, sizeof answer, MSG_DONTWAIT);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&announce->lock);
+
+    return announce->lost;
+}
+
+/* The announcer made the directory known and died before it could say so: its files are still to come. */
+static gboolean died_too_late(SfsAnnounce *announce, const Look *look, int errnum)
+{
+    return errnum == ECONNRESET && announce->request.op == SFS_ANNOUNCE_MKDIR &&
+           sfs_tree_is_announced(announce->view->tree, look->node);
+}
+
+/* The request that is out comes back. */
+static void finish(SfsAnnounce *announce, int errnum)
+{
     Look *look;
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
     g_mutex_lock(&announce->lock);
     look = announce->out;
     announce->out = NULL;
-    if (got != sizeof answer) { /* it died; the supervisor will say so, and send another */
-        shield_fd_close(announce->socket);
-        announce->socket = -1;
-    }
+    announce->lost = FALSE;
     g_mutex_unlock(&announce->lock);
 
     if (!look)
         return;
     look->last = g_get_monotonic_time();
-    if (got != sizeof answer)
-        not_done(announce, look, announce->request.op, ECONNRESET);
-    else if (answer.errnum)
-        not_done(announce, look, announce->request.op, answer.errnum);
+    if (errnum && !died_too_late(announce, look, errnum))
+        not_done(announce, look, announce->request.op, errnum);
     else
         done(announce, look, announce->request.op);
+}
+
+gint64 sfs_announce_work(SfsAnnounce *announce)
+{
+    if (is_lost(announce))
+        finish(announce, ECONNRESET);
+    while (!announce->out && !announce->over && sfs_announce_socket(announce) >= 0) {
+        GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
+
+        if (g_sequence_iter_is_end(first))
+            return -1;
+
+        Look *look = g_sequence_get(first);
+        if (look->due > g_get_monotonic_time())
+            return look->due;
+        g_sequence_remove(first);
+        look->queued = NULL;
+        compare(announce, look);
+    }
+    return -1;
+}
+
+/* Reads from the socket that there is now: it may have come since the caller polled. */
+static ssize_t receive(SfsAnnounce *announce, SfsAnnounceAnswer *answer)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&announce->lock);
+    ssize_t got = recv(announce->socket, answer, sizeof *answer, MSG_DONTWAIT);
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (got == sizeof *answer)
+        return got;
+    shield_fd_close(announce->socket); /* it died; the supervisor will say so, and send another */
+    announce->socket = -1;
+    return -1;
+}
+
+void sfs_announce_answered(SfsAnnounce *announce)
+{
+    SfsAnnounceAnswer answer;
+    ssize_t got = receive(announce, &answer);
+
+    if (got != 0)
+        finish(announce, got > 0 ? answer.errnum : ECONNRESET);
 }
