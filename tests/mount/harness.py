@@ -163,7 +163,8 @@ class Mount:
         self.process, self.status_code = None, None
 
     def start(self):
-        self.mnt.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # exist_ok would ask whether it is a dead mount
+            self.mnt.mkdir()
         with open(self.log_path, 'wb') as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={k: v for k, v in self.env.items() if v is not None})
