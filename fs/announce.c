@@ -395,7 +395,7 @@ static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int er
 
 static gboolean is_lost(SfsAnnounce *announce)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&announce->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
 
     return announce->lost;
 }
@@ -450,7 +450,7 @@ gint64 sfs_announce_work(SfsAnnounce *announce)
 /* Reads from the socket that there is now: it may have come since the caller polled. */
 static ssize_t receive(SfsAnnounce *announce, SfsAnnounceAnswer *answer)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&announce->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
     ssize_t got = recv(announce->socket, answer, sizeof *answer, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
