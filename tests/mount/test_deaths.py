@@ -36,7 +36,7 @@ while True:
             file.write(f"10.0.0.{i % 256}\n" * (1 + i % 5))
     os.unlink(f"{bundle}/come-and-go")
     if i % 5 == 0:
-        os.mkdir(f"{bundle}-new")
+        os.makedirs(f"{bundle}-new", exist_ok=True)
         os.rmdir(f"{bundle}-new")
 '''
 
