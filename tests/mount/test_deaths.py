@@ -118,8 +118,11 @@ class Watcher:
         self.process = subprocess.Popen(['inotifywait', '-m', '-e', 'modify,create,delete', directory],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.count = 0
-        while b'established' not in self.process.stderr.readline():
-            assert self.process.poll() is None, 'inotifywait has ended'
+        said = b''
+        while b'established' not in said:
+            line = self.process.stderr.readline()
+            assert line, f'inotifywait has ended: {said}'
+            said += line
         os.set_blocking(self.process.stdout.fileno(), False)
 
     def events(self):
