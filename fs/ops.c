@@ -93,9 +93,13 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 
 static void forget(const SfsRequest *r, guint64 n)
 {
-    sfs_request_trace(r, "%" G_GUINT64_FORMAT " times", n);
-    if (!sfs_tree_forget(view_of(r)->tree, r->ino, n) && r->ino != FUSE_ROOT_ID)
+    SfsView *view = view_of(r);
+
+    if (!sfs_tree_forget(view->tree, r->ino, n) && r->ino != FUSE_ROOT_ID)
         g_critical("the kernel forgot node %" G_GUINT64_FORMAT " more often than it had it", r->ino);
+    if (view->options->debug)
+        sfs_request_trace(r, "%" G_GUINT64_FORMAT " times, %u inodes still looked up", n,
+                          sfs_tree_count_looked_up(view->tree));
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
