@@ -26,6 +26,7 @@ typedef struct {
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
     gboolean written;  /* look at it as changed */
+    gboolean touched;  /* that its mtime differs has a reason: it was set */
     gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
     gboolean ghost;    /* is gone, was never announced, but somebody saw it */
 } Look;
@@ -113,6 +114,12 @@ void sfs_announce_look(SfsAnnounce *announce, SfsNode *node, gboolean written)
     queue(announce, look, MAX(g_get_monotonic_time(), look->last ? look->last + HOT_USEC : 0));
 }
 
+void sfs_announce_look_at_times(SfsAnnounce *announce, SfsNode *node)
+{
+    look_at(announce, node)->touched = TRUE;
+    sfs_announce_look(announce, node, FALSE);
+}
+
 void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
@@ -161,12 +168,12 @@ SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char
     return sfs_node_ref(look->node);
 }
 
-static gboolean content_differs(const SfsNode *node, const SfsTold *a, const SfsTold *b)
+static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTold *b)
 {
-    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS)
+    if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
         return a->serial != b->serial;
-    return a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
-           !shield_time_equal(a->st.st_mtim, b->st.st_mtim);
+    return look->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
+           (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
 static gboolean attributes_differ(const SfsTold *a, const SfsTold *b)
@@ -266,11 +273,10 @@ static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *n
 
 static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *told, const SfsTold *now)
 {
-    gboolean content =
-        content_differs(look->node, told, now) || (look->written && look->node->kind == SFS_RAW);
+    gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, told, now);
 
-    look->written = FALSE;
-    if (content && !sfs_node_is_directory(look->node))
+    look->written = look->touched = FALSE;
+    if (content)
         ask(announce, look, SFS_ANNOUNCE_MODIFY, now);
     else if (look->unclosed)
         ask(announce, look, SFS_ANNOUNCE_CLOSE, now);

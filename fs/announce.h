@@ -29,6 +29,9 @@ void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node);
 /* Look at the node soon. written: its content was written, whatever its stamp says. */
 void sfs_announce_look(SfsAnnounce *announce, SfsNode *node, gboolean written);
 
+/* The same; its times may have been set, which is no change of its content. */
+void sfs_announce_look_at_times(SfsAnnounce *announce, SfsNode *node);
+
 void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory,
                                    gint64 delay); /* microseconds */
 void sfs_announce_look_at_ghosts(SfsAnnounce *announce);

@@ -67,6 +67,16 @@ static void show_absence(const SfsRequest *r, SfsNode *parent)
         sfs_watcher_suspect(sfs_request_session(r)->watcher, announced);
 }
 
+/* A change that made no event is found out when somebody looks. */
+static void check_told(const SfsRequest *r, SfsNode *node, const struct stat *st)
+{
+    SfsTold told = sfs_tree_told(view_of(r)->tree, node);
+
+    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(view_of(r)->tree, node) &&
+        (told.st.st_size != st->st_size || !shield_time_equal(told.st.st_mtim, st->st_mtim)))
+        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
     SfsRequest r = {req, "LOOKUP", parent_ino, name};
@@ -88,6 +98,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         return sfs_reply_errno(&r, errnum);
     }
     show(&r, node);
+    check_told(&r, node, &st);
     sfs_reply_entry(&r, node, &st);
 }
 
@@ -118,16 +129,6 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
         forget(&r, forgets[i].nlookup);
     }
     fuse_reply_none(req);
-}
-
-/* A change that made no event is found out when somebody looks. */
-static void check_told(const SfsRequest *r, SfsNode *node, const struct stat *st)
-{
-    SfsTold told = sfs_tree_told(view_of(r)->tree, node);
-
-    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(view_of(r)->tree, node) &&
-        (told.st.st_size != st->st_size || !shield_time_equal(told.st.st_mtim, st->st_mtim)))
-        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -140,6 +140,8 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
 
     if (before)
         sfs_announce_look(watcher->announce, before, (mask & WRITTEN) != 0);
+    if (before && (mask & IN_ATTRIB))
+        sfs_announce_look_at_times(watcher->announce, before);
     if (now && now != before)
         sfs_announce_look(watcher->announce, now, FALSE);
     if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {

@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The event table as golden sequences: what inotifywait prints for each kind of change, on a file, on its
+directory and recursively, and that nothing else is printed; bursts, contents that flap, changes that make no
+event below, and readers, who cause none."""
+
+import mmap
+import os
+import signal
+import subprocess
+import time
+
+import bundles
+import harness
+import pytest
+import watching
+from harness import holds_for, opened, wait_for
+from watching import CHANGED, GONE, NEW, Inotify, Watch
+
+LISTED = {'profile': ['1.1.1.1', '2.2.2.2'], 'live': ['3.3.3.3'], 'deny': ['2.2.2.2', '9.9.9.9']}
+STATUS = '.shieldfs/status'
+
+
+def make(state, name='c'):
+    return bundles.container(state, name, {
+        'profile.domains': 'a.org\nb.org\n', 'denied.domains': 'b.org\n', 'audit.jsonl': '{}\n', 'empty': '',
+    }, **LISTED)
+
+
+def append(path, text):
+    with opened(path, os.O_WRONLY | os.O_APPEND) as fd:
+        os.write(fd, text.encode())
+
+
+def put_over(path, text):
+    """As careful writers do; the new file comes from another directory."""
+    other = path.parents[2] / 'other'
+    bundles.put(other, text)
+    os.rename(other, path)
+
+
+def touch_nothing(path):
+    with opened(path, os.O_WRONLY | os.O_APPEND):
+        pass
+
+
+# what is done to the bundle b; what that is for the container c, {name: [EVENT, …]}; names that are written in
+# steps, so that they may be announced twice
+CASES = {
+    'append-to-list': (lambda b: append(b / 'live.allowed', '4.4.4.4\n'),
+                       {'live.allowed': CHANGED, 'allowed': CHANGED, 'effective': CHANGED}, ()),
+    'append-to-log': (lambda b: append(b / 'audit.jsonl', '{"a":1}\n'), {'audit.jsonl': CHANGED}, ()),
+    'append-what-is-denied': (lambda b: append(b / 'live.allowed', '9.9.9.9\n'),
+                              {'live.allowed': CHANGED, 'allowed': CHANGED}, ()),
+    'append-what-is-known': (lambda b: append(b / 'live.allowed', '1.1.1.1\n'), {'live.allowed': CHANGED}, ()),
+    'append-domain': (lambda b: append(b / 'profile.domains', 'c.org\n'),
+                      {'profile.domains': CHANGED, 'effective.domains': CHANGED}, ()),
+    'rewrite': (lambda b: bundles.put(b / 'deny.list', '3.3.3.3\n'),
+                {'deny.list': CHANGED, 'denied': CHANGED, 'effective': CHANGED}, ('deny.list',)),
+    'rewrite-same': (lambda b: bundles.put(b / 'deny.list', (b / 'deny.list').read_bytes()),
+                     {'deny.list': CHANGED}, ('deny.list',)),
+    'write-same-in-place': (lambda b: open(b / 'deny.list', 'r+b').write((b / 'deny.list').read_bytes()),
+                            {'deny.list': CHANGED}, ()),
+    'truncate': (lambda b: os.truncate(b / 'live.allowed', 0),
+                 {'live.allowed': CHANGED, 'allowed': CHANGED, 'effective': CHANGED}, ()),
+    'rename-over': (lambda b: put_over(b / 'live.allowed', '5.5.5.5\n'),
+                    {'live.allowed': CHANGED, 'allowed': CHANGED, 'effective': CHANGED}, ()),
+    'rename-over-same': (lambda b: put_over(b / 'live.allowed', '3.3.3.3\n'), {'live.allowed': CHANGED}, ()),
+    'rename-over-log': (lambda b: put_over(b / 'audit.jsonl', 'x\n'), {'audit.jsonl': CHANGED}, ()),
+    'new-raw': (lambda b: put_over(b / 'gateway', '10.0.2.2\n'), {'gateway': NEW}, ()),
+    'new-raw-written': (lambda b: bundles.put(b / 'gateway', '10.0.2.2\n'), {'gateway': NEW}, ('gateway',)),
+    'new-list': (lambda b: put_over(b / 'live.domains', 'd.org\n'),
+                 {'live.domains': NEW, 'effective.domains': CHANGED}, ()),
+    'link-in': (lambda b: os.link(b / 'audit.jsonl', b / 'linked'), {'linked': NEW}, ()),
+    'remove-raw': (lambda b: os.unlink(b / 'audit.jsonl'), {'audit.jsonl': ['DELETE']}, ()),
+    'remove-list': (lambda b: os.unlink(b / 'deny.list'),
+                    {'deny.list': ['DELETE'], 'denied': CHANGED, 'effective': CHANGED}, ()),
+    'rename': (lambda b: os.rename(b / 'audit.jsonl', b / 'old.jsonl'),
+               {'audit.jsonl': ['DELETE'], 'old.jsonl': NEW}, ()),
+    'rename-list': (lambda b: os.rename(b / 'deny.list', b / 'deny.old'),
+                    {'deny.list': ['DELETE'], 'deny.old': NEW, 'denied': CHANGED, 'effective': CHANGED}, ()),
+    'chmod-not-shown': (lambda b: os.chmod(b / 'audit.jsonl', 0o600), {}, ()),
+    'chmod': (lambda b: os.chmod(b / 'audit.jsonl', 0o200), {'audit.jsonl': ['ATTRIB']}, ()),
+    'chmod-list': (lambda b: os.chmod(b / 'deny.list', 0),
+                   {'deny.list': ['ATTRIB'], 'denied': ['ATTRIB'], 'effective': ['ATTRIB']}, ()),
+    'touch': (lambda b: os.utime(b / 'audit.jsonl'), {}, ()),
+    'touch-list': (lambda b: os.utime(b / 'deny.list', (1000, 1000)), {}, ()),
+    'open-for-writing': (lambda b: touch_nothing(b / 'deny.list'), {}, ()),
+    'hidden-name': (lambda b: put_over(b / 'effective', 'x\n'), {}, ()),
+    'directory-not-shown': (lambda b: os.mkdir(b / 'hooks.d'), {}, ()),
+}
+
+
+@pytest.fixture
+def mount(mount):
+    """A mount whose first events are over."""
+    return lambda *args, **kw: watching.settled(mount(*args, **kw))
+
+
+class Watches:
+    """A recursive watch of the mount, one of the container c, and one of all the files in c."""
+
+    def __init__(self, m, name='c'):
+        self.name, place = name, m.mnt / name
+        self.files = [p for p in sorted(place.iterdir()) if not p.is_dir()]
+        self.all = (Watch(m.mnt, m.mnt, recursive=True), Watch(m.mnt, place), Watch(m.mnt, *self.files))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for watch in self.all:
+            watch.__exit__()
+
+    def expect(self, want, loose=(), elsewhere=None):
+        """WANT for c, and what is said ELSEWHERE in the view."""
+        inside = {f'{self.name}/{name}': events for name, events in want.items()}
+        loose = [f'{self.name}/{name}' for name in loose]
+        of_files = {}
+        for path, events in inside.items():
+            if path.count('/') == 1 and 'CREATE' not in events[0]:
+                of_files[path] = [e for event in events for e in (GONE if event == 'DELETE' else [event])]
+        near = {path: events for path, events in inside.items() if path.count('/') == 1}
+        self.all[0].expect({**inside, **(elsewhere or {})}, loose)
+        self.all[1].expect(near, loose, quiet=0)
+        self.all[2].expect(of_files, loose, quiet=0)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_a_change(mount, state, case):
+    change, want, loose = CASES[case]
+    behind = make(state)
+    make(state, 'still')
+    m = mount(state)
+    numbers = {name: os.stat(m.mnt / 'c' / name).st_ino for name in os.listdir(m.mnt / 'c')}
+    elsewhere = {STATUS: CHANGED} if case == 'directory-not-shown' else {}
+    with Watches(m) as watches:
+        change(behind)
+        watches.expect(want, loose, elsewhere)
+        for name, events in want.items():
+            if name in numbers and 'DELETE' not in events:
+                assert os.stat(m.mnt / 'c' / name).st_ino == numbers[name]
+        watches.expect({})
+
+
+def test_a_change_of_owner(root, mount, state):
+    behind = make(state)
+    m = mount(state)
+    with Watches(m) as watches:
+        os.chown(behind / 'audit.jsonl', harness.NOBODY, -1)
+        watches.expect({'audit.jsonl': ['ATTRIB']})
+        os.chown(behind / 'audit.jsonl', harness.NOBODY, harness.STRANGER)
+        watches.expect({'audit.jsonl': ['ATTRIB']})
+        os.chown(behind / 'audit.jsonl', harness.NOBODY, harness.STRANGER)
+        watches.expect({})
+
+
+def test_hooks(mount, state, base):
+    """A directory that comes is announced before its files, and goes after them."""
+    behind = make(state)
+    bundles.bundle(base / 'new', {'hooks/a.json': '{}\n', 'hooks/b.json': ''})
+    m = mount(state)
+    with Watches(m) as watches:
+        for _ in range(2):
+            os.rename(base / 'new/hooks', behind / 'hooks')
+            watches.expect({'hooks': ['CREATE,ISDIR'], 'hooks/a.json': NEW, 'hooks/b.json': NEW})
+            append(behind / 'hooks/b.json', '{}\n')
+            watches.expect({'hooks/b.json': CHANGED})
+            (behind / 'hooks/c.json').touch()
+            watches.expect({'hooks/c.json': NEW})
+            (behind / 'hooks/c.json').unlink()
+            watches.expect({'hooks/c.json': ['DELETE']})
+            os.rename(behind / 'hooks', base / 'new/hooks')
+            watches.expect({'hooks/a.json': ['DELETE'], 'hooks/b.json': ['DELETE'],
+                            'hooks': ['DELETE_SELF', 'DELETE,ISDIR']})
+
+
+def shown(m, name):
+    """The events of a container that comes, all its files with it."""
+    want = {name: ['CREATE,ISDIR']}
+    for path in sorted((m.mnt / name).rglob('*')):
+        want[f'{name}/{path.relative_to(m.mnt / name)}'] = ['CREATE,ISDIR'] if path.is_dir() else NEW
+    return want
+
+
+@pytest.mark.parametrize('look', [False, True], ids=['unseen', 'seen'])
+def test_new_container(mount, state, base, look):
+    """CREATE,ISDIR first; then, when watchers had time to follow, its files, once."""
+    make(state, 'still')
+    bundles.full(base / 'new')
+    m = mount(state)
+    with Watch(m.mnt, m.mnt, recursive=True) as deep, Watch(m.mnt, m.mnt) as flat:
+        for _ in range(2):
+            os.rename(base / 'new', state / 'containers/web-1')
+            if look:
+                harness.run('ls', '-lR', m.mnt)
+                harness.run('cat', m.mnt / 'web-1/effective')
+            wait_for(deep.poll, 'the first event')
+            assert deep.poll()[0] == ('web-1', 'CREATE,ISDIR')
+            deep.expect(shown(m, 'web-1'))
+            flat.expect({'web-1': ['CREATE,ISDIR']}, quiet=0)
+            gone = [p.relative_to(m.mnt) for p in (m.mnt / 'web-1').rglob('*')]
+            os.rename(state / 'containers/web-1', base / 'new')
+            if look:
+                harness.run('ls', '-lR', m.mnt)
+            wait_for(lambda: ('web-1', 'DELETE,ISDIR') in deep.poll(), 'the last event')
+            order = [path for path, event in deep.poll() if event.startswith('DELETE')]
+            assert set(order[-2:]) == {'web-1'}, order
+            deep.expect({**{os.fspath(p): ['DELETE'] for p in gone},
+                         'web-1/hooks': ['DELETE_SELF', 'DELETE,ISDIR'],
+                         'web-1': ['DELETE_SELF', 'DELETE,ISDIR']})
+            flat.expect({'web-1': ['DELETE,ISDIR']}, quiet=0)
+
+
+def test_container_written_file_by_file(mount, state):
+    (state / 'containers').mkdir()
+    m = mount(state)
+    with Watch(m.mnt, m.mnt, recursive=True) as watch:
+        for _ in range(2):
+            bundles.full(state / 'containers/c')
+            want = shown(m, 'c')
+            watch.expect(want, want)
+            bundles.remove(state / 'containers/c')
+            wait_for(lambda: ('c', 'DELETE,ISDIR') in watch.poll(), 'the end')
+            found = watch.by_path(want)
+            assert found.keys() == want.keys()
+            for path, events in found.items():
+                assert [e for e in events if e not in CHANGED][0].startswith('DELETE'), (path, events)
+            watch.events.clear()
+            watch.expect_nothing()
+
+
+def test_container_replaced_under_its_name(mount, state, base):
+    """What is watched ends, and what comes is announced anew."""
+    make(state)
+    bundles.container(base, 'c', profile=['7.7.7.7'])
+    m = mount(state)
+    before = os.stat(m.mnt / 'c/effective').st_ino
+    with Watch(m.mnt, m.mnt / 'c/effective') as file, Watch(m.mnt, m.mnt, recursive=True) as deep:
+        os.rename(state / 'containers/c', base / 'old')
+        os.rename(base / 'containers/c', state / 'containers/c')
+        file.expect({'c/effective': GONE})
+        want = {path: events for path, events in shown(m, 'c').items() if path != 'c'}
+        wait_for(lambda: deep.by_path().get('c') == ['DELETE_SELF', 'DELETE,ISDIR', 'CREATE,ISDIR'], 'c', 10)
+        wait_for(lambda: all(deep.by_path()[p][-3:] == e for p, e in want.items()), 'its files', 10)
+    assert os.stat(m.mnt / 'c/effective').st_ino != before
+
+
+def test_tasks(mount, state, base):
+    (state / 'tasks').mkdir()
+    bundles.task(base, 'p', '1', profile=['1.1.1.1'])
+    m = mount(state)
+    with Watch(m.mnt, m.mnt) as watch:
+        for _ in range(2):
+            os.rename(base / 'tasks/p', state / 'tasks/p')
+            watch.expect({'p.1': ['CREATE,ISDIR']})
+            os.rename(state / 'tasks/p/1/shield', base / 'shield')
+            watch.expect({'p.1': ['DELETE,ISDIR']})
+            os.rename(base / 'shield', state / 'tasks/p/1/shield')
+            watch.expect({'p.1': ['CREATE,ISDIR']})
+            os.rename(state / 'tasks/p', base / 'tasks/p')
+            watch.expect({'p.1': ['DELETE,ISDIR']})
+
+
+def test_renamed_container(mount, state):
+    make(state, 'old')
+    m = mount(state)
+    with Watch(m.mnt, m.mnt) as watch:
+        os.rename(state / 'containers/old', state / 'containers/new')
+        watch.expect({'old': ['DELETE,ISDIR'], 'new': ['CREATE,ISDIR']})
+
+
+def test_into_an_error_and_out_of_it(mount, state):
+    behind = make(state)
+    m = mount(state)
+    with Watches(m) as watches:
+        bad = {'deny.list': CHANGED, 'denied': CHANGED, 'effective': CHANGED}
+        put_over(behind / 'deny.list', '\udcff\n'.encode('utf-8', 'surrogateescape'))
+        watches.expect(bad, elsewhere={STATUS: CHANGED})
+        put_over(behind / 'deny.list', '2.2.2.2\n9.9.9.9\n')
+        watches.expect(bad, elsewhere={STATUS: CHANGED})
+        os.unlink(behind / 'deny.list')
+        watches.expect({**bad, 'deny.list': ['DELETE']})
+
+
+def test_status(mount, state):
+    """Announced when its lines change, and only then."""
+    behind = make(state)
+    m = mount(state)
+    with Watch(m.mnt, m.mnt / STATUS) as watch:
+        os.mkfifo(behind / 'pipe')
+        watch.expect({STATUS: CHANGED})
+        assert m.status()['problem']
+        append(behind / 'audit.jsonl', 'x\n')
+        make(state, 'other')
+        watch.expect_nothing(0.5)
+        os.unlink(behind / 'pipe')
+        watch.expect({STATUS: CHANGED})
+        assert not m.status()['problem']
+        m.process.send_signal(signal.SIGHUP)
+        watch.expect_nothing(0.5)
+
+
+def test_readers_cause_nothing(mount, state):
+    bundles.full(state / 'containers/full')
+    make(state)
+    m = mount(state)
+    with Watch(m.mnt, m.mnt, recursive=True) as deep, Watches(m) as watches:
+        for _ in range(3):
+            harness.run('ls', '-lR', m.mnt)
+            harness.run('find', m.mnt, '-type', 'f', '-exec', 'cat', '{}', '+')
+            harness.run('find', m.mnt, '-exec', 'stat', '{}', '+')
+            harness.run('tar', '-cf', '/dev/null', '-C', m.mnt, '.')
+            for op in ('touch', 'truncate -s0', 'chmod 777', 'rm -f', 'mkdir', 'rmdir'):
+                harness.run(*op.split(), m.mnt / 'c/effective', ok=False)
+                harness.run(*op.split(), m.mnt / 'new', ok=False)
+        deep.expect_nothing()
+        watches.expect({})
+        m.process.send_signal(signal.SIGHUP)
+        watches.expect({})
+        assert not deep.poll()
+
+
+def test_hot_file(mount, state):
+    """About one MODIFY in 10 ms at most; what is read after the last event is final."""
+    behind = make(state)
+    m = mount(state)
+    names = ('live.allowed', 'effective', 'allowed')
+    with Inotify() as inotify:
+        wds = {inotify.add(m.mnt / 'c' / name): name for name in names}
+        seen, counts = {}, dict.fromkeys(names, 0)
+
+        def follow():
+            for wd, mask, _ in inotify.read():
+                if mask & watching.CLOSE_WRITE:
+                    counts[wds[wd]] += 1
+                    seen[wds[wd]] = (m.mnt / 'c' / wds[wd]).read_bytes()
+            return seen
+        start = time.monotonic()
+        for i in range(1000):
+            append(behind / 'live.allowed', f'10.0.{i // 256}.{i % 256}\n')
+            if i % 50 == 0:
+                follow()
+        wait_for(lambda: follow() and all(b'10.0.3.231\n' in seen.get(n, b'') for n in names), 'the end', 10)
+        elapsed = time.monotonic() - start
+        holds_for(lambda: follow() and not any(c > elapsed * 100 + 3 for c in counts.values()), 0.2, counts)
+        assert all(counts.values())
+    for name in names:
+        assert seen[name] == (m.mnt / 'c' / name).read_bytes()
+
+
+def test_content_that_flaps(mount, state):
+    """A, B, A while nobody could be told: announced if somebody has read B."""
+    behind = make(state)
+    make(state, 'other')
+    m = mount(state)
+    path = m.mnt / 'c/effective'
+    first = path.read_bytes()
+    with Watch(m.mnt, path, m.mnt / 'c/deny.list') as watch:
+        for read in (True, False):
+            pid = watching.announcer(m)
+            os.kill(pid, signal.SIGSTOP)
+            append(state / 'containers/other/audit.jsonl', 'x\n')
+            wait_for(lambda: m.status()['announcer'] == ['stuck'], 'the announcer to be missed')
+            before = (behind / 'deny.list').read_text()
+            put_over(behind / 'deny.list', before + '3.3.3.3\n')
+            if read:
+                assert path.read_bytes() == b'1.1.1.1\n' != first
+            put_over(behind / 'deny.list', before)
+            assert not read or path.read_bytes() == first
+            os.kill(pid, signal.SIGCONT)
+            watch.expect({'c/deny.list': CHANGED, **({'c/effective': CHANGED} if read else {})})
+
+
+def test_content_that_flaps_fast(mount, state):
+    """Whoever was given B gets an event after it."""
+    behind = make(state)
+    m = mount(state)
+    with Watch(m.mnt, m.mnt / 'c/denied') as watch:
+        for i in range(50):
+            for text in (f'10.0.0.{i}\n', 'B\n', f'10.0.0.{i}\n'):
+                before = len(watch.poll())
+                bundles.put(behind / 'deny.list', text)
+                assert (m.mnt / 'c/denied').read_text() == text
+            wait_for(lambda n=before: len(watch.poll()) > n, 'an event after the last change', 10)
+
+
+def store(path, data):
+    """Changes the first bytes of a file through a mapping, which makes no event."""
+    with opened(path, os.O_RDWR) as fd, mmap.mmap(fd, 0) as pages:
+        pages[:len(data)] = data
+        pages.flush()
+
+
+def find_by_cat(path):
+    harness.run('cat', path)
+
+
+def find_by_open(path):
+    with opened(path) as fd:
+        os.read(fd, 100)
+
+
+def find_by_stat(path):
+    os.stat(path)
+
+
+@pytest.mark.parametrize('find', [find_by_cat, find_by_open, find_by_stat])
+@pytest.mark.parametrize('name', ['audit.jsonl', 'deny.list', 'denied'])
+def test_change_through_another_link(mount, state, base, find, name):
+    """Makes no event below; is announced when an open or stat finds it."""
+    behind = make(state)
+    source = 'deny.list' if name == 'denied' else name
+    os.link(behind / source, base / 'link')
+    m = mount(state)
+    with Watch(m.mnt, m.mnt / 'c' / name) as watch:
+        append(base / 'link', '4.4.4.4\n')
+        find(m.mnt / 'c' / name)
+        watch.expect({f'c/{name}': CHANGED})
+        find(m.mnt / 'c' / name)
+        watch.expect_nothing()
+
+
+@pytest.mark.parametrize('find', [find_by_cat, find_by_open, find_by_stat])
+@pytest.mark.parametrize('name', ['deny.list', 'denied'])
+def test_change_through_a_mapping(mount, state, find, name):
+    behind = make(state)
+    m = mount(state)
+    with Watch(m.mnt, m.mnt / 'c' / name) as watch:
+        store(behind / 'deny.list', b'7')
+
+        def found():
+            find(m.mnt / 'c' / name)
+            return len(watch.poll()) > 1
+        wait_for(found, 'the change to be announced', 10)
+        watch.expect({f'c/{name}': CHANGED})
+
+
+def test_reader_in_time(mount, state):
+    """A shell that waits for one event, as users write it."""
+    behind = make(state)
+    m = mount(state)
+    for i in range(5):
+        with subprocess.Popen(['inotifywait', '-e', 'close_write', m.mnt / 'c/effective'],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiter:
+            while b'established' not in waiter.stderr.readline():
+                pass
+            append(behind / 'live.allowed', f'10.0.0.{i}\n')
+            assert b'CLOSE_WRITE' in waiter.communicate(timeout=10)[0]
+        assert f'10.0.0.{i}\n' in (m.mnt / 'c/effective').read_text()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests about events need: inotifywait with golden sequences, an inotify instance of our own, and the
+processes of a mount."""
+
+import collections
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import subprocess
+
+import harness
+from harness import holds_for, wait_for
+
+# Everything but open, access and close_nowrite, which every reader causes.
+EVENTS = 'modify,close_write,attrib,create,delete,delete_self,move,move_self,unmount'
+MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
+DELETE_SELF, MOVE_SELF, OVERFLOW, IGNORED, ISDIR = 0x400, 0x800, 0x4000, 0x8000, 0x40000000
+CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
+QUIET = 0.25
+CHANGED = ['MODIFY', 'CLOSE_WRITE']
+NEW = ['CREATE', *CHANGED]
+GONE = ['ATTRIB', 'DELETE_SELF']
+
+
+class Watch:
+    """inotifywait -m on paths of a mount; events are (path in the mount, EVENT)."""
+
+    def __init__(self, mnt, *paths, recursive=False, prefix=()):
+        argv = [*prefix, 'inotifywait', '-m', *(['-r'] if recursive else []), '-e', EVENTS,
+                '--format', '%w\t%e\t%f', '--', *paths]
+        self.mnt, self.events, self.rest = os.fspath(mnt), [], b''
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        said = b''
+        while b'Watches established' not in said:
+            line = self.process.stderr.readline()
+            assert line, said
+            said += line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def poll(self):
+        """All events so far."""
+        while part := self.process.stdout.read():
+            *lines, self.rest = (self.rest + part).split(b'\n')
+            for line in lines:
+                place, event, name = os.fsdecode(line).split('\t')
+                path = os.path.relpath(os.path.join(place, name).rstrip('/'), self.mnt)
+                self.events.append((path, event.removesuffix(',CLOSE')))
+        return self.events
+
+    def by_path(self, loose=()):
+        """{path: [EVENT, …]}; in paths that are LOOSE (written in several steps) a change may come twice."""
+        found = collections.defaultdict(list)
+        for path, event in self.poll():
+            found[path].append(event)
+        for path in loose:
+            while path in found and found[path][-4:] == CHANGED * 2:
+                del found[path][-2:]
+        return dict(found)
+
+    def expect(self, want, loose=(), quiet=QUIET):
+        """WANT comes, {path: [EVENT, …]}, and nothing else."""
+        def enough():
+            found = self.by_path(loose)
+            return all(len(found.get(path, ())) >= len(events) for path, events in want.items())
+        try:
+            wait_for(enough, 'events', 10)
+            if quiet:
+                holds_for(lambda: self.by_path(loose) == want, quiet, 'no further event')
+        except AssertionError:
+            self.differs(want, loose)
+            raise
+        self.differs(want, loose)
+        self.events.clear()
+
+    def differs(self, want, loose):
+        found = self.by_path(loose)
+        wrong = {p: (found.get(p), want.get(p)) for p in {*found, *want} if found.get(p) != want.get(p)}
+        assert not wrong, f'came, and should have come: {wrong}'
+
+    def expect_nothing(self, quiet=QUIET):
+        try:
+            holds_for(lambda: not self.poll(), quiet, 'no event')
+        except AssertionError as error:
+            raise AssertionError(self.events) from error
+
+    def wait_for(self, *wanted, timeout=10):
+        """All of WANTED, (path, EVENT), came at least once; they are taken, and all before them."""
+        try:
+            wait_for(lambda: set(wanted) <= set(self.poll()), 'events', timeout)
+        except AssertionError:
+            assert set(wanted) <= set(self.events), self.events
+        self.events.clear()
+
+
+class Inotify:
+    """An inotify instance of our own."""
+
+    def __init__(self):
+        self.fd = harness.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        assert self.fd >= 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+    def add(self, path, mask=CHANGES):
+        wd = harness.libc.inotify_add_watch(self.fd, os.fsencode(path), mask)
+        if wd < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fspath(path))
+        return wd
+
+    def read(self):
+        """[(wd, mask, name)] that have come since."""
+        events = []
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.fd, 65536):
+                while data:
+                    wd, mask, size = (int.from_bytes(data[i:i + 4], 'little') for i in (0, 4, 12))
+                    events.append((wd, mask, os.fsdecode(data[16:16 + size].rstrip(b'\0'))))
+                    data = data[16 + size:]
+        return events
+
+
+def settled(m):
+    """M, once it is announced that there is an announcer now, which its status tells."""
+    said = re.compile(rb"announcer's SETATTR (\d+): .*\n(?:.*\n)*?shieldfs: debug: RELEASE \1: ok\n")
+    wait_for(lambda: said.search(m.log_path.read_bytes()), 'the first event')
+    return m
+
+
+def children(m):
+    """The pids that the supervisor of the mount M has, the server's first."""
+    pid = m.process.pid
+    with contextlib.suppress(OSError):
+        pids = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        return sorted(map(int, pids), key=lambda p: not has_fuse(p))
+    return []
+
+
+def has_fuse(pid):
+    with contextlib.suppress(OSError):
+        return '/dev/fuse' in [os.readlink(fd) for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir()]
+    return False
+
+
+def announcer(m):
+    """The announcer's pid, once it is at work."""
+    def found():
+        pids = [p for p in children(m) if not has_fuse(p)]
+        return pids and m.status()['announcer'] == ['ok'] and pids
+    return wait_for(found, 'an announcer')[0]
+
+
+def stopped(pid):
+    return re.search(r'^State:\s+T', pathlib.Path(f'/proc/{pid}/status').read_text(), re.M)
+
+
+@contextlib.contextmanager
+def sysctl(name, value):
+    """A number in /proc/sys for a while; what it was comes back in the end, or earlier by calling."""
+    path = pathlib.Path('/proc/sys') / name
+    before = path.read_text()
+
+    def restore():
+        path.write_text(before)
+    try:
+        path.write_text(f'{value}\n')
+        yield restore
+    finally:
+        restore()
