@@ -119,7 +119,8 @@ class Watches:
         for path, events in inside.items():
             if path.count('/') == 1 and 'CREATE' not in events[0]:
                 of_files[path] = [e for event in events for e in (GONE if event == 'DELETE' else [event])]
-        near = {path: events for path, events in inside.items() if path.count('/') == 1}
+        near = {path: [e for e in events if e != 'DELETE_SELF'] for path, events in inside.items()
+                if path.count('/') == 1}
         self.all[0].expect({**inside, **(elsewhere or {})}, loose)
         self.all[1].expect(near, loose, quiet=0)
         self.all[2].expect(of_files, loose, quiet=0)

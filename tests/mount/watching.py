@@ -140,13 +140,15 @@ def settled(m):
     return m
 
 
+def children_of(pid):
+    with contextlib.suppress(OSError):
+        return list(map(int, pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()))
+    return []
+
+
 def children(m):
     """The pids that the supervisor of the mount M has, the server's first."""
-    pid = m.process.pid
-    with contextlib.suppress(OSError):
-        pids = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-        return sorted(map(int, pids), key=lambda p: not has_fuse(p))
-    return []
+    return sorted(children_of(m.process.pid), key=lambda pid: not has_fuse(pid))
 
 
 def has_fuse(pid):
@@ -161,10 +163,6 @@ def announcer(m):
         pids = [p for p in children(m) if not has_fuse(p)]
         return pids and m.status()['announcer'] == ['ok'] and pids
     return wait_for(found, 'an announcer')[0]
-
-
-def stopped(pid):
-    return re.search(r'^State:\s+T', pathlib.Path(f'/proc/{pid}/status').read_text(), re.M)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tools that watch the mount (entr, python3-watchdog, raw inotify as service managers use it, tail), and what
+can happen to those who announce: sources that come and go, lost events, no watches left, an announcer that is
+killed, a reader with a lease, a mount that is detached or covered."""
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import signal
+import subprocess
+import threading
+
+import bundles
+import harness
+import pytest
+import reference
+import watching
+from harness import holds_for, opened, wait_for
+from watching import CHANGED, NEW, Inotify, Watch
+
+
+@pytest.fixture
+def mount(mount):
+    """A mount whose first events are over."""
+    return lambda *args, **kw: watching.settled(mount(*args, **kw))
+
+
+def append(path, text):
+    with open(path, 'a', encoding='utf-8') as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def running(*argv, **kw):
+    """A tool in the background; what it started ends with it."""
+    with subprocess.Popen(argv, start_new_session=True, **kw) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def contains(path, text):
+    return lambda: path.exists() and text in path.read_text()
+
+
+@pytest.mark.parametrize('name', ['effective', 'live.allowed'])
+def test_entr(mount, state, base, name):
+    """Runs again for an append, a rewrite and a replaced file."""
+    behind = bundles.container(state, 'c', live=['1.1.1.1'])
+    m = mount(state)
+    out = base / 'out'
+    script = 'cat "$1" >"$2.new" && mv "$2.new" "$2"'
+    with running('entr', '-n', 'sh', '-c', script, 'sh', m.mnt / 'c' / name, out, stdin=subprocess.PIPE,
+                 stdout=subprocess.DEVNULL) as entr:
+        entr.stdin.write(os.fsencode(m.mnt / 'c' / name) + b'\n')
+        entr.stdin.close()
+        entr.stdin = None
+
+        def at_rest(text):
+            # What comes while it runs is none of its business, on any filesystem.
+            wait_for(contains(out, text), f'a run that finds {text}', 10)
+            wait_for(lambda: not watching.children_of(entr.pid), 'the end of the run', 10)
+        at_rest('1.1.1.1\n')
+        append(behind / 'live.allowed', '2.2.2.2\n')
+        at_rest('2.2.2.2\n')
+        bundles.put(behind / 'live.allowed', '3.3.3.3\n')
+        at_rest('3.3.3.3\n')
+        bundles.put(base / 'new', '4.4.4.4\n')
+        os.rename(base / 'new', behind / 'live.allowed')
+        at_rest('4.4.4.4\n')
+
+
+def test_watchdog(mount, state, base):
+    events = pytest.importorskip('watchdog.events')
+    observers = pytest.importorskip('watchdog.observers.inotify')
+    behind = bundles.container(state, 'c', live=['1.1.1.1'])
+    bundles.container(base, 'web', live=['2.2.2.2'])
+    m = mount(state)
+    seen = set()
+
+    class Handler(events.FileSystemEventHandler):
+        def on_any_event(self, event):
+            seen.add((event.event_type, os.path.relpath(event.src_path, m.mnt)))
+    observer = observers.InotifyObserver()
+    observer.schedule(Handler(), os.fspath(m.mnt), recursive=True)
+    observer.start()
+    try:
+        append(behind / 'live.allowed', '3.3.3.3\n')
+        wait_for(lambda: {('modified', 'c/live.allowed'), ('modified', 'c/effective'), ('closed', 'c/effective'),
+                          ('modified', 'c/allowed')} <= seen, seen, 10)
+        assert 'c/denied' not in {path for _, path in seen}
+        append(behind / 'gateway', '10.0.0.1\n')
+        wait_for(lambda: ('created', 'c/gateway') in seen, seen, 10)
+        (behind / 'gateway').unlink()
+        wait_for(lambda: ('deleted', 'c/gateway') in seen, seen, 10)
+        os.rename(base / 'containers/web', state / 'containers/web')
+        wait_for(lambda: {('created', 'web'), ('created', 'web/effective')} <= seen, seen, 10)
+        append(state / 'containers/web/live.allowed', '4.4.4.4\n')
+        wait_for(lambda: ('modified', 'web/effective') in seen, seen, 10)
+        bundles.remove(state / 'containers/web')
+        wait_for(lambda: ('deleted', 'web') in seen, seen, 10)
+    finally:
+        observer.stop()
+        observer.join()
+
+
+def test_path_units(mount, state, base):
+    """As service managers watch a path: the file, and each directory on the way to it."""
+    mask = watching.CLOSE_WRITE | watching.CREATE | watching.DELETE | watching.MOVED_FROM | watching.MOVED_TO
+    mask |= watching.DELETE_SELF | watching.MOVE_SELF | watching.ATTRIB
+    bundles.container(base, 'c', live=['1.1.1.1'])
+    (state / 'containers').mkdir()
+    m = mount(state)
+    with Inotify() as inotify:
+        reached = []
+
+        def walk():
+            reached.clear()
+            for part in ('.', 'c', 'c/effective'):
+                try:
+                    inotify.add(m.mnt / part, mask)
+                    reached.append(part)
+                except OSError as error:
+                    assert error.errno in (errno.ENOENT, errno.ESTALE)
+                    break
+
+        def follow(depth):
+            if inotify.read():
+                walk()
+            return len(reached) == depth
+        walk()
+        assert len(reached) == 1
+        for i in range(5):
+            os.rename(base / 'containers/c', state / 'containers/c')
+            wait_for(lambda: follow(3), 'the file to be found', 10)
+            holds_for(lambda: follow(3), 0.2, 'it stays')
+            wd = inotify.add(m.mnt / 'c/effective', mask)
+            bundles.put(state / 'containers/c/live.allowed', f'5.5.5.{i}\n')
+            wait_for(lambda w=wd: any(w == e[0] and e[1] & watching.CLOSE_WRITE for e in inotify.read()),
+                     'the change', 10)
+            os.rename(state / 'containers/c', base / 'containers/c')
+            inotify.read()
+            walk()
+            wait_for(lambda: follow(1), 'the file to be gone', 10)
+
+
+def test_tail_follows_by_polling(mount, state):
+    """GNU tail refuses inotify on FUSE; it polls size and time, and the number of the file."""
+    behind = bundles.container(state, 'c', {'audit.jsonl': 'one\n'})
+    m = mount(state)
+    with running('tail', '-n', '+1', '-s', '0.05', '-F', m.mnt / 'c/audit.jsonl', stdout=subprocess.PIPE,
+                 stderr=subprocess.DEVNULL) as tail:
+        os.set_blocking(tail.stdout.fileno(), False)
+        got = b''
+
+        def printed(text):
+            nonlocal got
+            got += tail.stdout.read() or b''
+            return got == text
+        wait_for(lambda: printed(b'one\n'), 'the first line', 10)
+        append(behind / 'audit.jsonl', 'two\n')
+        wait_for(lambda: printed(b'one\ntwo\n'), 'what was appended', 10)
+        number = os.stat(m.mnt / 'c/audit.jsonl').st_ino
+        with Watch(m.mnt, m.mnt / 'c') as watch:
+            (behind / 'audit.jsonl').unlink()
+            watch.wait_for(('c/audit.jsonl', 'DELETE'))
+        append(behind / 'audit.jsonl', 'three\n')
+        assert os.stat(m.mnt / 'c/audit.jsonl').st_ino != number
+        wait_for(lambda: printed(b'one\ntwo\nthree\n'), 'the file that has come anew', 10)
+
+
+def test_source_that_comes_and_goes(mount, base):
+    """Nothing but the nearest directory above it is there; then it comes, goes, and is moved with its parent."""
+    bundles.container(base / 'new/a/b', 'c', live=['1.1.1.1'])
+    source = base / 'x/a/b'
+    m = mount(source)
+    with Watch(m.mnt, m.mnt) as watch, Watch(m.mnt, m.mnt / '.shieldfs/status') as status:
+        for _ in range(3):
+            os.rename(base / 'new', base / 'x')
+            watch.expect({'c': ['CREATE,ISDIR']})
+            status.expect({'.shieldfs/status': CHANGED})
+            bundles.put(source / 'containers/c/live.allowed', '2.2.2.2\n')
+            os.rename(source, base / 'x/a/other')
+            watch.expect({'c': ['DELETE,ISDIR']})
+            status.expect({'.shieldfs/status': CHANGED})
+            os.rename(base / 'x/a/other', source)
+            watch.expect({'c': ['CREATE,ISDIR']})
+            status.expect({'.shieldfs/status': CHANGED})
+            os.rename(base / 'x', base / 'new')
+            watch.expect({'c': ['DELETE,ISDIR']})
+            status.expect({'.shieldfs/status': CHANGED})
+
+
+def test_source_made_and_removed_step_by_step(mount, base):
+    source = base / 'x/a/b'
+    m = mount(source)
+    with Watch(m.mnt, m.mnt, recursive=True) as watch:
+        for i in range(5):
+            bundles.container(source, 'c', live=[f'1.1.1.{i}'])
+            watch.wait_for(('c', 'CREATE,ISDIR'), ('c/effective', 'CLOSE_WRITE'))
+            append(source / 'containers/c/live.allowed', '2.2.2.2\n')
+            watch.wait_for(('c/live.allowed', 'CLOSE_WRITE'), ('c/effective', 'CLOSE_WRITE'))
+            bundles.remove(base / 'x')
+            watch.wait_for(('c', 'DELETE,ISDIR'))
+        watch.wait_for(('.shieldfs/status', 'CLOSE_WRITE'))
+        watch.expect_nothing()
+
+
+def test_source_replaced_by_another(mount, base):
+    """By rename, so that there is no moment without one."""
+    bundles.container(base / 'state', 'c', live=['1.1.1.1'])
+    bundles.container(base / 'state', 'only', live=['1.1.1.1'])
+    bundles.container(base / 'next', 'c', live=['2.2.2.2'])
+    m = mount(base / 'state')
+    with Watch(m.mnt, m.mnt) as watch:
+        for text in ('2.2.2.2\n', '1.1.1.1\n'):
+            os.rename(base / 'state', base / 'old')
+            os.rename(base / 'next', base / 'state')
+            os.rename(base / 'old', base / 'next')
+            only = ['DELETE,ISDIR' if text == '2.2.2.2\n' else 'CREATE,ISDIR']
+            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR'], 'only': only})
+            assert (m.mnt / 'c/effective').read_text() == text
+
+
+def test_source_behind_a_link(mount, base):
+    """Resolved anew when it reappears."""
+    for name in ('one', 'two'):
+        bundles.container(base / name, f'c-{name}', live=['1.1.1.1'])
+    (base / 'link').symlink_to('one')
+    m = mount(base / 'link')
+    with Watch(m.mnt, m.mnt) as watch:
+        append(base / 'one/containers/c-one/live.allowed', '2.2.2.2\n')
+        os.rename(base / 'one', base / 'hidden')
+        watch.expect({'c-one': ['DELETE,ISDIR']})
+        (base / 'link').unlink()
+        (base / 'link').symlink_to('two')
+        watch.expect({'c-two': ['CREATE,ISDIR']})
+        os.rename(base / 'two', base / 'one')
+        watch.expect({'c-two': ['DELETE,ISDIR']})
+        os.rename(base / 'one', base / 'two')
+        watch.expect({'c-two': ['CREATE,ISDIR']})
+
+
+def test_two_sources(mount, base):
+    """The earlier one has the name; when it gives it up, the other's container comes."""
+    for i in (1, 2):
+        bundles.container(base / f's{i}', 'c', live=[f'{i}.{i}.{i}.{i}'])
+    m = mount(base / 's1', base / 's2')
+    with Watch(m.mnt, m.mnt) as watch:
+        for _ in range(3):
+            os.rename(base / 's1', base / 'away')
+            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
+            assert (m.mnt / 'c/effective').read_text() == '2.2.2.2\n'
+            os.rename(base / 'away', base / 's1')
+            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
+            assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n'
+
+
+def test_events_are_lost(root, mount, state):
+    """With a queue of 16 most are; everything is announced in the end."""
+    for i in range(8):
+        bundles.full(state / f'containers/c{i}')
+    with watching.sysctl('fs/inotify/max_queued_events', 16):
+        m = mount(state)
+    with Watch(m.mnt, m.mnt, recursive=True) as watch:
+        for turn in range(3):
+            watch.poll()
+            watch.events.clear()
+            for n in range(60):
+                for i in range(8):
+                    append(state / f'containers/c{i}/live.allowed', f'10.{turn}.{n}.{i}\n')
+                    bundles.put(state / f'containers/c{i}/new-{turn}-{n}', 'x')
+            want = {(f'c{i}/{name}', 'CLOSE_WRITE') for i in range(8)
+                    for name in ('live.allowed', 'allowed', 'effective')}
+            want |= {(f'c{i}/new-{turn}-{n}', 'CREATE') for i in range(8) for n in range(60)}
+            wait_for(lambda w=want: w <= set(watch.poll()), 'everything to be announced', 30)
+            bundles.remove(state / 'containers/c7')
+            bundles.full(state / 'containers/c7')
+            wait_for(lambda: watch.by_path().get('c7', [])[-1:] == ['CREATE,ISDIR'], 'c7', 30)
+        last, lists = {}, {path for path, _ in want if '/new' not in path}
+
+        def unread():
+            for path, event in watch.poll():
+                if event == 'CLOSE_WRITE' and path in lists:
+                    last[path] = (m.mnt / path).read_bytes()
+            watch.events.clear()
+            return last and all((m.mnt / path).read_bytes() == text for path, text in last.items())
+        wait_for(unread, 'what was read after the last event to be final', 30)
+
+
+def test_no_watches_left(root, mount, state):
+    """Said in the status; changes are found by comparing, and an open is as fresh as ever."""
+    behind = bundles.full(state / 'containers/c0')
+    for i in range(1, 5):
+        bundles.full(state / f'containers/c{i}')
+    with watching.sysctl('fs/inotify/max_user_watches', 3):
+        m = mount(state, options=['poll=1', 'allow_other'])
+        assert any('not watched' in line for line in m.status()['degraded'])
+        user = ('setpriv', f'--reuid={harness.NOBODY}', '--clear-groups')
+        with Watch(m.mnt, m.mnt, m.mnt / 'c0', m.mnt / 'c0/effective', prefix=user) as watch:
+            append(behind / 'live.allowed', '10.9.9.9\n')
+            watch.wait_for(('c0/effective', 'CLOSE_WRITE'), ('c0/live.allowed', 'CLOSE_WRITE'))
+            for i in range(20):
+                bundles.put(behind / 'deny.list', f'192.0.2.{i}\n')
+                assert (m.mnt / 'c0/denied').read_text() == f'192.0.2.{i}\n'
+                bundles.container(state, 'new', live=[f'1.1.1.{i}'])
+                assert (m.mnt / 'new/effective').read_text() == f'1.1.1.{i}\n'
+                bundles.remove(state / 'containers/new')
+            watch.wait_for(('c0/denied', 'CLOSE_WRITE'), ('c0/effective', 'CLOSE_WRITE'))
+            bundles.container(state, 'later')
+            watch.wait_for(('later', 'CREATE,ISDIR'))
+            watch.events.clear()
+            wait_for(lambda: watch.poll() or m.status()['degraded'], 'status')
+            holds_for(lambda: ('c0/denied', 'CLOSE_WRITE') not in watch.poll(), 1.5, 'no change, no event')
+    wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+
+
+def test_announcer_is_killed(mount, state):
+    """In a loop and in the middle of its work: there is another soon, and what was to be said is said."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    over = threading.Event()
+
+    def write():
+        for i in itertools.count():
+            append(behind / 'live.allowed', f'10.0.{i % 250}.1\n')
+            bundles.container(state, f'web-{i % 3}', live=[f'1.1.1.{i % 200}'])
+            bundles.remove(state / f'containers/web-{(i + 1) % 3}')
+            if over.wait(0.002):
+                return
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with Watch(m.mnt, m.mnt / 'c') as watch:
+            for _ in range(6):
+                pid = watching.announcer(m)
+                watch.poll()
+                watch.events.clear()
+                watch.wait_for(('c/effective', 'CLOSE_WRITE'), ('c/live.allowed', 'CLOSE_WRITE'))
+                os.kill(pid, signal.SIGKILL)
+                assert (m.mnt / 'c/allowed').read_bytes()
+                wait_for(lambda p=pid: p not in watching.children(m), 'it to be reaped')
+            watching.announcer(m)
+            watch.poll()
+            watch.events.clear()
+            watch.wait_for(('c/effective', 'CLOSE_WRITE'))
+            over.set()
+            writer.join()
+            bundles.put(behind / 'live.allowed', '7.7.7.7\n')
+            watch.wait_for(('c/effective', 'CLOSE_WRITE'))
+            holds_for(lambda: watch.poll() is not None, 0.2, 'the rest')
+            names = {'.shieldfs', *(p.name for p in (state / 'containers').iterdir())}
+            assert set(os.listdir(m.mnt)) == names
+    finally:
+        over.set()
+        writer.join()
+    m.take_log()
+
+
+def test_reader_with_a_lease(mount, state):
+    """Blocks nobody: MODIFY comes, and CLOSE_WRITE when he lets go."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with Watch(m.mnt, m.mnt / 'c/live.allowed', m.mnt / 'c/effective', m.mnt / 'c/audit.jsonl') as watch:
+            with opened(m.mnt / 'c/effective') as fd:
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+                for i in range(3):
+                    append(behind / 'live.allowed', f'10.10.0.{i}\n')
+                    watch.expect({'c/live.allowed': CHANGED, 'c/effective': ['MODIFY']})
+                append(behind / 'audit.jsonl', 'x\n')
+                watch.expect({'c/audit.jsonl': CHANGED})
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+                watch.expect({'c/effective': ['CLOSE_WRITE']})
+            append(behind / 'live.allowed', '10.11.0.1\n')
+            watch.expect({'c/live.allowed': CHANGED, 'c/effective': CHANGED})
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
+def test_detached_mount(mount, state):
+    """With a reader left, the server lives on; nothing may come into being beneath the mountpoint."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    with opened(m.mnt / 'c/dnsmasq.log') as fd:
+        harness.run('fusermount3', '-uz', m.mnt)
+        for i in range(20):
+            bundles.container(state, f'web-{i}', live=['1.1.1.1'])
+            append(behind / 'live.allowed', f'10.0.0.{i}\n')
+            append(behind / 'dnsmasq.log', 'new\n')
+        holds_for(lambda: os.listdir(m.mnt) == [], 0.5, 'the mountpoint stays empty')
+        assert harness.read_fd(fd) == (behind / 'dnsmasq.log').read_bytes()
+    assert m.process.wait(harness.TIMEOUT) == 0
+    assert os.listdir(m.mnt) == []
+
+
+def test_covered_mount(root, mount, state):
+    """What is mounted over the view is not touched."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    harness.run('mount', '-t', 'tmpfs', 'none', m.mnt)
+    try:
+        bundles.full(m.mnt / 'c')
+        before = {p: os.stat(p) for p in m.mnt.rglob('*')}
+        for i in range(20):
+            bundles.container(state, f'web-{i}', live=['1.1.1.1'])
+            append(behind / 'live.allowed', f'10.0.0.{i}\n')
+        bundles.remove(state / 'containers/web-3')
+        (behind / 'audit.jsonl').unlink()
+        holds_for(lambda: len(list(m.mnt.rglob('*'))) == len(before), 0.5, 'it stays as it is')
+        for path, st in before.items():
+            now = os.stat(path)
+            assert (now.st_ino, now.st_size, now.st_mtime_ns) == (st.st_ino, st.st_size, st.st_mtime_ns)
+    finally:
+        harness.run('umount', m.mnt)
+    assert reference.render(behind, 'effective') == (m.mnt / 'c/effective').read_bytes()
+    with Watch(m.mnt, m.mnt, recursive=True) as watch:
+        bundles.container(state, 'last', live=['1.1.1.1'])
+        watch.wait_for(('last', 'CREATE,ISDIR'), *(('last/effective', e) for e in NEW))
