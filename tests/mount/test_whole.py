@@ -22,6 +22,7 @@ import versions
 from harness import fails, holds_for, opened, wait_for
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
+CUTS = 4 * ROUNDS  # only a few in a thousand would go wrong
 READERS = 3
 SETTLE = 0.2  # seconds, where a test waits for its end
 SLACK = 3 if harness.SLOW else 0.6  # what a loaded machine may add to a time
@@ -81,6 +82,25 @@ def test_never_torn(mount, base, memory, place, writers):
     assert found['reads'] > (0.5 if hard else 0.95) * READERS * rounds, f'{len(found["busy"])} reads were refused'
     assert all(2 <= seconds < 2 + SLACK for seconds in found['busy']), found['busy']
     assert found['seen'] > READERS * rounds / 20, 'the writers hardly wrote'
+
+
+def test_cut_that_only_events_tell(mount, memory):
+    """The stamps of both lists stay as they are: whether the first has moved while the second was read, only the
+    events that came meanwhile can say."""
+    behind = bundles.bundle(memory / 'containers/c')
+    for letter, name in zip('pl', versions.LISTS):
+        versions.rewrite(behind / name, versions.tagged(letter, 0))
+    m = mount(memory, options=['settle=20000'])
+    mixed, seen = [], set()
+    with helper('mapper', behind):
+        for _ in range(CUTS):
+            got = (m.mnt / 'c/allowed').read_bytes()
+            p, l = (int(line[1:]) for line in got.split())
+            seen.add(got)
+            if p not in (l, l + 1):
+                mixed.append(got)
+    assert not mixed, f'{len(mixed)} of {CUTS} reads are of no one cut: {mixed[:3]}'
+    assert len(seen) > CUTS / 20, 'the writer hardly wrote'
 
 
 def refused(path):

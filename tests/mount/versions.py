@@ -11,6 +11,8 @@ import re
 import sys
 import time
 
+import ways
+
 LISTS = ('profile.allowed', 'live.allowed', 'deny.list')  # in the order in which one writer writes them
 POOL = 64  # each version of deny.list denies one of as many entries of profile.allowed
 
@@ -83,6 +85,19 @@ def writer(bundle, *names):
         write_all(pathlib.Path(bundle), i, names or LISTS)
 
 
+def tagged(letter, i):
+    return f'{letter}{i:08}\n'.encode()
+
+
+def mapper(bundle):
+    """Changes two lists in turn, by stores of which no time tells in memory: only the close does."""
+    i = 0
+    while True:
+        i += 1
+        for letter, name in zip('pl', LISTS):
+            ways.store(f'{bundle}/{name}', tagged(letter, i))
+
+
 def reader(container, rounds, one_writer):
     """Reads computed files and tells, as JSON, what was wrong."""
     found = {'reads': 0, 'busy': [], 'wrong': [], 'slowest': 0.0, 'seen': 0}
@@ -117,4 +132,4 @@ def busy(directory):
 
 
 if __name__ == '__main__':
-    {'writer': writer, 'reader': reader, 'busy': busy}[sys.argv[1]](*sys.argv[2:])
+    {'writer': writer, 'mapper': mapper, 'reader': reader, 'busy': busy}[sys.argv[1]](*sys.argv[2:])
