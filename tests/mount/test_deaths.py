@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promise 8: whichever of the three processes dies, and however, while changes are being announced to watchers:
-within a second nobody hangs on the mount, readers get an error or go on, and the mountpoint is free again (when
-the supervisor died: as soon as the next one starts). A stopped announcer is nobody's loss but the watchers'.
-SHIELD_ROUNDS: a fiftieth of it is how often each process dies of each signal."""
+"""Promise 8: whichever of the three processes dies, and however, while changes are being announced to
+watchers: within a second nobody hangs on the mount, readers get an error or go on, and the mountpoint is
+free again (when the supervisor died: as soon as the next one starts). A stopped announcer is nobody's loss
+but the watchers'. SHIELD_ROUNDS: a fiftieth of it is how often each process dies of each signal."""
 
 import contextlib
 import errno
@@ -197,7 +197,8 @@ def test_death_of_the_supervisor(mount, state, behind, how):
             os.kill(family.supervisor, how)
             assert m.process.wait(LIMIT) == -how
             check_end(readers, start)
-        wait_for(lambda: not stat_of(family.server) and not stat_of(family.announcer), 'the others to end', LIMIT)
+        for pid in (family.server, family.announcer):
+            wait_for(lambda p=pid: not stat_of(p), 'the others to end', LIMIT)
         with harness.fails(errno.ENOTCONN):
             os.listdir(m.mnt)
         harness.Mount.running.remove(m)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promise 1: an open that begins after a change was complete sees it, whichever way the list was changed, on a
-disk and in memory; with one process that writes and then reads, and with a reader that races a writer which
-never rests. SHIELD_ROUNDS: how many changes each way is tried with."""
+"""Promise 1: an open that begins after a change was complete sees it, whichever way the list was changed,
+on a disk and in memory; with one process that writes and then reads, and with a reader that races a writer
+which never rests. SHIELD_ROUNDS: how many changes each way is tried with."""
 
 import contextlib
 import os
@@ -67,7 +67,8 @@ def test_read_after_write(mount, places, way, target):
 
 @contextlib.contextmanager
 def racing(way, w):
-    """Another process that writes without a pause; gives a function: the newest version said to be complete."""
+    """Another process that writes without a pause; gives a function: the newest version said to be
+    complete."""
     argv = [sys.executable, ways.__file__, way, w.path, w.aside]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, bufsize=0) as writer:
         newest = 0
@@ -87,7 +88,8 @@ def racing(way, w):
 
 
 def race(way, w, path, rounds, complete):
-    """What was read that is neither the newest version nor one that was written since: [(version, content)]."""
+    """What was read that is neither the newest version nor one that was written since: [(version,
+    content)]."""
     stale = []
     for _ in range(rounds):
         before = complete()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promise 2: what is read is a state that writers completed, all of it from one cut, while other processes rewrite
-the lists without a pause, in memory and on a busy disk; an open that would have to show less waits, at most for
-the settle time, and is in nobody's way meanwhile. SHIELD_ROUNDS: reads of each reader."""
+"""Promise 2: what is read is a state that writers completed, all of it from one cut, while other processes
+rewrite the lists without a pause, in memory and on a busy disk; an open that would have to show less waits,
+at most for the settle time, and is in nobody's way meanwhile. SHIELD_ROUNDS: reads of each reader."""
 
 import contextlib
 import errno
@@ -79,14 +79,15 @@ def test_never_torn(mount, base, memory, place, writers):
     print({k: v if k != 'busy' else len(v) for k, v in found.items()})
     wrong = found['wrong']
     assert not wrong, f'{len(wrong)} of {found["reads"]} reads are torn: {wrong[:3]}'
-    assert found['reads'] > (0.5 if hard else 0.95) * READERS * rounds, f'{len(found["busy"])} reads were refused'
+    refusals = len(found['busy'])
+    assert found['reads'] > (0.5 if hard else 0.95) * READERS * rounds, f'{refusals} reads were refused'
     assert all(2 <= seconds < 2 + SLACK for seconds in found['busy']), found['busy']
     assert found['seen'] > READERS * rounds / 20, 'the writers hardly wrote'
 
 
 def test_cut_that_only_events_tell(mount, memory):
-    """The stamps of both lists stay as they are: whether the first has moved while the second was read, only the
-    events that came meanwhile can say."""
+    """The stamps of both lists stay as they are: whether the first has moved while the second was read,
+    only the events that came meanwhile can say."""
     behind = bundles.bundle(memory / 'containers/c')
     for letter, name in zip('pl', versions.LISTS):
         versions.rewrite(behind / name, versions.tagged(letter, 0))
@@ -198,15 +199,16 @@ def seconds_of(*argv):
 
 @pytest.mark.parametrize('args', [[], ['-s']], ids=['threads', 'single'])
 def test_waiting_delays_nobody(mount, state, args):
-    """Twenty opens wait for one writer: listings, other files and other containers are answered as ever, and the
-    time of all that wait is up together."""
+    """Twenty opens wait for one writer: listings, other files and other containers are answered as ever,
+    and the time of all that wait is up together."""
     settle, others = 3, ('-R {m}', '{m}/c', '-l {m}/c/effective')
     for name in ('c', 'other'):
         versions.write_all(bundles.bundle(state / f'containers/{name}'), 1)
     m = mount(state, options=[f'settle={settle}000'], args=args)
     m.expect_log(f'c/deny.list: still being written after {settle}000 ms: try again')
     todo = [['ls', *words.format(m=m.mnt).split()] for words in others]
-    todo += [['cat', m.mnt / path] for path in ('c/allowed', 'c/live.allowed', 'other/effective', 'other/denied')]
+    files = ('c/allowed', 'c/live.allowed', 'other/effective', 'other/denied')
+    todo += [['cat', m.mnt / path] for path in files]
     with opened(state / 'containers/c/deny.list', os.O_WRONLY | os.O_TRUNC), contextlib.ExitStack() as stack:
         start = time.monotonic()
         cats = [stack.enter_context(subprocess.Popen(['cat', m.mnt / 'c/effective'], stderr=subprocess.PIPE))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Versions of three lists that are known by their content, in whole and in part, for the tests of wholeness. As
-a program: a writer that never rests, a reader that judges each thing it reads, or one who keeps a disk busy."""
+"""Versions of three lists that are known by their content, in whole and in part, for the tests of
+wholeness. As a program: a writer that never rests, a reader that judges each thing it reads, or one who
+keeps a disk busy."""
 
 import errno
 import functools

@@ -32,7 +32,8 @@ def spill(path, flags, data):
 
 
 class Way:
-    """Versions of PATH; LINK is the same file in a directory that nobody watches, ASIDE is in that one too."""
+    """Versions of PATH; LINK is the same file in a directory that nobody watches, ASIDE is in that one
+    too."""
 
     def __init__(self, path, aside):
         self.path, self.aside = pathlib.Path(path), pathlib.Path(aside)
