@@ -130,7 +130,7 @@ def test_nonempty(mount, base, state, mnt):
     run('fusermount3', '-u', mnt)
     assert m.process.wait(harness.TIMEOUT) == 0
     assert (mnt / 'something').read_bytes() == b'below'
-    m.check_log(root=False)
+    m.check_log()
     m.kill()
 
 
