@@ -114,7 +114,7 @@ def test_lazy_unmount_with_an_open_handle(mount, state):
         assert os.pread(fd, 100, 0) == b'1.1.1.1\n'
         assert m.process.poll() is None
     assert m.process.wait(harness.TIMEOUT) == 0
-    m.check_log(root=False)
+    m.check_log()
     m.kill()
 
 
@@ -128,7 +128,7 @@ def test_sigterm_with_an_open_handle(mount, state):
         assert os.fspath(m.mnt) not in harness.mounts()
         with contextlib.suppress(OSError):
             os.pread(fd, 100, 0)
-    m.check_log(root=False)
+    m.check_log()
     m.kill()
 
 
@@ -162,7 +162,7 @@ def test_ending_under_load(mount, state):
         for thread in readers:
             thread.join(harness.TIMEOUT)
         assert not wrong and os.fspath(m.mnt) not in harness.mounts()
-        m.check_log(root=False)
+        m.check_log()
         m.kill()
 
 
@@ -179,7 +179,7 @@ def test_ending_while_an_open_waits(mount, state):
         assert out == b'' and b'c/effective' in said and cat.returncode == 1
     assert os.fspath(m.mnt) not in harness.mounts()
     m.patterns['.*deny.list: .*'] = 1
-    m.check_log(root=False)
+    m.check_log()
     m.kill()
 
 
