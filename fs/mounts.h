@@ -6,7 +6,7 @@
 
 #include <glib.h>
 
-/* One mount. The id is never used twice while the system runs, as far as we can see it. */
+/* One mount. The id is its own while it is there; the kernel gives it to another afterwards. */
 typedef struct {
     char *path;
     int id;

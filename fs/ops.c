@@ -93,7 +93,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
     if (node)
         errnum = sfs_view_attributes(view_of(&r), node, &st);
-    if (errnum) {
+    if (!node || errnum) {
         show_absence(&r, parent);
         return sfs_reply_errno(&r, errnum);
     }

@@ -42,6 +42,7 @@ typedef struct {
     int mount_before; /* the id of what was mounted there before us; -1: nothing */
     int mount_id;     /* of our mount; -1: not seen yet */
     gboolean ending;  /* TERM or INT came */
+    gboolean gone;    /* our mount is not there any more: whatever is there now is another's */
 } Supervisor;
 
 static int mount_id_at(const char *path)
@@ -57,11 +58,13 @@ static void unmount(Supervisor *s)
     g_autoptr(SfsMount) top = sfs_mounts_at(s->mountpoint);
     g_autofree char *path = shield_text_escape(s->mountpoint, -1);
 
-    if (!top || top->id == s->mount_before)
+    if (s->gone || !top || top->id == s->mount_before)
         return;
     if (!top->ours || (s->mount_id >= 0 && top->id != s->mount_id))
         g_message("%s: something else is mounted over the view: unmount both", path);
-    else if (!sfs_mounts_detach(s->mountpoint))
+    else if (sfs_mounts_detach(s->mountpoint))
+        s->gone = TRUE;
+    else
         g_message("%s: could not be unmounted: %s", path, g_strerror(errno));
 }
 
@@ -272,11 +275,16 @@ static void end_announcer(Supervisor *s)
     waitpid(s->announcer, NULL, 0);
 }
 
-static gboolean ended_well(const Supervisor *s, int status)
+/* A server that ends by itself and without a fault has found that its mount was taken away. The kernel gives
+ * the number of a mount to the next one, so that one that was made since can't be told from ours. */
+static gboolean ended_well(Supervisor *s, int status)
 {
+    gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+
     if (WIFSIGNALED(status) && !s->ending)
         g_message("the server was killed by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
-    return s->ending || (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
+    s->gone |= well;
+    return s->ending || well;
 }
 
 static int open_signals(void)

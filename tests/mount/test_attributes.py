@@ -153,8 +153,9 @@ def test_computed_times(mount, state):
     assert [mtime(n, 'bare') for n in harness.COMPUTED] == [5000 * S + 1] * 4
     last = mtime('allowed')
     for i in range(5):
-        bundles.put(behind / 'live.allowed', f'2.2.2.{i}\n')
-        os.utime(behind / 'live.allowed', ns=(S, 1000 * S))
+        bundles.put(behind / 'new', f'2.2.2.{i}\n')  # under its name at once, so that no other time is ever seen
+        os.utime(behind / 'new', ns=(S, 1000 * S))
+        os.rename(behind / 'new', behind / 'live.allowed')
         assert (m.mnt / 'c/allowed').read_text() == f'1.1.1.1\n2.2.2.{i}\n'
         assert mtime('allowed') > last, 'the content changed, the mtime did not move forward'
         last = mtime('allowed')
