@@ -258,7 +258,9 @@ static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *n
     const Look *parent = g_hash_table_lookup(announce->looks, node->parent);
     gint64 ready = parent && parent->born ? parent->born + NEW_DIRECTORY_USEC : 0;
 
-    if (!sfs_tree_is_announced(tree, node->parent)) {
+    if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
+        forget_look(announce, look); /* too late: watchers have been told of the next one with its name */
+    } else if (!sfs_tree_is_announced(tree, node->parent)) {
         if (look->ghost)
             forget_look(announce, look);
     } else if (ready > g_get_monotonic_time()) {
@@ -323,7 +325,7 @@ void sfs_announce_look_at_ghosts(SfsAnnounce *announce)
         Look *look = look_at(announce, g_ptr_array_index(ghosts, i));
 
         look->ghost = TRUE;
-        queue(announce, look, g_get_monotonic_time());
+        queue(announce, look, 0); /* before what has its name now, which may be in the queue */
     }
 }
 
@@ -451,6 +453,11 @@ gint64 sfs_announce_work(SfsAnnounce *announce)
         compare(announce, look);
     }
     return -1;
+}
+
+gboolean sfs_announce_is_idle(SfsAnnounce *announce)
+{
+    return !announce->out && g_sequence_is_empty(announce->queue);
 }
 
 /* Reads from the socket that there is now: it may have come since the caller polled. */

@@ -40,6 +40,9 @@ void sfs_announce_look_at_ghosts(SfsAnnounce *announce);
  * when there is more to do, or -1: never. */
 gint64 sfs_announce_work(SfsAnnounce *announce);
 
+/* Is there nothing to look at, and no request out? */
+gboolean sfs_announce_is_idle(SfsAnnounce *announce);
+
 /* The socket to wait on for an answer, or -1; and what to do when there is one. */
 int sfs_announce_socket(SfsAnnounce *announce);
 void sfs_announce_answered(SfsAnnounce *announce);

@@ -32,6 +32,7 @@ struct SfsWatcher {
     gint64 status_due; /* 0: nothing has changed */
     gint64 status_cost;
     const char *announcer; /* its state when the loop last came by */
+    gboolean idle;
 };
 
 void sfs_watcher_wake(SfsWatcher *watcher)
@@ -274,14 +275,26 @@ static void note_announcer(SfsWatcher *watcher)
     watcher->announcer = state;
 }
 
+/* For who reads the log: from here on nothing is announced until something changes. */
+static void note_idle(SfsWatcher *watcher)
+{
+    gboolean idle = watcher->announcer && strcmp(watcher->announcer, "ok") == 0 && !watcher->status_due &&
+                    sfs_announce_is_idle(watcher->announce);
+
+    if (idle && !watcher->idle && watcher->view->options->debug)
+        g_debug("all is announced");
+    watcher->idle = idle;
+}
+
 static void *work(void *data)
 {
     SfsWatcher *watcher = data;
 
     while (!g_atomic_int_get(&watcher->stop)) {
-        gint64 now;
+        gint64 now, announce_due = sfs_announce_work(watcher->announce);
 
-        wait_for_work(watcher, sfs_announce_work(watcher->announce));
+        note_idle(watcher);
+        wait_for_work(watcher, announce_due);
         (void)shield_watch_drain(sfs_watches_queue(watcher->watches));
         now = g_get_monotonic_time();
         if (watcher->poll_due && now >= watcher->poll_due)

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import os
 import pathlib
-import re
 import subprocess
 
 import harness
@@ -135,8 +134,7 @@ class Inotify:
 
 def settled(m):
     """M, once it is announced that there is an announcer now, which its status tells."""
-    said = re.compile(rb"announcer's SETATTR (\d+): .*\n(?:.*\n)*?shieldfs: debug: RELEASE \1: ok\n")
-    wait_for(lambda: said.search(m.log_path.read_bytes()), 'the first event')
+    wait_for(lambda: b'shieldfs: debug: all is announced\n' in m.log_path.read_bytes(), 'the first events')
     return m
 
 
