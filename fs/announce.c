@@ -16,6 +16,7 @@
 #define RETRY_USEC (50 * 1000)
 #define MAX_RETRIES 8
 #define STUCK_USEC (1000 * 1000)
+#define COVERED_USEC (1000 * 1000) /* between two looks whether the mount is there to be acted on again */
 
 /* A node that is to be looked at, or was. */
 typedef struct {
@@ -38,7 +39,8 @@ struct SfsAnnounce {
     GMutex lock;       /* protects the rest, but for what only the watcher's thread uses */
     int socket;        /* -1: no announcer */
     pid_t pid; /* 0: none; that is never a caller's, for callers from elsewhere are told apart below */
-    gboolean ever, over;
+    gboolean ever;
+    gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
     Look *out; /* what the request that is out is about */
     SfsAnnounceRequest request;
     SfsTold telling; /* what is true of it once it is done */
@@ -142,7 +144,7 @@ const char *sfs_announce_state(SfsAnnounce *announce)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
 
-    if (announce->over || !announce->ever)
+    if (announce->covered_until || !announce->ever)
         return "stopped";
     if (announce->socket < 0)
         return "restarting";
@@ -390,7 +392,7 @@ static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int err
 static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
 {
     if (errnum == ESTALE) {
-        announce->over = TRUE;
+        queue(announce, look, g_get_monotonic_time()); /* another is mounted over it, or it is detached */
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
         ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
     } else if (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES) {
@@ -424,6 +426,8 @@ static void finish(SfsAnnounce *announce, int errnum)
     look = announce->out;
     announce->out = NULL;
     announce->lost = FALSE;
+    if (errnum != ECONNRESET)
+        announce->covered_until = errnum == ESTALE ? g_get_monotonic_time() + COVERED_USEC : 0;
     g_mutex_unlock(&announce->lock);
 
     if (!look)
@@ -439,15 +443,16 @@ gint64 sfs_announce_work(SfsAnnounce *announce)
 {
     if (is_lost(announce))
         finish(announce, ECONNRESET);
-    while (!announce->out && !announce->over && sfs_announce_socket(announce) >= 0) {
+    while (!announce->out && sfs_announce_socket(announce) >= 0) {
         GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
 
         if (g_sequence_iter_is_end(first))
             return -1;
 
         Look *look = g_sequence_get(first);
-        if (look->due > g_get_monotonic_time())
-            return look->due;
+        gint64 due = MAX(look->due, announce->covered_until);
+        if (due > g_get_monotonic_time())
+            return due;
         g_sequence_remove(first);
         look->queued = NULL;
         compare(announce, look);

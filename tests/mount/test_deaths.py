@@ -17,6 +17,7 @@ import time
 import bundles
 import harness
 import pytest
+import watching
 from harness import wait_for
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
@@ -73,27 +74,17 @@ def stat_of(pid):
     return None if fields[0] in 'ZX' else fields
 
 
-def has_fuse(pid):
-    with contextlib.suppress(FileNotFoundError):
-        for fd in os.listdir(f'/proc/{pid}/fd'):
-            with contextlib.suppress(FileNotFoundError):
-                if os.readlink(f'/proc/{pid}/fd/{fd}') == '/dev/fuse':
-                    return True
-    return False
-
-
 class Family:
     """The three processes of a mount that has just come up."""
 
     def __init__(self, m):
         self.supervisor = m.process.pid
         pids = self.children()
-        self.server = next(pid for pid in pids if has_fuse(pid))
+        self.server = next(pid for pid in pids if watching.has_fuse(pid))
         self.announcer = self.find_announcer()
 
     def children(self):
-        return [int(p) for p in pathlib.Path(f'/proc/{self.supervisor}/task/{self.supervisor}/children')
-                .read_text(encoding='ascii').split()]
+        return watching.children_of(self.supervisor)
 
     def find_announcer(self):
         """It is the other child that lives."""
@@ -135,7 +126,7 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def watching(directory):
+def watched(directory):
     watcher = Watcher(directory)
     try:
         yield watcher
@@ -147,7 +138,7 @@ def watching(directory):
 @contextlib.contextmanager
 def load(m, behind):
     """A writer, readers and a watcher at work on the container C; gives the readers and the watcher."""
-    with script(WRITER, behind) as writer, watching(m.mnt / 'c') as watcher, \
+    with script(WRITER, behind) as writer, watched(m.mnt / 'c') as watcher, \
             script(READER, m.mnt / 'c') as first, script(READER, m.mnt / 'c') as second:
         for reader in (first, second):
             assert reader.stdout.readline() == b'ready\n'

@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import bundles
@@ -18,6 +19,7 @@ from watching import CHANGED, GONE, NEW, Inotify, Watch
 
 LISTED = {'profile': ['1.1.1.1', '2.2.2.2'], 'live': ['3.3.3.3'], 'deny': ['2.2.2.2', '9.9.9.9']}
 STATUS = '.shieldfs/status'
+ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
 
 
 def make(state, name='c'):
@@ -102,6 +104,7 @@ class Watches:
     def __init__(self, m, name='c'):
         self.name, place = name, m.mnt / name
         self.files = [p for p in sorted(place.iterdir()) if not p.is_dir()]
+        self.names = {p.name for p in self.files}
         self.all = (Watch(m.mnt, m.mnt, recursive=True), Watch(m.mnt, place), Watch(m.mnt, *self.files))
 
     def __enter__(self):
@@ -117,7 +120,7 @@ class Watches:
         loose = [f'{self.name}/{name}' for name in loose]
         of_files = {}
         for path, events in inside.items():
-            if path.count('/') == 1 and 'CREATE' not in events[0]:
+            if path.split('/', 1)[1] in self.names and 'CREATE' not in events[0]:
                 of_files[path] = [e for event in events for e in (GONE if event == 'DELETE' else [event])]
         near = {path: [e for e in events if e != 'DELETE_SELF'] for path, events in inside.items()
                 if path.count('/') == 1}
@@ -390,6 +393,30 @@ def store(path, data):
     with opened(path, os.O_RDWR) as fd, mmap.mmap(fd, 0) as pages:
         pages[:len(data)] = data
         pages.flush()
+
+
+def test_name_that_comes_and_goes(mount, state):
+    """While somebody looks: those who saw it hear of its end, and then there is rest."""
+    behind = make(state)
+    m = mount(state)
+    look = 'while True:\n try: os.stat(sys.argv[1])\n except FileNotFoundError: pass'
+    readers = [subprocess.Popen([sys.executable, '-c', f'import os, sys\n{look}', m.mnt / 'c/gateway'])
+               for _ in range(2)]
+    try:
+        with Watch(m.mnt, m.mnt / 'c') as watch:
+            for i in range(3 * ROUNDS):
+                bundles.put(behind / 'gateway', f'{i}\n')
+                if i % 3:
+                    os.listdir(m.mnt / 'c')
+                os.unlink(behind / 'gateway')
+                if i % 2:
+                    os.listdir(m.mnt / 'c')
+            wait_for(lambda: ('c/gateway', 'DELETE') in watch.poll()[-2:], 'its end', 10)
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+    wait_for(lambda: m.log_path.read_bytes().endswith(b'all is announced\n'), 'rest', 10)
 
 
 def find_by_cat(path):

@@ -151,7 +151,10 @@ def children(m):
 
 def has_fuse(pid):
     with contextlib.suppress(OSError):
-        return '/dev/fuse' in [os.readlink(fd) for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir()]
+        for fd in os.listdir(f'/proc/{pid}/fd'):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.readlink(f'/proc/{pid}/fd/{fd}') == '/dev/fuse':
+                    return True
     return False
 
 
