@@ -416,7 +416,7 @@ def test_name_that_comes_and_goes(mount, state):
         for reader in readers:
             reader.kill()
             reader.wait()
-    wait_for(lambda: m.log_path.read_bytes().endswith(b'all is announced\n'), 'rest', 10)
+    wait_for(lambda: watching.at_rest(m), 'rest', 10)
 
 
 def find_by_cat(path):

@@ -138,6 +138,12 @@ def settled(m):
     return m
 
 
+def at_rest(m):
+    """Has nothing been announced since all was?"""
+    log = m.log_path.read_bytes()
+    return log.rfind(b': all is announced\n') > log.rfind(b": announcer's ")
+
+
 def children_of(pid):
     with contextlib.suppress(OSError):
         return list(map(int, pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()))
