@@ -41,7 +41,7 @@ struct SfsAnnounce {
     pid_t pid; /* 0: none; that is never a caller's, for callers from elsewhere are told apart below */
     gboolean ever;
     gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
-    Look *out; /* what the request that is out is about */
+    Look *out;            /* what the request that is out is about */
     SfsAnnounceRequest request;
     SfsTold telling; /* what is true of it once it is done */
     gint64 since;    /* when it went out */
