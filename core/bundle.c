@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "error.h"
+#include "fault.h"
 #include "open.h"
 
 /* A computed file's last snapshot, and what its times may be from now on. */
@@ -122,7 +123,7 @@ void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched)
 
 static void drain(const ShieldBundle *bundle)
 {
-    if (bundle->policy->drain)
+    if (bundle->policy->drain && !shield_fault(SHIELD_FAULT_DRAIN))
         bundle->policy->drain(bundle->policy->drain_data);
 }
 
@@ -201,6 +202,8 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *
     }
     if (bundle->policy->settle_ms == 0)
         return TRUE; /* taken as it stands */
+    if (shield_fault(SHIELD_FAULT_SECOND_DRAIN))
+        return TRUE;
     drain(bundle);
     for (guint i = 0; i + 1 < synth->n_sources; i++) {
         *culprit = synth->sources[i];

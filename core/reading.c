@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "fault.h"
 #include "open.h"
 #include "text.h"
 
@@ -48,6 +49,8 @@ typedef enum { LEASE_HELD, LEASE_BUSY, LEASE_UNAVAILABLE } Lease;
 
 static Lease take_lease(int fd)
 {
+    if (shield_fault(SHIELD_FAULT_LEASE))
+        return LEASE_HELD;
     /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill.
      */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)

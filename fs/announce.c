@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "fault.h"
 #include "open.h"
 #include "text.h"
 #include "wire.h"
@@ -173,7 +174,8 @@ SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char
 static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTold *b)
 {
     if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
-        return a->serial != b->serial;
+        return a->serial != b->serial &&
+               !(shield_fault(SHIELD_FAULT_MEMORY) && a->st.st_size == b->st.st_size);
     return look->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
            (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }

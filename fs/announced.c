@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "fault.h"
+
 static SfsTree *tree_of(const SfsRequest *r)
 {
     return sfs_request_session(r)->view->tree;
@@ -40,7 +42,7 @@ gboolean sfs_announced_lookup(const SfsRequest *r)
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;
 
-    if (!sfs_request_is_announcers(r))
+    if (!sfs_request_is_announcers(r) || shield_fault(SHIELD_FAULT_OWN_VIEW))
         return FALSE;
     parent = sfs_tree_get(tree_of(r), r->ino);
     if (parent && sfs_node_is_directory(parent))

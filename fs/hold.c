@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "contents.h"
+#include "fault.h"
 
 #define THREADS 2
 
@@ -56,7 +57,7 @@ static gboolean try_now(Held *held)
         answer(held, content);
         return TRUE;
     }
-    if (error->code == EBUSY) {
+    if (error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD)) {
         held->due = shield_retry_next(&held->retry);
         if (held->due >= 0)
             return FALSE;
