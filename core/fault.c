@@ -2,6 +2,7 @@
 /* fault: the switches' names; see fault.h. */
 #include "fault.h"
 
+#ifdef SHIELD_FAULTS
 #include <string.h>
 
 gboolean shield_fault(ShieldFault fault)
@@ -19,3 +20,4 @@ gboolean shield_fault(ShieldFault fault)
 
     return wanted && strcmp(wanted, names[fault]) == 0;
 }
+#endif

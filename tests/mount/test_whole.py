@@ -101,7 +101,7 @@ def test_cut_that_only_events_tell(mount, memory):
             if p not in (l, l + 1):
                 mixed.append(got)
     assert not mixed, f'{len(mixed)} of {CUTS} reads are of no one cut: {mixed[:3]}'
-    assert len(seen) > CUTS / 20, 'the writer hardly wrote'
+    assert len(seen) > CUTS / 100, 'the writer hardly wrote'
 
 
 def refused(path):
