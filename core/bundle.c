@@ -29,6 +29,7 @@ struct ShieldBundle {
     GMutex lock;                             /* protects all below */
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     Shown *shown;                            /* one for each row of the synth table */
+    GMutex last_lock; /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
 
 ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot)
@@ -59,6 +60,7 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     for (guint i = 0; i < shield_synth_n; i++)
         bundle->shown[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
     g_mutex_init(&bundle->lock);
+    g_mutex_init(&bundle->last_lock);
     return bundle;
 }
 
@@ -78,6 +80,7 @@ void shield_bundle_unref(ShieldBundle *bundle)
         g_clear_pointer(&bundle->shown[i].last, shield_snapshot_unref);
     g_free(bundle->shown);
     g_mutex_clear(&bundle->lock);
+    g_mutex_clear(&bundle->last_lock);
     g_free(bundle->label);
     g_free(bundle);
 }
@@ -95,17 +98,18 @@ void shield_bundle_forget(ShieldBundle *bundle)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
 }
 
-void shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark)
+gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark)
 {
     ShieldFile file;
 
     if (!shield_layout_find_name(name, &file))
-        return;
+        return FALSE;
     if (mark == SHIELD_MARK_WRITING)
         g_atomic_int_set(&bundle->writing[file], TRUE);
     if (mark == SHIELD_MARK_WRITTEN)
         g_atomic_int_set(&bundle->writing[file], FALSE);
     g_atomic_int_set(&bundle->changed[file], TRUE);
+    return TRUE;
 }
 
 void shield_bundle_mark_all(ShieldBundle *bundle)
@@ -213,6 +217,21 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *
     return TRUE;
 }
 
+/* Is all that synth needs in the cache as it is on disk, so that there is nothing to read? It then stood
+ * there like that at one moment, the one of the drain. Lock held. */
+static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    drain(bundle);
+    for (guint i = 0; i < synth->n_sources; i++) {
+        ShieldFile file = synth->sources[i];
+
+        if (!bundle->readings[file] || g_atomic_int_get(&bundle->changed[file]) ||
+            !shield_reading_is_current(bundle->readings[file], dirfd, shield_layout_name(file)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static struct timespec latest_time(int dirfd, GPtrArray *readings)
 {
     struct timespec latest = {0, 0};
@@ -286,8 +305,25 @@ static gboolean same_readings(GPtrArray *a, GPtrArray *b)
     return TRUE;
 }
 
-/* The snapshot that the cached readings give: the last one if they are the same. Lock held. */
-static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
+    ShieldSnapshot *last = bundle->shown[synth - shield_synth].last;
+
+    return last ? shield_snapshot_ref(last) : NULL;
+}
+
+static void set_last(ShieldBundle *bundle, Shown *shown, ShieldSnapshot *snapshot)
+{
+    g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = shown->last;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
+
+    shown->last = snapshot;
+}
+
+/* The snapshot that the cached readings give: the last one if they are the same. NULL if they are not, and
+ * none may be made. Lock held. */
+static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, gboolean may_make)
 {
     Shown *shown = &bundle->shown[synth - shield_synth];
     g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
@@ -298,12 +334,13 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
     struct timespec source = latest_time(dirfd, readings);
     if (!shown->last || !shield_time_equal(source, shown->source) ||
         !same_readings(shown->last->readings, readings)) {
-        ShieldSnapshot *snapshot = snapshot_new(readings, synth);
+        if (!may_make)
+            return NULL;
 
+        ShieldSnapshot *snapshot = snapshot_new(readings, synth);
         stamp_snapshot(shown, snapshot, source);
         shown->source = source;
-        g_clear_pointer(&shown->last, shield_snapshot_unref);
-        shown->last = snapshot;
+        set_last(bundle, shown, snapshot);
     }
     return shield_snapshot_ref(shown->last);
 }
@@ -314,7 +351,7 @@ static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const Shiel
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
-    return refresh_all(bundle, dirfd, synth, culprit) ? compute(bundle, dirfd, synth) : NULL;
+    return refresh_all(bundle, dirfd, synth, culprit) ? compute(bundle, dirfd, synth, TRUE) : NULL;
 }
 
 static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, int dirfd, ShieldFile culprit)
@@ -337,6 +374,18 @@ ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldS
     return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
 }
 
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+{
+    ShieldSnapshot *snapshot = NULL;
+
+    if (!g_mutex_trylock(&bundle->lock))
+        return NULL;
+    if (is_warm(bundle, dirfd, synth))
+        snapshot = compute(bundle, dirfd, synth, FALSE);
+    g_mutex_unlock(&bundle->lock);
+    return snapshot;
+}
+
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
 {
     ShieldRetry retry = shield_retry_start(bundle->policy);
@@ -349,20 +398,12 @@ ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const Shield
     return snapshot;
 }
 
-static ShieldSnapshot *last_snapshot(ShieldBundle *bundle, const ShieldSynth *synth)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
-    ShieldSnapshot *last = bundle->shown[synth - shield_synth].last;
-
-    return last ? shield_snapshot_ref(last) : NULL;
-}
-
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
 {
     ShieldFile culprit;
     ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
 
     if (!snapshot)
-        snapshot = last_snapshot(bundle, synth);
+        snapshot = shield_bundle_last(bundle, synth);
     return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
 }

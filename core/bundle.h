@@ -52,7 +52,8 @@ typedef enum {
     SHIELD_MARK_WRITING, /* the same, and somebody has begun to write it */
     SHIELD_MARK_WRITTEN, /* the same, and somebody has closed it after writing */
 } ShieldMark;
-void shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark);
+gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name,
+                            ShieldMark mark); /* FALSE: no such file */
 void shield_bundle_mark_all(ShieldBundle *bundle);
 
 /* Are events of every change to be had? If not, what is read is compared more often. */
@@ -68,3 +69,10 @@ ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldS
 
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+
+/* The same if nothing has to be read or computed for it, else NULL. Waits for nobody who reads or computes.
+ */
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+
+/* The last that was computed, be it out of date, or NULL. Waits for nobody either. */
+ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth);

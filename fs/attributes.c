@@ -116,7 +116,7 @@ static int root_attributes(SfsView *view, struct stat *st)
     return 0;
 }
 
-static int meta_attributes(SfsView *view, SfsNode *node, struct stat *st)
+static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
 {
     gboolean directory = node->kind == SFS_META;
 
@@ -133,7 +133,8 @@ static int meta_attributes(SfsView *view, SfsNode *node, struct stat *st)
     if (node->kind == SFS_STATUS) {
         gsize size;
 
-        set_times(st, sfs_contents_status_time(view, &size));
+        set_times(st, at_once ? sfs_contents_last_status_time(view, &size)
+                              : sfs_contents_status_time(view, &size));
         set_size(st, (off_t)size);
     } else {
         g_autoptr(GBytes) version = sfs_status_version();
@@ -224,7 +225,7 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
     return mode;
 }
 
-static int computed_attributes(SfsView *view, SfsNode *node, struct stat *st)
+static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
 {
     g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
     struct stat backing;
@@ -232,19 +233,21 @@ static int computed_attributes(SfsView *view, SfsNode *node, struct stat *st)
     if (fd < 0 || fstat(fd, &backing) < 0)
         return errno;
 
-    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_peek(node->container->bundle, fd, node->synth);
+    g_autoptr(ShieldSnapshot) snapshot = at_once
+                                             ? shield_bundle_last(node->container->bundle, node->synth)
+                                             : shield_bundle_peek(node->container->bundle, fd, node->synth);
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;
     st->st_mode = computed_mode(view, node, fd, st);
-    set_size(st, snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
-    if (snapshot->error)
+    set_size(st, snapshot && snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    if (!snapshot || snapshot->error)
         st->st_mode = deny_others(st->st_mode);
-    set_times(st, snapshot->mtime);
+    set_times(st, snapshot ? snapshot->mtime : backing.st_mtim);
     return 0;
 }
 
-int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
+static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
 {
     memset(st, 0, sizeof *st);
     st->st_ino = node->ino;
@@ -255,16 +258,26 @@ int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
     case SFS_META:
     case SFS_VERSION:
     case SFS_STATUS:
-        return meta_attributes(view, node, st);
+        return meta_attributes(view, node, at_once, st);
     case SFS_CONTAINER:
         return container_attributes(view, node, st);
     case SFS_COMPUTED:
-        return computed_attributes(view, node, st);
+        return computed_attributes(view, node, at_once, st);
     case SFS_HOOKS:
     case SFS_RAW:
     default:
         return backing_attributes(view, node, st);
     }
+}
+
+int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    return attributes(view, node, FALSE, st);
+}
+
+int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
+{
+    return attributes(view, node, TRUE, st);
 }
 
 static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)

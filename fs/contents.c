@@ -38,6 +38,14 @@ struct timespec sfs_contents_status_time(SfsView *view, gsize *size)
     return view->status_time;
 }
 
+struct timespec sfs_contents_last_status_time(SfsView *view, gsize *size)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
+
+    *size = view->status_text ? g_bytes_get_size(view->status_text) : 0;
+    return view->status_text ? view->status_time : view->started;
+}
+
 static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
                                 ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldSynth *),
                                 GError **error)
@@ -49,6 +57,28 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
         return NULL;
     }
     return get(node->container->bundle, fd, node->synth);
+}
+
+/* What an open gets of snapshot, which is given up. */
+static gboolean content_of(ShieldSnapshot *snapshot, SfsContent *content, GError **error)
+{
+    g_autoptr(ShieldSnapshot) own = snapshot;
+
+    if (own->error)
+        g_propagate_error(error, g_error_copy(own->error));
+    else
+        *content = (SfsContent){g_bytes_ref(own->text), own->serial};
+    return !own->error;
+}
+
+gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content, GError **error)
+{
+    ShieldSnapshot *snapshot;
+
+    if (node->kind != SFS_COMPUTED)
+        return sfs_contents_snapshot(view, node, content, error);
+    snapshot = computed(view, node, shield_bundle_warm, NULL);
+    return snapshot && content_of(snapshot, content, error);
 }
 
 gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content, GError **error)
@@ -63,15 +93,8 @@ gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content
         return TRUE;
     }
 
-    g_autoptr(ShieldSnapshot) snapshot = computed(view, node, shield_bundle_try, error);
-    if (!snapshot)
-        return FALSE;
-    if (snapshot->error) {
-        g_propagate_error(error, g_error_copy(snapshot->error));
-        return FALSE;
-    }
-    *content = (SfsContent){g_bytes_ref(snapshot->text), snapshot->serial};
-    return TRUE;
+    ShieldSnapshot *snapshot = computed(view, node, shield_bundle_try, error);
+    return snapshot && content_of(snapshot, content, error);
 }
 
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node)

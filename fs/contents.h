@@ -16,6 +16,9 @@ typedef struct {
 /* FALSE with error; its code is EBUSY if a list is being written at this moment. Never waits. */
 gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content, GError **error);
 
+/* The same, but FALSE without error if a list would have to be read or a content computed first. */
+gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content, GError **error);
+
 /* The serial that a snapshot would have now; 0 if there is nothing to be had. */
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node);
 
@@ -24,3 +27,6 @@ int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error);
 
 /* The time to show for the status file: it grows with every change. size: of its text. */
 struct timespec sfs_contents_status_time(SfsView *view, gsize *size);
+
+/* The same of the text that was shown last; nothing is rendered. */
+struct timespec sfs_contents_last_status_time(SfsView *view, gsize *size);

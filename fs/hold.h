@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hold: requests that may have to wait for a writer to finish: an OPEN, and a READ that renews. While they
- * wait they occupy none of libfuse's threads: two threads of its own try again until the list is whole or its
- * time is up, and answer. It must not know what is waited for.
+ * hold: requests for a computed content that can't be answered at once, because a list has to be read or
+ * somebody is writing one: an OPEN, and a READ that renews. While they wait they occupy none of libfuse's
+ * threads: two threads of its own try, all who wait for one bundle together, when its writer is done and now
+ * and then, until the time of each is up. It must not know how a content is computed.
  */
 #pragma once
 
@@ -10,11 +11,15 @@
 
 SfsHold *sfs_hold_new(void);
 
-/* Answers all that are still held, with EINTR. No request may be added any more. */
+/* Answers all that are still held, with EINTR. No request may be added any more, nor a writer be told of. */
 void sfs_hold_free(SfsHold *hold);
 
-/* Both take over the answer. It is given at once if no list is being written. */
+/* Both take over the answer. It is given at once if nothing has to be read. */
 void sfs_hold_open(SfsHold *hold, const SfsRequest *r, SfsNode *node, const struct fuse_file_info *fi);
 
 /* A READ of size bytes from the start, for which handle is to have a newer content. */
 void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, gsize size);
+
+/* A list of this bundle has been written: whoever waits for it is tried again now. Any thread; hold's lock is
+ * a leaf. */
+void sfs_hold_written(void *hold, const SfsContainer *container);

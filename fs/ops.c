@@ -91,8 +91,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     if (!parent)
         return;
     node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
+    /* A LOOKUP in progress keeps changes out of its directory, and all other LOOKUPs there: it must not take
+     * long. What it says of size and time lives no longer than the reply; who wants to know asks again. */
     if (node)
-        errnum = sfs_view_attributes(view_of(&r), node, &st);
+        errnum = sfs_view_attributes_at_once(view_of(&r), node, &st);
     if (!node || errnum) {
         show_absence(&r, parent);
         return sfs_reply_errno(&r, errnum);

@@ -142,8 +142,8 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     sfs_watcher_start(server->own.watcher);
 
     gboolean served = serve(server);
-    sfs_hold_free(server->own.hold);
     sfs_watcher_stop(server->own.watcher);
+    sfs_hold_free(server->own.hold); /* the last that the watch could tell of a writer */
     if (server->own.view->options->debug)
         g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->own.view->tree));
     return served;
@@ -178,6 +178,7 @@ static gboolean session_start(SfsSession *own, const SfsOptions *options, const 
     if (!own->watcher)
         return FALSE;
     own->hold = sfs_hold_new();
+    sfs_watcher_set_written(own->watcher, sfs_hold_written, own->hold);
     own->handles = sfs_handles_new();
     own->polls = sfs_polls_new();
     sfs_watcher_set_wake(own->watcher, wake_pollers, own->polls);

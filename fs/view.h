@@ -51,6 +51,9 @@ SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *
 /* Attributes as the view shows them; an errno. */
 int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st);
 
+/* The same, but of what is computed size and time are as they were last: nothing is read or computed. */
+int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st);
+
 /* What there is to tell of a node now. */
 typedef enum {
     SFS_GONE,

@@ -351,6 +351,11 @@ void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *d
     watcher->changed_data = data;
 }
 
+void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *data)
+{
+    sfs_watches_set_written(watcher->watches, func, data);
+}
+
 void sfs_watcher_start(SfsWatcher *watcher)
 {
     watcher->thread = g_thread_new("watcher", work, watcher);

@@ -3,8 +3,8 @@
  * watcher: finds out what changes below, and sees to it that it is announced. Its thread is the only one that
  * scans, adds watches and announces; other threads set marks and wake it. It must not know FUSE.
  *
- * Lock order: a bundle's lock, then the watch's, then the watches', then the marks'. The tree's is taken
- * alone.
+ * Lock order: a bundle's lock, then the watch's, then the watches', then the marks' or the hold's. The
+ * tree's is taken alone.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "announce.h"
 #include "view.h"
+#include "watches.h"
 
 typedef struct SfsWatcher SfsWatcher;
 
@@ -22,6 +23,10 @@ void sfs_watcher_free(SfsWatcher *watcher);
 
 /* What to call, on the watcher's thread, when something may have changed. Before the thread is started. */
 void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *data);
+
+/* What to call, on any thread and under the watch's lock, when a list of a bundle has been written. Before
+ * the thread is started. */
+void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *data);
 
 /* Starts and ends the thread. */
 void sfs_watcher_start(SfsWatcher *watcher);

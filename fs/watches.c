@@ -28,6 +28,8 @@ struct SfsWatches {
     SfsView *view;
     SfsMarks *marks;
     ShieldWatch *watch;
+    SfsWrittenFunc written; /* NULL: nobody is to be told */
+    void *written_data;
     GHashTable *holders; /* path to Target */
     guint64 generation;
     GMutex lock;         /* protects the rest; the watcher's thread alone changes it */
@@ -35,7 +37,7 @@ struct SfsWatches {
     GPtrArray *degraded;
 };
 
-static void mark_list(ShieldBundle *bundle, guint32 mask, const char *name)
+static void mark_list(SfsWatches *watches, const SfsContainer *container, guint32 mask, const char *name)
 {
     ShieldMark mark = SHIELD_MARK_CHANGED;
 
@@ -43,7 +45,14 @@ static void mark_list(ShieldBundle *bundle, guint32 mask, const char *name)
         mark = SHIELD_MARK_WRITTEN;
     else if (mask & IN_MODIFY)
         mark = SHIELD_MARK_WRITING;
-    shield_bundle_mark(bundle, name, mark);
+    if (shield_bundle_mark(container->bundle, name, mark) && mark == SHIELD_MARK_WRITTEN && watches->written)
+        watches->written(watches->written_data, container);
+}
+
+void sfs_watches_set_written(SfsWatches *watches, SfsWrittenFunc func, void *data)
+{
+    watches->written = func;
+    watches->written_data = data;
 }
 
 void sfs_watches_mark_everything(SfsWatches *watches)
@@ -67,10 +76,13 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         sfs_watches_mark_everything(watches);
         return TRUE;
     }
+    if (target->container && !target->hooks && (mask & IN_IGNORED))
+        shield_bundle_set_watched(target->container->bundle,
+                                  FALSE); /* its directory was unmounted, or is gone */
     if (!target->container || !name)
         return sfs_marks_structure(watches->marks);
     if (!target->hooks)
-        mark_list(target->container->bundle, mask, name);
+        mark_list(watches, target->container, mask, name);
     return sfs_marks_name(watches->marks, target->container, target->hooks, name, mask);
 }
 

@@ -20,6 +20,11 @@ typedef struct SfsWatches SfsWatches;
 SfsWatches *sfs_watches_new(SfsView *view, SfsMarks *marks);
 void sfs_watches_free(SfsWatches *watches);
 
+/* What to call when a list of a bundle has been written, on the thread that drains; to be set before there is
+ * more than one. */
+typedef void (*SfsWrittenFunc)(void *data, const SfsContainer *container);
+void sfs_watches_set_written(SfsWatches *watches, SfsWrittenFunc func, void *data);
+
 ShieldWatch *sfs_watches_queue(SfsWatches *watches);
 
 /* Marks whatever there is. Any thread. */
