@@ -10,6 +10,9 @@
 #include "fault.h"
 #include "open.h"
 
+/* How long, at least, a list without a lease counts as being written if nobody closes it. */
+#define DOUBT_SEC 5
+
 /* A computed file's last snapshot, and what its times may be from now on. */
 typedef struct {
     ShieldSnapshot *last;
@@ -23,11 +26,12 @@ struct ShieldBundle {
     gatomicrefcount refs;
     char *label;
     const ShieldPolicy *policy;
-    int changed[SHIELD_N_FILES];             /* atomic: marked, and not read since */
-    int writing[SHIELD_N_FILES];             /* atomic: begun, and not closed since */
-    int watched;                             /* atomic */
-    GMutex lock;                             /* protects all below */
+    int changed[SHIELD_N_FILES]; /* atomic: marked, and not read since */
+    int writing[SHIELD_N_FILES]; /* atomic: when it was written last, if not closed since; else 0 */
+    int watched;                 /* atomic */
+    GMutex lock;                 /* protects all below */
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
+    gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
     Shown *shown;                            /* one for each row of the synth table */
     GMutex last_lock; /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
@@ -98,6 +102,12 @@ void shield_bundle_forget(ShieldBundle *bundle)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
 }
 
+/* The monotonic clock; never 0. */
+static int seconds_now(void)
+{
+    return (int)(g_get_monotonic_time() / G_USEC_PER_SEC) + 1;
+}
+
 gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark)
 {
     ShieldFile file;
@@ -105,9 +115,9 @@ gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark m
     if (!shield_layout_find_name(name, &file))
         return FALSE;
     if (mark == SHIELD_MARK_WRITING)
-        g_atomic_int_set(&bundle->writing[file], TRUE);
+        g_atomic_int_set(&bundle->writing[file], seconds_now());
     if (mark == SHIELD_MARK_WRITTEN)
-        g_atomic_int_set(&bundle->writing[file], FALSE);
+        g_atomic_int_set(&bundle->writing[file], 0);
     g_atomic_int_set(&bundle->changed[file], TRUE);
     return TRUE;
 }
@@ -115,7 +125,7 @@ gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark m
 void shield_bundle_mark_all(ShieldBundle *bundle)
 {
     for (int i = 0; i < SHIELD_N_FILES; i++) {
-        g_atomic_int_set(&bundle->writing[i], FALSE); /* nobody knows */
+        g_atomic_int_set(&bundle->writing[i], 0); /* nobody knows */
         g_atomic_int_set(&bundle->changed[i], TRUE);
     }
 }
@@ -138,6 +148,18 @@ static gboolean same_content(const ShieldReading *a, const ShieldReading *b)
     return g_bytes_equal(a->text, b->text);
 }
 
+/* May somebody be in the middle of writing a list of which no lease tells? Then it was written and not closed
+ * since; but truncate(2) never closes, so that counts only for a while. Lock held. */
+static gboolean is_unsure(ShieldBundle *bundle, ShieldFile file, const ShieldReading *fresh)
+{
+    int writing = g_atomic_int_get(&bundle->writing[file]);
+    gboolean unsure = fresh->without_lease && bundle->policy->settle_ms > 0 && writing != 0 &&
+                      seconds_now() - writing <= DOUBT_SEC;
+
+    bundle->doubt_ends[file] = unsure ? (gint64)(writing + DOUBT_SEC) * G_USEC_PER_SEC : 0;
+    return unsure;
+}
+
 /* Brings the reading of file up to date, at most by one reading. Lock held. */
 static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
@@ -151,9 +173,7 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
 
     ShieldReading *fresh =
         shield_reading_take(dirfd, bundle->label, name, shield_synth_kind(file), bundle->policy);
-    gboolean unsure =
-        fresh->without_lease && bundle->policy->settle_ms > 0 && g_atomic_int_get(&bundle->writing[file]);
-    if (unsure || (fresh->error && fresh->error->code == EBUSY)) {
+    if (is_unsure(bundle, file, fresh) || (fresh->error && fresh->error->code == EBUSY)) {
         /* The last complete one stays in its place, for those who don't wait. */
         g_atomic_int_set(&bundle->changed[file], TRUE);
         shield_reading_unref(fresh);
@@ -167,6 +187,16 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
         *slot = fresh;
     }
     return *slot;
+}
+
+gint64 shield_bundle_doubt_ends(ShieldBundle *bundle, const ShieldSynth *synth)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    gint64 end = 0;
+
+    for (guint i = 0; i < synth->n_sources; i++)
+        end = MAX(end, bundle->doubt_ends[synth->sources[i]]);
+    return end;
 }
 
 ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)

@@ -70,6 +70,10 @@ ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldS
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
 
+/* Where no lease is to be had, only an event tells that a writer is done, and there may never be one: when
+ * (monotonic time, microseconds) such a list of synth's will be taken as it is. 0: there is none. */
+gint64 shield_bundle_doubt_ends(ShieldBundle *bundle, const ShieldSynth *synth);
+
 /* The same if nothing has to be read or computed for it, else NULL. Waits for nobody who reads or computes.
  */
 ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);

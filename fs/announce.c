@@ -292,6 +292,17 @@ static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *to
         sfs_tree_tell(announce->view->tree, look->node, now);
 }
 
+/* What can't be said of a computed file may be sayable later without a change. */
+static void look_again(SfsAnnounce *announce, Look *look)
+{
+    const SfsNode *node = look->node;
+    gint64 due =
+        node->kind == SFS_COMPUTED ? shield_bundle_doubt_ends(node->container->bundle, node->synth) : 0;
+
+    if (due)
+        queue(announce, look, due);
+}
+
 /* One step for one node. */
 static void compare(SfsAnnounce *announce, Look *look)
 {
@@ -301,6 +312,7 @@ static void compare(SfsAnnounce *announce, Look *look)
     SfsSight sight =
         sfs_tree_is_attached(tree, look->node) ? sfs_view_see(announce->view, look->node, &now) : SFS_GONE;
 
+    look_again(announce, look);
     if (sight == SFS_UNCLEAR)
         return; /* the end of what makes it so is a change, and leads here again */
     if (sight == SFS_GONE && announced)

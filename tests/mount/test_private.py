@@ -11,6 +11,7 @@ import bundles
 import harness
 import pytest
 import reference
+import watching
 from harness import NOBODY, STRANGER, as_user, fails, in_namespace
 
 pytestmark = pytest.mark.usefixtures('root')
@@ -226,6 +227,29 @@ def test_plain_users_lists_of_another_owner(base, state, exe):
         assert any('c/deny.list' in d for d in m.status()['degraded']), m.status()
         assert m.status()['problem'] == []
 
+    (base / 'own').mkdir()
+    os.chown(base / 'own', NOBODY, NOBODY)
+    in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
+
+
+def test_truncation_without_a_lease(base, state, exe):
+    """What truncate(2) leaves looks like the middle of a rewrite where no lease tells: refused for some
+    seconds, never for ever, and announced then."""
+    behind = bundles.full(state / 'containers/c')
+    want = reference.render(behind, 'allowed')
+    (behind / 'deny.list').chmod(0o666)
+
+    def body(m):
+        path = m.mnt / 'c/effective'
+        assert path.read_bytes() == reference.render(behind, 'effective')
+        m.expect_log(r'c/deny.list: still being written after \d+ ms: try again')
+        with watching.Inotify() as inotify:
+            inotify.add(path)
+            os.truncate(behind / 'deny.list', 0)
+            with fails(errno.EBUSY):
+                os.open(path, os.O_RDONLY)
+            harness.wait_for(inotify.read, 'the change to be announced')
+        assert path.read_bytes() == want
     (base / 'own').mkdir()
     os.chown(base / 'own', NOBODY, NOBODY)
     in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
