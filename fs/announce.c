@@ -31,6 +31,7 @@ typedef struct {
     gboolean touched;  /* that its mtime differs has a reason: it was set */
     gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
     gboolean ghost;    /* is gone, was never announced, but somebody saw it */
+    gboolean failed;   /* the log has been told that it can't be announced */
 } Look;
 
 struct SfsAnnounce {
@@ -395,7 +396,9 @@ static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int err
 {
     g_autofree char *path = shield_text_escape(announce->request.path, -1);
 
-    g_message("%s: could not be announced: %s", path, g_strerror(errnum));
+    if (!look->failed)
+        g_message("%s: could not be announced: %s", path, g_strerror(errnum));
+    look->failed = TRUE;
     if (op == SFS_ANNOUNCE_CREATE || op == SFS_ANNOUNCE_MKDIR)
         sfs_tree_set_announced(announce->view->tree, look->node, TRUE);
     if (op == SFS_ANNOUNCE_UNLINK || op == SFS_ANNOUNCE_RMDIR)
@@ -409,7 +412,8 @@ static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int er
         queue(announce, look, g_get_monotonic_time()); /* another is mounted over it, or it is detached */
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
         ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
-    } else if (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES) {
+    } else if (errnum == EACCES || errnum == EPERM || /* another owner's file, with allow_other */
+               (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES)) {
         give_up(announce, look, op, errnum);
     } else {
         look->written |= op == SFS_ANNOUNCE_MODIFY;
@@ -447,6 +451,7 @@ static void finish(SfsAnnounce *announce, int errnum)
     if (!look)
         return;
     look->last = g_get_monotonic_time();
+    look->failed &= errnum != 0;
     if (errnum && !died_too_late(announce, look, errnum))
         not_done(announce, look, announce->request.op, errnum);
     else

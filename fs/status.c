@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "inspect.h"
@@ -55,33 +56,71 @@ static void add_lines(GString *out, const char *key, GPtrArray *lines)
     }
 }
 
-GBytes *sfs_status_render(SfsView *view)
+/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
+ * hear nothing. A line for each such directory and file. */
+static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
 {
-    GString *out = g_string_new(NULL);
-    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
-    g_autoptr(GPtrArray) places = NULL;
-    ShieldScan scan = {.problems = problems};
-    int errnum;
+    g_autoptr(GPtrArray) entries = shield_list_directory(dirfd);
+    struct stat st;
 
-    add_sources(view, out);
-    places = shield_catalog_scan(view->catalog, &scan);
+    if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
+        shield_add_line(degraded, NULL, label,
+                        in_hooks ? "another owner's: no event tells what comes and goes in it"
+                                 : "another owner's: no event tells what comes and goes in it, nor of its "
+                                   "computed files");
+    for (guint i = 0; entries && i < entries->len; i++) {
+        const ShieldEntry *entry = g_ptr_array_index(entries, i);
+        ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
+
+        if (show == SHIELD_SHOW_DIRECTORY) {
+            g_autofree char *below = g_build_filename(label, entry->name, NULL);
+            g_auto(ShieldFd) fd = shield_open_beneath(dirfd, entry->name);
+
+            if (fd >= 0)
+                add_unannounced(below, fd, TRUE, degraded);
+        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_synth_find(entry->name)) &&
+                   shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
+            shield_add_line(degraded, label, entry->name, "another owner's: no event tells of its changes");
+        }
+    }
+}
+
+/* What there is to tell of each bundle. */
+static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problems, GPtrArray *degraded)
+{
+    gboolean foreign = view->options->allow_other && geteuid() != 0;
+    gboolean leases = view->options->policy.settle_ms > 0;
+    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    int errnum;
 
     for (guint i = 0; i < places->len; i++) {
         const ShieldPlace *place = g_ptr_array_index(places, i);
         g_autoptr(SfsNode) node = sfs_view_lookup(view, root, place->name, &errnum);
         g_auto(ShieldFd) dirfd = node ? sfs_view_open_container(view, node->container) : -1;
 
-        if (dirfd >= 0) /* else it has gone meanwhile */
-            shield_inspect(node->container->bundle, dirfd, problems, degraded);
+        if (dirfd < 0)
+            continue; /* it has gone meanwhile */
+        shield_inspect(node->container->bundle, dirfd, problems, leases ? degraded : ignored);
+        if (foreign)
+            add_unannounced(place->name, dirfd, FALSE, degraded);
     }
-    if (view->options->policy.settle_ms == 0) {
-        g_ptr_array_set_size(degraded, 0); /* then there are no leases for any of them */
+    if (!leases)
         g_ptr_array_add(degraded,
                         g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
-    }
+}
 
+GBytes *sfs_status_render(SfsView *view)
+{
+    GString *out = g_string_new(NULL);
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) places = NULL;
+    ShieldScan scan = {.problems = problems};
+
+    add_sources(view, out);
+    places = shield_catalog_scan(view->catalog, &scan);
+    inspect_bundles(view, places, problems, degraded);
     if (view->degraded)
         view->degraded(view->status_data, degraded);
     g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
