@@ -137,6 +137,7 @@ void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched)
 
 static void drain(const ShieldBundle *bundle)
 {
+    shield_fault_stop(SHIELD_FAULT_STOP_DRAIN);
     if (bundle->policy->drain && !shield_fault(SHIELD_FAULT_DRAIN))
         bundle->policy->drain(bundle->policy->drain_data);
 }

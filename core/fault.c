@@ -1,23 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault: the switches' names; see fault.h. */
+/* fault: the switches' names and counts; see fault.h. */
 #include "fault.h"
 
 #ifdef SHIELD_FAULTS
+#include <signal.h>
 #include <string.h>
+
+static const char *const names[SHIELD_N_FAULTS] = {
+    [SHIELD_FAULT_LEASE] = "lease",
+    [SHIELD_FAULT_DRAIN] = "drain",
+    [SHIELD_FAULT_SECOND_DRAIN] = "second-drain",
+    [SHIELD_FAULT_HOLD] = "hold",
+    [SHIELD_FAULT_MEMORY] = "memory",
+    [SHIELD_FAULT_OWN_VIEW] = "own-view",
+    [SHIELD_FAULT_DEVICE] = "device",
+    [SHIELD_FAULT_HOLD_OPEN] = "hold-open",
+    [SHIELD_FAULT_FAIL_ANNOUNCEMENT] = "fail-announcement",
+    [SHIELD_FAULT_STOP_DRAIN] = "stop-drain",
+    [SHIELD_FAULT_STOP_READING] = "stop-reading",
+};
+
+/* Each how many times it happens: 0 if it is not named, 1 if it is without a number. */
+static guint64 each(ShieldFault fault)
+{
+    const char *wanted = g_getenv("SHIELD_FAULTS");
+    g_auto(GStrv) words = g_strsplit(wanted ? wanted : "", ",", -1);
+    gsize length = strlen(names[fault]);
+
+    for (char **word = words; *word; word++) {
+        if (strncmp(*word, names[fault], length) != 0)
+            continue;
+        if ((*word)[length] == '\0')
+            return 1;
+        if ((*word)[length] == ':')
+            return g_ascii_strtoull(*word + length + 1, NULL, 10);
+    }
+    return 0;
+}
 
 gboolean shield_fault(ShieldFault fault)
 {
-    static const char *const names[SHIELD_N_FAULTS] = {
-        [SHIELD_FAULT_LEASE] = "lease",
-        [SHIELD_FAULT_DRAIN] = "drain",
-        [SHIELD_FAULT_SECOND_DRAIN] = "second-drain",
-        [SHIELD_FAULT_HOLD] = "hold",
-        [SHIELD_FAULT_MEMORY] = "memory",
-        [SHIELD_FAULT_OWN_VIEW] = "own-view",
-        [SHIELD_FAULT_DEVICE] = "device",
-    };
-    const char *wanted = g_getenv("SHIELD_FAULTS");
+    static int times[SHIELD_N_FAULTS]; /* atomic */
+    guint64 k = each(fault);
 
-    return wanted && strcmp(wanted, names[fault]) == 0;
+    return k > 0 && ((guint64)g_atomic_int_add(&times[fault], 1) + 1) % k == 0;
+}
+
+void shield_fault_stop(ShieldFault fault)
+{
+    if (shield_fault(fault))
+        (void)raise(SIGSTOP); /* to this thread: it has stopped when the process has */
 }
 #endif

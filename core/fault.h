@@ -1,27 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fault: for the tests' sake alone, switches each mechanism off that a promise rests on. Without the build
- * option `faults` there is nothing of it in a program. All switches are here:
+ * fault: for the tests' sake alone, switches each mechanism off that a promise rests on, and makes moments
+ * last that are hard to hit. Without the build option `faults` there is nothing of it in a program.
+ *
+ * The variable SHIELD_FAULTS says which: names, with commas between them. All there are:
  */
 #pragma once
 
 #include <glib.h>
 
 typedef enum {
-    SHIELD_FAULT_LEASE,        /* a list is read without a lease, and taken for whole */
-    SHIELD_FAULT_DRAIN,        /* the inotify queue is not read before an open is answered */
-    SHIELD_FAULT_SECOND_DRAIN, /* nor looked at again once all lists have been read */
-    SHIELD_FAULT_HOLD,         /* an open that finds a list being written fails at once */
-    SHIELD_FAULT_MEMORY,       /* what was shown between two announcements is forgotten */
-    SHIELD_FAULT_OWN_VIEW,     /* the announcer sees the tree as it is, as others do */
-    SHIELD_FAULT_DEVICE,       /* the announcer acts on whatever is mounted at the mount point */
+    SHIELD_FAULT_LEASE,        /* lease: a list is read without a lease, and taken for whole */
+    SHIELD_FAULT_DRAIN,        /* drain: the inotify queue is not read before an open is answered */
+    SHIELD_FAULT_SECOND_DRAIN, /* second-drain: nor looked at again once all lists have been read */
+    SHIELD_FAULT_HOLD,         /* hold: an open that finds a list being written fails at once */
+    SHIELD_FAULT_MEMORY,       /* memory: what was shown between two announcements is forgotten */
+    SHIELD_FAULT_OWN_VIEW,     /* own-view: the announcer sees the tree as it is, as others do */
+    SHIELD_FAULT_DEVICE,       /* device: the announcer acts on whatever is mounted at the mount point */
+    /* These happen each K-th time, counted in each process from its start: NAME:K. */
+    SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
+    SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */
+    SHIELD_FAULT_STOP_DRAIN,   /* stop-drain: the process stops (SIGSTOP) before it drains for a bundle */
+    SHIELD_FAULT_STOP_READING, /* stop-reading: and before it reads a list */
     SHIELD_N_FAULTS
 } ShieldFault;
 
 #ifdef SHIELD_FAULTS
-/* Is it named in the environment, in SHIELD_FAULTS? "lease", "drain", "second-drain", "hold", "memory",
- * "own-view" or "device". */
+/* Is it on? Of those that have a K: is this such a time? Any thread. */
 gboolean shield_fault(ShieldFault fault);
+
+/* Stops the process if it is. */
+void shield_fault_stop(ShieldFault fault);
 #else
 #define shield_fault(fault) FALSE
+#define shield_fault_stop(fault) ((void)0)
 #endif

@@ -168,6 +168,7 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
 {
     ShieldReading *reading = g_new0(ShieldReading, 1);
 
+    shield_fault_stop(SHIELD_FAULT_STOP_READING);
     g_atomic_ref_count_init(&reading->refs);
     reading->usec = g_get_real_time();
     errno = ENOENT;

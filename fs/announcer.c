@@ -93,6 +93,8 @@ static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest 
 
     if (mount < 0 || !device_of(mount, &dev) || (dev != expected && !shield_fault(SHIELD_FAULT_DEVICE)))
         return ESTALE;
+    if (shield_fault(SHIELD_FAULT_FAIL_ANNOUNCEMENT))
+        return EIO;
     switch ((int)request->op) {
     case SFS_ANNOUNCE_MODIFY:
     case SFS_ANNOUNCE_CLOSE:

@@ -16,6 +16,7 @@ typedef struct {
     SfsFileHandle *handle; /* of a READ from the start; NULL: an OPEN */
     gsize size;            /* of the READ */
     ShieldRetry retry;
+    gboolean pinned; /* by a fault: not answered before its time is up */
 } Held;
 
 /* Those who wait for one bundle. One thread at a time tries for all of them, so that nothing is computed
@@ -95,23 +96,20 @@ static gint64 try_node(SfsNode *node, GQueue *held, GQueue *again)
         text = content.text;
     for (guint left = g_queue_get_length(held); left > 0; left--) {
         Held *one = g_queue_pop_head(held);
-        gint64 next = -1;
 
         if (one->node != node) {
             g_queue_push_tail(held, one);
             continue;
         }
-        if (text) {
-            answer(one, (SfsContent){g_bytes_ref(text), content.serial});
-            continue;
-        }
-        if (error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD))
-            next = shield_retry_next(&one->retry);
-        if (next < 0) {
-            answer_error(one, error);
-        } else {
+        gboolean waits = one->pinned || (error && error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD));
+        gint64 next = waits ? shield_retry_next(&one->retry) : -1;
+        if (next >= 0) {
             g_queue_push_tail(again, one);
             due = MIN(due, next);
+        } else if (text) {
+            answer(one, (SfsContent){g_bytes_ref(text), content.serial});
+        } else {
+            answer_error(one, error);
         }
     }
     return due;
@@ -266,7 +264,10 @@ static void take(SfsHold *hold, Held *held)
     SfsContent content = {0};
 
     held->retry = shield_retry_start(&view->policy);
-    if (sfs_contents_at_once(view, held->node, &content, &error))
+    held->pinned = held->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
+    if (held->pinned)
+        wait_for_writer(hold, held);
+    else if (sfs_contents_at_once(view, held->node, &content, &error))
         answer(held, content);
     else if (error)
         answer_error(held, error);

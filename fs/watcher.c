@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "inspect.h"
 #include "marks.h"
 #include "watches.h"
@@ -295,6 +296,8 @@ static void *work(void *data)
 
         note_idle(watcher);
         wait_for_work(watcher, announce_due);
+        if (shield_fault(SHIELD_FAULT_DRAIN))
+            g_usleep(STATUS_USEC); /* else it would be nearly as good as an open's own drain */
         (void)shield_watch_drain(sfs_watches_queue(watcher->watches));
         now = g_get_monotonic_time();
         if (watcher->poll_due && now >= watcher->poll_due)

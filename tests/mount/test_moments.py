@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is hard to hit by chance, made to last by a build with the option `faults` (core/fault.h): a server that
+is stopped just before it drains its queue or reads a list, while everything changes; opens that are held as
+long as may be; announcements that fail. Only for such a build: there is nothing in any other to be tested."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import bundles
+import harness
+import pytest
+import versions
+import watching
+from harness import fails, holds_for, wait_for
+from watching import CHANGED, Inotify, Watch
+
+ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 300)
+SETTLE = 20  # seconds: nobody is refused
+SEED = int(os.environ.get('SHIELD_SEED') or random.randrange(1 << 32))
+
+
+@pytest.fixture
+def memory():
+    path = pathlib.Path(tempfile.mkdtemp(prefix='shieldfs.', dir='/dev/shm'))
+    yield path
+    shutil.rmtree(path)
+
+
+def faulty(mount, fault, *sources, settle=SETTLE):
+    """A mount of a server with this fault, beside those that the environment has."""
+    faults = ','.join(filter(None, (os.environ.get('SHIELD_FAULTS'), fault)))
+    return mount(*sources, options=[f'settle={settle * 1000:.0f}'], env={'SHIELD_FAULTS': faults})
+
+
+def has_stopped(pid):
+    """All of it."""
+    with contextlib.suppress(OSError):
+        states = [stat.read_text().rpartition(')')[2].split()[0]
+                  for stat in pathlib.Path(f'/proc/{pid}/task').glob('*/stat')]
+        return states and set(states) == {'T'}
+    return False
+
+
+class Stops(threading.Thread):
+    """Does something whenever a process of the mount that was started last has stopped, and lets it go on."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.action, self.count, self.over, self.wrong = lambda: None, 0, False, []
+
+    def pids(self):
+        mount = harness.Mount.running[-1:]
+        return watching.children_of(mount[0].process.pid) if mount else []
+
+    def run(self):
+        while not self.over:
+            for pid in filter(has_stopped, self.pids()):
+                try:
+                    self.action()
+                except BaseException as error:
+                    self.wrong.append(error)
+                self.count += 1
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            time.sleep(0.0002)
+
+
+@pytest.fixture
+def stops():
+    """To be asked for before the mount, whose end it must see."""
+    stops = Stops()
+    stops.start()
+    yield stops
+    stops.over = True
+    stops.join()
+    assert not stops.wrong, stops.wrong
+
+
+@pytest.mark.parametrize('moment', ['stop-drain', 'stop-reading'])
+@pytest.mark.parametrize('each', [1, 3])
+def test_changes_at_a_moment(stops, mount, memory, moment, each):
+    """Before the server drains, or reads a list, all three are rewritten: a read is one version, whole, and
+    none that was over when the open began."""
+    rng = random.Random(SEED)
+    behind = bundles.bundle(memory / 'containers/c')
+    versions.write_all(behind, 1)
+    complete, wrong, seen = 1, [], set()
+
+    def change():
+        nonlocal complete
+        if rng.random() < 0.4:  # else nothing would ever be read
+            versions.write_all(behind, complete + 1)
+            complete += 1
+    print('seed', SEED)
+    m = faulty(mount, f'{moment}:{each}', memory)
+    stops.action = change
+    for i in range(ROUNDS):
+        os.utime(behind / versions.LISTS[i % 3])  # something has to be read
+        before = complete
+        got = (m.mnt / 'c/effective').read_bytes()
+        version = versions.version_of('p', got)
+        seen.add(version)
+        if got != versions.computed('effective', version, version, version):
+            wrong.append((before, got[:60], got[-60:]))
+        elif version < before:
+            wrong.append((before, version))
+    stops.action = lambda: None
+    assert not wrong, f'{len(wrong)} of {ROUNDS} reads are wrong: {wrong[:3]}'
+    assert stops.count > ROUNDS / each / 4 and len(seen) > ROUNDS / each / 40, (stops.count, len(seen))
+
+
+@pytest.fixture
+def two(state):
+    """Two bundles."""
+    for name in ('c', 'other'):
+        versions.write_all(bundles.bundle(state / f'containers/{name}'), 1)
+    return state / 'containers'
+
+
+def in_background(path):
+    return subprocess.Popen(['cat', path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_held_opens_are_in_nobodys_way(mount, state, two):
+    """Every open of a computed file is held: the rest is answered and announced as ever, and they are in the
+    end."""
+    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=4))
+    limit = harness.TIMEOUT / 6
+    cats = [in_background(m.mnt / f'c/{name}') for name in ('effective', 'denied') for _ in range(10)]
+    with Inotify() as inotify:
+        inotify.add(m.mnt / 'other')
+        inotify.add(m.mnt / 'c')
+        for i in range(2, 6):
+            for name in ('other', 'c'):
+                versions.rewrite(two / name / 'deny.list', versions.whole('deny.list', i))
+                wait_for(inotify.read, f'the change of {name} to be announced', limit)
+            harness.run('ls', '-lR', m.mnt, timeout=limit)
+            harness.run('cat', m.mnt / 'c/deny.list', m.mnt / '.shieldfs/status', timeout=limit)
+        bundles.remove(two / 'other')
+        wait_for(inotify.read, 'the removal to be announced', limit)
+        holds_for(lambda: all(cat.poll() is None for cat in cats), 0.1, 'all are held')
+    want = {versions.computed('effective', 1, 1, 5), versions.whole('deny.list', 5)}
+    assert {cat.communicate(timeout=harness.TIMEOUT)[0] for cat in cats} == want
+    assert all(cat.returncode == 0 for cat in cats)
+
+
+@pytest.mark.parametrize('how', ['server', 'supervisor', 'TERM', 'unmount', 'reader'])
+def test_death_while_opens_are_held(mount, state, two, how):
+    """Whoever ends, the opens that are held end too."""
+    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=2 if how == 'reader' else SETTLE))
+    cats = [in_background(m.mnt / 'c/effective') for _ in range(10)]
+    holds_for(lambda: all(cat.poll() is None for cat in cats), 0.2, 'all are held')
+    if how == 'reader':
+        for cat in cats:
+            cat.kill()
+    elif how == 'unmount':
+        harness.run('fusermount3', '-uz', m.mnt)
+        m.process.send_signal(signal.SIGTERM)
+    elif how == 'TERM':
+        m.process.terminate()
+    else:
+        os.kill(m.process.pid if how == 'supervisor' else watching.children(m)[0], signal.SIGKILL)
+    for cat in cats:
+        cat.communicate(timeout=harness.TIMEOUT / 3)
+        assert cat.returncode != 0
+    if how == 'reader':
+        assert (m.mnt / 'other/deny.list').read_bytes() == versions.whole('deny.list', 1)
+        return
+    wait_for(lambda: m.process.poll() is not None, 'shieldfs to end')
+    if how == 'supervisor':
+        with fails(errno.ENOTCONN):
+            os.stat(m.mnt)
+        harness.release(m.mnt)
+    else:
+        assert not any(m.mnt.iterdir()), 'not unmounted'
+    m.kill()
+
+
+@pytest.mark.parametrize('each', [2, 3, 5])
+def test_failing_announcements(mount, state, each):
+    """What could not be announced is announced again: the same events come as ever, once each."""
+    behind = bundles.container(state, 'c', profile=['1.1.1.1'], live=['2.2.2.2'])
+    m = watching.settled(faulty(mount, f'fail-announcement:{each}', state))
+    with Watch(m.mnt, m.mnt / 'c') as watch:
+        for i in range(6):
+            bundles.put(behind / 'live.allowed', f'2.2.2.{i + 3}\n')
+            watch.expect({f'c/{name}': CHANGED for name in ('live.allowed', 'allowed', 'effective')},
+                         loose=['c/live.allowed'])
+            (behind / 'audit.jsonl').touch()
+            watch.expect({'c/audit.jsonl': ['CREATE', *CHANGED]})
+            (behind / 'audit.jsonl').unlink()
+            watch.expect({'c/audit.jsonl': ['DELETE']})
+
+
+def test_all_announcements_fail(mount, state):
+    """They are given up in the end, and nothing else suffers."""
+    behind = bundles.container(state, 'c', live=['2.2.2.2'])
+    m = faulty(mount, 'fail-announcement:1', state)
+    m.expect_log(r'(c|new-\d|.shieldfs)(/[a-z.]+)?: could not be announced: Input/output error')
+    for i in range(5):
+        (behind / 'live.allowed').write_text(f'2.2.2.{i + 3}\n')
+        assert (m.mnt / 'c/effective').read_text() == f'2.2.2.{i + 3}\n'
+        bundles.container(state, f'new-{i}', live=['3.3.3.3'])
+        assert (m.mnt / f'new-{i}/effective').read_text() == '3.3.3.3\n'
+        bundles.remove(state / f'containers/new-{i}')
+        assert os.listdir(m.mnt) == ['.shieldfs', 'c']
+    wait_for(lambda: any('c/live.allowed: ' in line for line in m.log_lines()), 'them to be given up')
