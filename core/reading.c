@@ -178,6 +178,8 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
         reading->text = read_whole(fd, reading, label, name, policy);
     } else if (counts_as_missing(errno, reading->st.st_mode)) {
         reading->text = g_bytes_new_static("", 0);
+    } else if (errno == EAGAIN) { /* somebody's write lease, which the try has begun to break */
+        shield_error_set(&reading->error, EBUSY, label, name, "is leased by somebody who may write it");
     } else {
         shield_error_set_errno(&reading->error, errno, label, name);
     }

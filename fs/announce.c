@@ -15,6 +15,7 @@
 #define HOT_USEC (10 * 1000)           /* between two announcements of one node */
 #define NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
 #define RETRY_USEC (50 * 1000)
+#define RETRY_MAX_USEC (1000 * 1000)
 #define MAX_RETRIES 8
 #define STUCK_USEC (1000 * 1000)
 #define COVERED_USEC (1000 * 1000) /* between two looks whether the mount is there to be acted on again */
@@ -27,10 +28,12 @@ typedef struct {
     gint64 last; /* when it was announced last */
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
+    gint64 pause;      /* until the next try for the CLOSE_WRITE that a lease holds up */
     gboolean written;  /* look at it as changed */
     gboolean touched;  /* that its mtime differs has a reason: it was set */
     gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
     gboolean ghost;    /* is gone, was never announced, but somebody saw it */
+    gboolean unclear;  /* what it is could not be said when it was looked at last */
     gboolean failed;   /* the log has been told that it can't be announced */
 } Look;
 
@@ -181,11 +184,6 @@ static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTol
            (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-static gboolean attributes_differ(const SfsTold *a, const SfsTold *b)
-{
-    return a->st.st_mode != b->st.st_mode || a->st.st_uid != b->st.st_uid || a->st.st_gid != b->st.st_gid;
-}
-
 static void append_path(GString *path, const SfsNode *node)
 {
     if (node->parent && node->parent->parent) {
@@ -214,6 +212,7 @@ static void ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTo
     announce->out = look;
     if (send(announce->socket, request, sizeof *request, MSG_NOSIGNAL) != sizeof *request) {
         announce->out = NULL; /* the announcer is gone: the supervisor will send another */
+        look->written |= op == SFS_ANNOUNCE_MODIFY;
         queue(announce, look, announce->since + RETRY_USEC);
     }
 }
@@ -282,12 +281,15 @@ static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *to
 {
     gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, told, now);
 
+    /* A computed file's owner is its directory's, and with allow_other so is much of every mode in it. */
+    if (sfs_node_is_directory(look->node) && sfs_told_access_differs(told, &now->st))
+        sfs_announce_look_at_children(announce, look->node, 0);
     look->written = look->touched = FALSE;
     if (content)
         ask(announce, look, SFS_ANNOUNCE_MODIFY, now);
     else if (look->unclosed)
         ask(announce, look, SFS_ANNOUNCE_CLOSE, now);
-    else if (attributes_differ(told, now))
+    else if (sfs_told_access_differs(told, &now->st))
         ask(announce, look, SFS_ANNOUNCE_ATTRIB, now);
     else
         sfs_tree_tell(announce->view->tree, look->node, now);
@@ -304,19 +306,41 @@ static void look_again(SfsAnnounce *announce, Look *look)
         queue(announce, look, due);
 }
 
+/* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
+ * not: else it might come back under a number that watchers were told is dead. */
+static SfsSight see(SfsAnnounce *announce, SfsNode *node, SfsTold *now)
+{
+    SfsTree *tree = announce->view->tree;
+    SfsSight sight = SFS_GONE;
+
+    while (sight == SFS_GONE && sfs_tree_is_attached(tree, node)) {
+        guint64 time = sfs_tree_time(tree);
+
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        sight = sfs_view_see(announce->view, node, now);
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        if (sight == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
+            sfs_tree_detach(tree, node->parent, node->name, time);
+    }
+    return sight;
+}
+
 /* One step for one node. */
 static void compare(SfsAnnounce *announce, Look *look)
 {
     SfsTree *tree = announce->view->tree;
     gboolean announced = sfs_tree_is_announced(tree, look->node);
     SfsTold told = sfs_tree_told(tree, look->node), now = {0};
-    SfsSight sight =
-        sfs_tree_is_attached(tree, look->node) ? sfs_view_see(announce->view, look->node, &now) : SFS_GONE;
+    SfsSight sight = see(announce, look->node, &now);
 
+    sfs_announce_look_at_ghosts(announce);
     look_again(announce, look);
+    look->unclear = sight == SFS_UNCLEAR;
     if (sight == SFS_UNCLEAR)
         return; /* the end of what makes it so is a change, and leads here again */
-    if (sight == SFS_GONE && announced)
+    if (sight == SFS_FAILED)
+        queue(announce, look, g_get_monotonic_time() + RETRY_MAX_USEC);
+    else if (sight == SFS_GONE && announced)
         announce_removal(announce, look);
     else if (sight == SFS_GONE && !look->ghost)
         forget_look(announce, look);
@@ -324,6 +348,20 @@ static void compare(SfsAnnounce *announce, Look *look)
         announce_arrival(announce, look, &now);
     else
         announce_change(announce, look, &told, &now);
+}
+
+void sfs_announce_look_at_unclear(SfsAnnounce *announce)
+{
+    GHashTableIter iter;
+    void *value;
+
+    g_hash_table_iter_init(&iter, announce->looks);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Look *look = value;
+
+        if (look->unclear)
+            queue(announce, look, g_get_monotonic_time());
+    }
 }
 
 void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory, gint64 delay)
@@ -355,6 +393,22 @@ void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node)
         sfs_tree_tell(announce->view->tree, node, &now);
 }
 
+/* Only the content was told: a new mode or owner is still to be. But that others may not read goes with an
+ * error (see attributes.c), and is no news beside it. */
+static void keep_access(SfsAnnounce *announce, Look *look)
+{
+    SfsTold told = sfs_tree_told(announce->view->tree, look->node);
+    struct stat *telling = &announce->telling.st, *before = &told.st;
+
+    if (((telling->st_mode ^ before->st_mode) & ~(mode_t)S_IROTH) == 0 && telling->st_uid == before->st_uid &&
+        telling->st_gid == before->st_gid)
+        return;
+    telling->st_mode = before->st_mode;
+    telling->st_uid = before->st_uid;
+    telling->st_gid = before->st_gid;
+    queue(announce, look, look->last);
+}
+
 /* What was asked has been done. */
 static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
 {
@@ -364,6 +418,7 @@ static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
     switch (op) {
     case SFS_ANNOUNCE_CLOSE:
         look->unclosed = FALSE;
+        queue(announce, look, look->last); /* what else there may be to tell came second */
         return;
     case SFS_ANNOUNCE_UNLINK:
     case SFS_ANNOUNCE_RMDIR:
@@ -374,10 +429,13 @@ static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
         break;
     case SFS_ANNOUNCE_MODIFY:
         look->unclosed = FALSE;
+        keep_access(announce, look);
         break;
     case SFS_ANNOUNCE_TIME:
         look->unclosed = TRUE;
+        look->pause = RETRY_USEC;
         queue(announce, look, look->last + RETRY_USEC);
+        keep_access(announce, look);
         break;
     case SFS_ANNOUNCE_CREATE:
     case SFS_ANNOUNCE_ATTRIB:
@@ -412,6 +470,9 @@ static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int er
         queue(announce, look, g_get_monotonic_time()); /* another is mounted over it, or it is detached */
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
         ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
+    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_CLOSE) {
+        look->pause = MIN(look->pause * 2, RETRY_MAX_USEC); /* and may do so for long */
+        queue(announce, look, look->last + look->pause);
     } else if (errnum == EACCES || errnum == EPERM || /* another owner's file, with allow_other */
                (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES)) {
         give_up(announce, look, op, errnum);

@@ -36,6 +36,9 @@ void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory,
                                    gint64 delay); /* microseconds */
 void sfs_announce_look_at_ghosts(SfsAnnounce *announce);
 
+/* What could not be told from another when it was looked at last may have become clear. */
+void sfs_announce_look_at_unclear(SfsAnnounce *announce);
+
 /* Compares and asks until nothing is due or a request is out. Returns the monotonic time, in microseconds,
  * when there is more to do, or -1: never. */
 gint64 sfs_announce_work(SfsAnnounce *announce);

@@ -297,8 +297,10 @@ SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now)
     int errnum = sfs_view_attributes(view, node, &now->st);
     gboolean clear = TRUE;
 
+    if (errnum == ENOENT || errnum == ESTALE)
+        return SFS_GONE;
     if (errnum)
-        return errnum == ENOENT || errnum == ESTALE ? SFS_GONE : SFS_UNCLEAR;
+        return errnum == EACCES || errnum == EPERM ? SFS_UNCLEAR : SFS_FAILED;
     if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS) {
         now->serial = sfs_contents_serial(view, node);
         clear = now->serial != 0;

@@ -64,10 +64,9 @@ static gboolean content_of(ShieldSnapshot *snapshot, SfsContent *content, GError
 {
     g_autoptr(ShieldSnapshot) own = snapshot;
 
+    *content = (SfsContent){own->error ? NULL : g_bytes_ref(own->text), own->serial};
     if (own->error)
         g_propagate_error(error, g_error_copy(own->error));
-    else
-        *content = (SfsContent){g_bytes_ref(own->text), own->serial};
     return !own->error;
 }
 
@@ -111,6 +110,13 @@ guint64 sfs_contents_serial(SfsView *view, SfsNode *node)
     return content.serial;
 }
 
+/* A directory by now is a name that is gone; EAGAIN is somebody's write lease, which the try has begun to
+ * break. */
+static int errno_of_open(int errnum)
+{
+    return errnum == EISDIR ? ENOENT : errnum == EAGAIN ? EBUSY : errnum;
+}
+
 int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error)
 {
     const char *label = node->container->place->name;
@@ -125,6 +131,6 @@ int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error)
     if (errno == EIO && st.st_mode != 0 && !S_ISREG(st.st_mode))
         shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
     else
-        shield_error_set_errno(error, errno == EISDIR ? ENOENT : errno, below ? below : label, node->name);
+        shield_error_set_errno(error, errno_of_open(errno), below ? below : label, node->name);
     return -1;
 }

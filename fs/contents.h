@@ -9,11 +9,12 @@
 
 /* The content of a file that is computed, at one moment. */
 typedef struct {
-    GBytes *text;   /* a reference of the caller's */
-    guint64 serial; /* tells it from every other content that the file has had */
+    GBytes *text;   /* a reference of the caller's; NULL: an error */
+    guint64 serial; /* tells it from every other content or error that the file has had; 0: none of these */
 } SfsContent;
 
-/* FALSE with error; its code is EBUSY if a list is being written at this moment. Never waits. */
+/* FALSE with error, and the serial in content; its code is EBUSY if a list is being written at this moment.
+ * Never waits for a writer. */
 gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content, GError **error);
 
 /* The same, but FALSE without error if a list would have to be read or a content computed first. */

@@ -50,12 +50,13 @@ gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
     return handle->polled;
 }
 
-void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content)
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
 
-    g_bytes_unref(handle->content.text);
+    g_clear_pointer(&handle->content.text, g_bytes_unref);
     handle->content = content;
+    handle->errnum = content.text ? 0 : errnum;
 }
 
 static GBytes *read_snapshot(GBytes *snapshot, gsize size, off_t offset)
@@ -92,7 +93,8 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
         return read_live(handle->fd, size, offset, errnum);
 
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
-    return read_snapshot(handle->content.text, size, offset);
+    *errnum = handle->errnum;
+    return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
 
 SfsDirectoryHandle *sfs_directory_handle_new(void)

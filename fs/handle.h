@@ -15,6 +15,7 @@ typedef struct {
     int fd;      /* of a raw file; -1: computed */
     GMutex lock; /* protects the rest */
     SfsContent content;
+    int errnum; /* not 0: what it was given last is this error */
     gboolean polled;
 } SfsFileHandle;
 
@@ -29,8 +30,8 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
 guint64 sfs_file_handle_poll(SfsFileHandle *handle);
 gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial);
 
-/* Takes the newer text. */
-void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content);
+/* Takes the newer text; without one, reads fail with errnum until it is renewed once more. */
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum);
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {

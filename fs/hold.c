@@ -5,16 +5,20 @@
 #include <errno.h>
 
 #include "contents.h"
+#include "error.h"
 #include "fault.h"
 
 #define THREADS 2
 
+typedef enum { OPEN, READ, GETATTR } Kind;
+
 typedef struct {
+    Kind kind;
     SfsRequest r;
-    SfsNode *node; /* a reference */
-    struct fuse_file_info fi;
-    SfsFileHandle *handle; /* of a READ from the start; NULL: an OPEN */
-    gsize size;            /* of the READ */
+    SfsNode *node;            /* a reference */
+    struct fuse_file_info fi; /* of an OPEN */
+    SfsFileHandle *handle;    /* of a READ from the start */
+    gsize size;               /* of the READ */
     ShieldRetry retry;
     gboolean pinned; /* by a fault: not answered before its time is up */
 } Held;
@@ -66,19 +70,40 @@ static void answer(Held *held, SfsContent content)
     int errnum = 0;
 
     note_shown(held, content.serial);
-    if (held->handle) {
-        sfs_file_handle_renew(held->handle, content);
+    if (held->kind == READ) {
+        sfs_file_handle_renew(held->handle, content, 0);
         g_autoptr(GBytes) bytes = sfs_file_handle_read(held->handle, held->size, 0, &errnum);
-        sfs_reply_bytes(&held->r, bytes);
+        if (bytes)
+            sfs_reply_bytes(&held->r, bytes);
+        else /* another thread's read has found an error since */
+            sfs_reply_errno(&held->r, errnum);
     } else {
         sfs_reply_open(&held->r, &held->fi, sfs_file_handle_new_computed(content));
     }
     held_free(held);
 }
 
-static void answer_error(Held *held, const GError *error)
+/* An error is news too, of which a poller is told once. But that a writer keeps everyone waiting is none. */
+static void answer_error(Held *held, const GError *error, guint64 serial)
 {
+    if (held->kind == READ && error->code != EBUSY)
+        sfs_file_handle_renew(held->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
+    if (serial)
+        note_shown(held, serial);
     sfs_reply_error(&held->r, error);
+    held_free(held);
+}
+
+/* Whatever was found, and at once: during a rewrite it is the last complete version that has a size. */
+static void answer_attributes(Held *held)
+{
+    struct stat st;
+    int errnum = sfs_view_attributes(sfs_request_session(&held->r)->view, held->node, &st);
+
+    if (errnum)
+        sfs_reply_errno(&held->r, errnum);
+    else
+        sfs_reply_attributes_of(&held->r, held->node, &st);
     held_free(held);
 }
 
@@ -101,6 +126,11 @@ static gint64 try_node(SfsNode *node, GQueue *held, GQueue *again)
             g_queue_push_tail(held, one);
             continue;
         }
+        if (one->kind == GETATTR) {
+            answer_attributes(one);
+            continue;
+        }
+
         gboolean waits = one->pinned || (error && error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD));
         gint64 next = waits ? shield_retry_next(&one->retry) : -1;
         if (next >= 0) {
@@ -109,7 +139,7 @@ static gint64 try_node(SfsNode *node, GQueue *held, GQueue *again)
         } else if (text) {
             answer(one, (SfsContent){g_bytes_ref(text), content.serial});
         } else {
-            answer_error(one, error);
+            answer_error(one, error, content.serial);
         }
     }
     return due;
@@ -241,7 +271,7 @@ void sfs_hold_written(void *data, const SfsContainer *container)
         try_now(hold, group);
 }
 
-static void wait_for_writer(SfsHold *hold, Held *held)
+static void enqueue(SfsHold *hold, Held *held)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
     Group *group = g_hash_table_lookup(hold->groups, held->node->container);
@@ -266,20 +296,20 @@ static void take(SfsHold *hold, Held *held)
     held->retry = shield_retry_start(&view->policy);
     held->pinned = held->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
     if (held->pinned)
-        wait_for_writer(hold, held);
+        enqueue(hold, held);
     else if (sfs_contents_at_once(view, held->node, &content, &error))
         answer(held, content);
     else if (error)
-        answer_error(held, error);
+        answer_error(held, error, content.serial);
     else
-        wait_for_writer(hold, held);
+        enqueue(hold, held);
 }
 
 void sfs_hold_open(SfsHold *hold, const SfsRequest *r, SfsNode *node, const struct fuse_file_info *fi)
 {
     Held *held = g_new0(Held, 1);
 
-    *held = (Held){.r = *r, .node = sfs_node_ref(node), .fi = *fi};
+    *held = (Held){.kind = OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi};
     take(hold, held);
 }
 
@@ -287,6 +317,20 @@ void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHan
 {
     Held *held = g_new0(Held, 1);
 
-    *held = (Held){.r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size};
+    *held = (Held){.kind = READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size};
     take(hold, held);
+}
+
+void sfs_hold_getattr(SfsHold *hold, const SfsRequest *r, SfsNode *node)
+{
+    Held *held = g_new0(Held, 1);
+    g_autoptr(GError) error = NULL;
+    SfsContent content = {0};
+
+    *held = (Held){.kind = GETATTR, .r = *r, .node = sfs_node_ref(node)};
+    if (sfs_contents_at_once(sfs_request_session(r)->view, node, &content, &error) || error)
+        answer_attributes(held);
+    else
+        enqueue(hold, held);
+    g_clear_pointer(&content.text, g_bytes_unref);
 }

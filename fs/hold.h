@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold: requests for a computed content that can't be answered at once, because a list has to be read or
- * somebody is writing one: an OPEN, and a READ that renews. While they wait they occupy none of libfuse's
- * threads: two threads of its own try, all who wait for one bundle together, when its writer is done and now
- * and then, until the time of each is up. It must not know how a content is computed.
+ * somebody is writing one: an OPEN, a READ that renews, and a GETATTR, which does not wait for a writer.
+ * While they wait they occupy none of libfuse's threads: two threads of its own try, all who wait for one
+ * bundle together, when its writer is done and now and then, until the time of each is up. It must not know
+ * how a content is computed.
  */
 #pragma once
 
@@ -14,11 +15,13 @@ SfsHold *sfs_hold_new(void);
 /* Answers all that are still held, with EINTR. No request may be added any more, nor a writer be told of. */
 void sfs_hold_free(SfsHold *hold);
 
-/* Both take over the answer. It is given at once if nothing has to be read. */
+/* All take over the answer. It is given at once if nothing has to be read. */
 void sfs_hold_open(SfsHold *hold, const SfsRequest *r, SfsNode *node, const struct fuse_file_info *fi);
 
 /* A READ of size bytes from the start, for which handle is to have a newer content. */
 void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, gsize size);
+
+void sfs_hold_getattr(SfsHold *hold, const SfsRequest *r, SfsNode *node);
 
 /* A list of this bundle has been written: whoever waits for it is tried again now. Any thread; hold's lock is
  * a leaf. */

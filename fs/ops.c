@@ -67,16 +67,6 @@ static void show_absence(const SfsRequest *r, SfsNode *parent)
         sfs_watcher_suspect(sfs_request_session(r)->watcher, announced);
 }
 
-/* A change that made no event is found out when somebody looks. */
-static void check_told(const SfsRequest *r, SfsNode *node, const struct stat *st)
-{
-    SfsTold told = sfs_tree_told(view_of(r)->tree, node);
-
-    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(view_of(r)->tree, node) &&
-        (told.st.st_size != st->st_size || !shield_time_equal(told.st.st_mtim, st->st_mtim)))
-        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
-}
-
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
     SfsRequest r = {req, "LOOKUP", parent_ino, name};
@@ -100,7 +90,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         return sfs_reply_errno(&r, errnum);
     }
     show(&r, node);
-    check_told(&r, node, &st);
+    sfs_request_check_told(&r, node, &st);
     sfs_reply_entry(&r, node, &st);
 }
 
@@ -146,11 +136,13 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (!node)
         return;
 
+    if (node->kind == SFS_COMPUTED)
+        return sfs_hold_getattr(sfs_request_session(&r)->hold, &r, node);
+
     int errnum = sfs_view_attributes(view_of(&r), node, &st);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-    check_told(&r, node, &st);
-    sfs_reply_attributes(&r, &st);
+    sfs_reply_attributes_of(&r, node, &st);
 }
 
 /* Without default_permissions the kernel asks here, for access(2) and chdir(2). */
@@ -163,7 +155,7 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     if (!node)
         return;
 
-    int errnum = mask & W_OK ? EROFS : sfs_view_attributes(view_of(&r), node, &st);
+    int errnum = mask & W_OK ? EROFS : sfs_view_attributes_at_once(view_of(&r), node, &st);
     if (!errnum && (((mask & R_OK) && !(st.st_mode & 0444)) || ((mask & X_OK) && !(st.st_mode & 0111))))
         errnum = EACCES;
     sfs_reply_errno(&r, errnum);

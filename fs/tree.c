@@ -337,6 +337,11 @@ void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told)
     node->told = *told;
 }
 
+gboolean sfs_told_access_differs(const SfsTold *told, const struct stat *st)
+{
+    return told->st.st_mode != st->st_mode || told->st.st_uid != st->st_uid || told->st.st_gid != st->st_gid;
+}
+
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);

@@ -65,6 +65,9 @@ typedef struct {
     guint64 serial; /* of a computed file's content; 0: never told */
 } SfsTold;
 
+/* Is mode or owner another than was told? */
+gboolean sfs_told_access_differs(const SfsTold *told, const struct stat *st);
+
 typedef struct SfsNode {
     gatomicrefcount refs;
     guint64 ino;

@@ -57,7 +57,8 @@ int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st);
 /* What there is to tell of a node now. */
 typedef enum {
     SFS_GONE,
-    SFS_UNCLEAR, /* there, but what it is can't be said at this moment */
+    SFS_UNCLEAR, /* there, but what it is can't be said before something changes */
+    SFS_FAILED,  /* it can't be said at this moment, for want of descriptors or the like */
     SFS_CLEAR,
 } SfsSight;
 SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now);

@@ -208,8 +208,10 @@ static void work_off_marks(SfsWatcher *watcher)
     void *container, *names;
 
     sfs_marks_take(watcher->marks, &marked);
-    if (look_at_suspects(watcher, marked.suspects) || marked.structure)
+    if (look_at_suspects(watcher, marked.suspects) || marked.structure) {
         rescan(watcher, marked.everything);
+        sfs_announce_look_at_unclear(watcher->announce);
+    }
     g_hash_table_iter_init(&iter, marked.containers);
     while (g_hash_table_iter_next(&iter, &container, &names))
         work_off_container(watcher, container, names);
@@ -236,6 +238,7 @@ static void look_at_status(SfsWatcher *watcher)
         sfs_announce_assume(watcher->announce, status); /* nobody has seen another */
     else if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
         sfs_announce_look(watcher->announce, status, FALSE);
+    watcher->changed(watcher->changed_data); /* there may be pollers of it */
     watcher->status_cost = g_get_monotonic_time() - start;
 }
 
