@@ -20,8 +20,9 @@ typedef enum {
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */
-    SHIELD_FAULT_STOP_DRAIN,   /* stop-drain: the process stops (SIGSTOP) before it drains for a bundle */
-    SHIELD_FAULT_STOP_READING, /* stop-reading: and before it reads a list */
+    SHIELD_FAULT_STOP_DRAIN,      /* stop-drain: the process stops (SIGSTOP) before it drains for a bundle */
+    SHIELD_FAULT_STOP_READING,    /* stop-reading: and before it reads a list */
+    SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
     SHIELD_N_FAULTS
 } ShieldFault;
 
@@ -33,5 +34,5 @@ gboolean shield_fault(ShieldFault fault);
 void shield_fault_stop(ShieldFault fault);
 #else
 #define shield_fault(fault) FALSE
-#define shield_fault_stop(fault) ((void)0)
+#define shield_fault_stop(fault) ((void)(fault))
 #endif

@@ -33,10 +33,11 @@ def append(path, text):
         os.write(fd, text.encode())
 
 
-def put_over(path, text):
+def put_over(path, text, mode=0o644):
     """As careful writers do; the new file comes from another directory."""
     other = path.parents[2] / 'other'
     bundles.put(other, text)
+    other.chmod(mode)
     os.rename(other, path)
 
 
@@ -82,6 +83,8 @@ CASES = {
                     {'deny.list': ['DELETE'], 'deny.old': NEW, 'denied': CHANGED, 'effective': CHANGED}, ()),
     'chmod-not-shown': (lambda b: os.chmod(b / 'audit.jsonl', 0o600), {}, ()),
     'chmod': (lambda b: os.chmod(b / 'audit.jsonl', 0o200), {'audit.jsonl': ['ATTRIB']}, ()),
+    'rename-over-with-mode': (lambda b: put_over(b / 'audit.jsonl', 'x\n', 0o200),
+                              {'audit.jsonl': [*CHANGED, 'ATTRIB']}, ()),
     'chmod-list': (lambda b: os.chmod(b / 'deny.list', 0),
                    {'deny.list': ['ATTRIB'], 'denied': ['ATTRIB'], 'effective': ['ATTRIB']}, ()),
     'touch': (lambda b: os.utime(b / 'audit.jsonl'), {}, ()),
@@ -144,6 +147,41 @@ def test_a_change(mount, state, case):
             if name in numbers and 'DELETE' not in events:
                 assert os.stat(m.mnt / 'c' / name).st_ino == numbers[name]
         watches.expect({})
+
+
+def test_what_a_directory_passes_on(root, mount, state):
+    """A computed file's owner is the bundle's, and with allow_other a bundle that is closed closes all in it."""
+    behind = make(state)
+    m = mount(state, options=['allow_other'])
+    for change in (lambda: os.chown(behind, harness.NOBODY, -1), lambda: os.chmod(behind, 0o700),
+                   lambda: os.chmod(behind, 0o755)):
+        with watching.Inotify() as inotify:
+            paths = {inotify.add(m.mnt / 'c' / name): name for name in ('effective', 'denied')}
+            before = {name: os.stat(m.mnt / 'c' / name) for name in paths.values()}
+            heard = set()
+            change()
+
+            def told():
+                for wd, mask, _ in inotify.read():
+                    assert mask == 4, mask  # IN_ATTRIB
+                    heard.add(paths[wd])
+                return len(heard) == len(paths)
+            wait_for(told, 'ATTRIB of the computed files')
+        for name, info in before.items():
+            now = os.stat(m.mnt / 'c' / name)
+            assert (now.st_uid, now.st_mode) != (info.st_uid, info.st_mode)
+
+
+def test_mode_through_another_link(mount, state, base):
+    """A change that makes no event below is announced when a stat comes upon it."""
+    behind = make(state)
+    os.link(behind / 'audit.jsonl', base / 'elsewhere')
+    m = mount(state)
+    with watching.Inotify() as inotify:
+        inotify.add(m.mnt / 'c/audit.jsonl')
+        os.chmod(base / 'elsewhere', 0o200)
+        assert os.stat(m.mnt / 'c/audit.jsonl').st_mode & 0o777 == 0
+        assert [mask for _, mask, _ in wait_for(inotify.read, 'ATTRIB')] == [4]
 
 
 def test_a_change_of_owner(root, mount, state):

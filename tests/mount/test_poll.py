@@ -111,3 +111,28 @@ def test_raw_files_are_always_readable(web):
         bundles.put(behind / 'profile.allowed', '192.0.2.9\n')
         assert p.read() == b'192.0.2.9\n'
         assert p.events() == select.POLLIN
+
+
+def test_an_error_is_told_once(web):
+    """Who has read the error knows, and is not woken for it again; so too when the container is gone."""
+    m, behind = web
+    m.expect_log('web-1/deny.list: line 1: not UTF-8 at byte 1')
+    with Poller(m.mnt / 'web-1/effective') as p:
+        assert p.events() == select.POLLIN
+        bundles.put(behind / 'deny.list', b'\xff\n')
+        assert p.wait() & CHANGED == CHANGED
+        for _ in range(3):
+            with fails(errno.EILSEQ):
+                p.read()
+            assert p.events() == select.POLLIN
+        bundles.put(behind / 'deny.list', '192.0.2.1\n')
+        assert p.wait() & CHANGED == CHANGED
+        assert p.read() == b'192.0.2.2\n'
+        assert p.events() == select.POLLIN
+        bundles.remove(behind)
+        assert p.wait() & CHANGED == CHANGED
+        for _ in range(3):
+            with fails(errno.ENOENT):
+                p.read()
+            assert p.events() == select.POLLIN
+    assert m.patterns and sum('not UTF-8' in line for line in m.log_lines()) == 1

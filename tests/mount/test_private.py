@@ -255,6 +255,29 @@ def test_truncation_without_a_lease(base, state, exe):
     in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
 
 
+def test_what_could_not_be_seen(base, state, exe):
+    """What changed in a bundle while a plain user's server could not look into it is announced afterwards."""
+    behind = bundles.full(state / 'containers/c')
+    for path in (state / 'containers', behind, *behind.rglob('*'), state):
+        os.chown(path, NOBODY, NOBODY)
+    (base / 'own').mkdir()
+    os.chown(base / 'own', NOBODY, NOBODY)
+
+    def body(m):
+        watching.settled(m)
+        for closed in (behind, state / 'containers'):
+            with watching.Inotify() as inotify, harness.opened(behind / 'dnsmasq.log', os.O_WRONLY) as log:
+                inotify.add(m.mnt / 'c/dnsmasq.log', watching.CHANGES)
+                closed.chmod(0)
+                with fails(errno.EACCES, errno.ENOENT):
+                    os.stat(m.mnt / 'c/dnsmasq.log')
+                os.ftruncate(log, 0)
+                closed.chmod(0o755)
+                harness.wait_for(inotify.read, 'the change to be announced')
+        m.take_log()
+    in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
+
+
 def test_what_the_announcer_may_not_touch(base, state, exe):
     """With allow_other a plain user's announcer may act on his own alone: the status names the rest, which is
     read as ever."""

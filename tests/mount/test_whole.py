@@ -5,10 +5,12 @@ at most for the settle time, and is in nobody's way meanwhile. SHIELD_ROUNDS: re
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -148,6 +150,22 @@ def test_descriptor_kept_open_after_a_write(lists):
             assert SETTLE <= refused(path) < SETTLE + SLACK
             assert (m.mnt / 'c/allowed').read_bytes() == versions.computed('allowed', 1, 1, 0)
     assert path.read_bytes() == versions.computed('effective', 1, 1, 4)
+
+
+def test_somebody_has_a_write_lease(mount, state):
+    """He may write without a further open: whoever reads waits until the lease is gone."""
+    behind = bundles.bundle(state / 'containers/c')
+    versions.write_all(behind, 1)
+    m = mount(state, options=['settle=30000'])
+    with opened(behind / 'deny.list', os.O_RDWR) as writer:
+        fcntl.fcntl(writer, fcntl.F_SETSIG, signal.SIGURG)  # ignored
+        fcntl.fcntl(writer, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        cat = subprocess.Popen(['cat', m.mnt / 'c/denied'], stdout=subprocess.PIPE)
+        holds_for(lambda: cat.poll() is None, 0.2, 'cat waits')
+        os.ftruncate(writer, 0)
+        os.pwrite(writer, versions.whole('deny.list', 2), 0)
+        fcntl.fcntl(writer, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    assert cat.communicate(timeout=harness.TIMEOUT)[0] == versions.whole('deny.list', 2)
 
 
 def test_truncate_by_path(lists):
