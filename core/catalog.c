@@ -269,12 +269,17 @@ int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
     return source < 0 ? -1 : shield_open_beneath(source, place->path);
 }
 
+gboolean shield_is_shortage(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == EIO;
+}
+
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */
 static gboolean try_path(int source_fd, const ShieldPlace *place, int *dirfd, int *failed)
 {
     *dirfd = shield_open_beneath(source_fd, place->path);
-    if (*dirfd < 0 && errno == EACCES)
-        *failed = EACCES;
+    if (*dirfd < 0 && (errno == EACCES || shield_is_shortage(errno)))
+        *failed = errno;
     return *dirfd >= 0;
 }
 
@@ -313,6 +318,8 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
         g_autoptr(ShieldPlace) place = g_new0(ShieldPlace, 1);
         g_auto(ShieldFd) source = shield_catalog_open_source(catalog, i);
 
+        if (source < 0 && shield_is_shortage(errno))
+            failed = errno;
         *place = (ShieldPlace){.name = g_strdup(name), .source = i};
         if (source >= 0 && find_in_source(source, place, dirfd, &failed))
             return g_steal_pointer(&place);
@@ -358,6 +365,13 @@ static void visit(const Scan *scan, int fd, const char *path)
     scan->out->visit(fd, whole, scan->out->data);
 }
 
+static void note_incomplete(Scan *scan, int errnum)
+{
+    scan->out->incomplete = TRUE;
+    if (shield_is_shortage(errnum))
+        scan->out->errnum = errnum;
+}
+
 /* Enters name in the directory fd, which is called path; -1 if it isn't there or can't be shown. */
 static int enter(Scan *scan, int fd, const char *path, const char *name)
 {
@@ -366,7 +380,7 @@ static int enter(Scan *scan, int fd, const char *path, const char *name)
     if (below >= 0 || errno == ENOENT || errno == ENOTDIR)
         return below;
     if (errno != ELOOP)
-        scan->out->incomplete = TRUE;
+        note_incomplete(scan, errno);
     add_problem(scan, path, name, errno == ELOOP ? "symbolic link: not followed" : g_strerror(errno));
     return -1;
 }
@@ -380,7 +394,7 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
     struct stat st;
 
     if (!entries) {
-        scan->out->incomplete = TRUE;
+        note_incomplete(scan, errno);
         add_problem(scan, path, NULL, g_strerror(errno));
         return names;
     }
@@ -509,7 +523,8 @@ GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out)
         g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, scan.source);
 
         if (fd < 0) {
-            out->incomplete |= errno != ENOENT;
+            if (errno != ENOENT)
+                note_incomplete(&scan, errno);
             continue;
         }
         visit(&scan, fd, NULL);

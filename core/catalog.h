@@ -47,6 +47,9 @@ int shield_catalog_open_source(ShieldCatalog *catalog, guint source);
 /* Resolve every source anew the next time. */
 void shield_catalog_forget(ShieldCatalog *catalog);
 
+/* Is it a want that says nothing about what is there: of descriptors, of memory, a read error? */
+gboolean shield_is_shortage(int errnum);
+
 /* Finds the bundle that name stands for. *dirfd is its directory (O_PATH, the caller's). NULL with errno. */
 ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *dirfd);
 
@@ -60,7 +63,8 @@ typedef struct {
      * the directory (O_PATH), path its absolute path without links. */
     void (*visit)(int fd, const char *path, void *data);
     void *data;
-    gboolean incomplete;    /* some directory could not be read */
+    gboolean incomplete; /* some directory could not be read */
+    int errnum;          /* 0, or what was wanting: descriptors or memory. There may be more than was found */
     struct timespec latest; /* modification of the directories that hold bundles */
 } ShieldScan;
 

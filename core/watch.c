@@ -123,7 +123,7 @@ static gboolean tells_of_changes(int dirfd)
     return TRUE;
 }
 
-gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
+ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
@@ -131,16 +131,17 @@ gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, v
 
     if (!tells_of_changes(dirfd)) {
         errno = EOPNOTSUPP;
-        return FALSE;
+        return SHIELD_WATCH_REFUSED;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
 
-    /* Targets that share a directory share its watch, which then has the events of all. */
-    int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD);
+    /* Targets that share a directory share its watch, which then has the events of all. What is done to a
+     * file through a descriptor after its name is gone, or another file's, is not that name's. */
+    int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD | IN_EXCL_UNLINK);
     if (wd < 0)
-        return FALSE;
+        return SHIELD_WATCH_REFUSED;
     if (g_hash_table_lookup_extended(watch->wd_of, target, NULL, &known) && known == GINT_TO_POINTER(wd))
-        return TRUE;
+        return SHIELD_WATCH_KEPT;
     forget_target(watch, target); /* it was on a directory that another has replaced */
 
     GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(wd));
@@ -150,7 +151,7 @@ gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, v
     }
     g_ptr_array_add(targets, target);
     g_hash_table_insert(watch->wd_of, target, GINT_TO_POINTER(wd));
-    return TRUE;
+    return SHIELD_WATCH_PLACED;
 }
 
 void shield_watch_remove(ShieldWatch *watch, void *target)

@@ -35,11 +35,16 @@ void shield_watch_free(ShieldWatch *watch);
 /* To wait on: readable when there are events. */
 int shield_watch_descriptor(const ShieldWatch *watch);
 
+typedef enum {
+    SHIELD_WATCH_REFUSED = 0, /* errno: ENOSPC if the user's limit of watches is reached, EOPNOTSUPP if the
+                               * filesystem does not tell of all changes */
+    SHIELD_WATCH_KEPT,        /* it was watched for target already */
+    SHIELD_WATCH_PLACED,      /* it was not: what is in there may be anything */
+} ShieldWatched;
+
 /* Watches the directory behind dirfd (O_PATH will do) for target. Several targets may share a directory; a
- * target may have one: a second call moves it, without a gap if it is the same directory. FALSE with errno:
- * ENOSPC if the user's limit of watches is reached, EOPNOTSUPP if the filesystem does not tell of all
- * changes. */
-gboolean shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target);
+ * target may have one: a second call moves it, without a gap if it is the same directory. */
+ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target);
 
 /* After this returns, target is not called any more. */
 void shield_watch_remove(ShieldWatch *watch, void *target);

@@ -225,6 +225,8 @@ static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
     ShieldScan scan = {0};
     g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
 
+    if (scan.errnum)
+        return scan.errnum; /* rather than show less than there is */
     add_node(entries, sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL));
     for (guint i = 0; i < places->len; i++) {
         const ShieldPlace *place = g_ptr_array_index(places, i);
@@ -232,6 +234,8 @@ static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
 
         if (fd >= 0)
             add_node(entries, attach_container(view, root, place, fd));
+        else if (shield_is_shortage(errno))
+            return errno;
     }
     return 0;
 }

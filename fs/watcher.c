@@ -99,6 +99,14 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
     sfs_announce_look_at_children(watcher->announce, node, 0);
 }
 
+/* What can't be watched, or could not be found, is compared now and then. */
+static void compare_later(SfsWatcher *watcher, gboolean missed)
+{
+    if (!watcher->poll_due && (missed || sfs_watches_are_degraded(watcher->watches)))
+        watcher->poll_due =
+            g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
+}
+
 /* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
  * is. */
 static void rescan(SfsWatcher *watcher, gboolean everything)
@@ -109,7 +117,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 
     sfs_watches_begin_scan(watcher->watches, &scan);
     places = shield_catalog_scan(watcher->view->catalog, &scan);
-    sfs_watches_end_scan(watcher->watches);
+    sfs_watches_end_scan(watcher->watches, &scan);
     list(watcher, root);
 
     nodes = sfs_tree_children(watcher->view->tree, root);
@@ -126,10 +134,8 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
         }
     }
     sfs_watches_retain_bundles(watcher->watches, nodes);
-    watcher->poll_due =
-        sfs_watches_are_degraded(watcher->watches)
-            ? g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC
-            : 0;
+    watcher->poll_due = 0;
+    compare_later(watcher, scan.errnum != 0);
 }
 
 /* What the node at name was, is, and what is computed from it. */
@@ -148,6 +154,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
         sfs_announce_look(watcher->announce, now, FALSE);
     if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {
         (void)sfs_watches_add_bundle(watcher->watches, now->container);
+        compare_later(watcher, FALSE);
         list(watcher, now);
         sfs_announce_look_at_children(watcher->announce, now, 0);
     }
@@ -194,8 +201,13 @@ static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         SfsNode *node = key;
 
+        /* One that is not known has come without an event; one that has gone so may have been covered, with
+         * all beside it, by a mount. */
         structure |=
             node->kind == SFS_CONTAINER && !sfs_watches_know_bundle(watcher->watches, node->container);
+        structure |= sfs_tree_is_announced(watcher->view->tree, node) &&
+                     !sfs_tree_is_attached(watcher->view->tree, node) &&
+                     (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
         sfs_announce_look(watcher->announce, node, FALSE);
     }
     return structure;

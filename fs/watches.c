@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inspect.h"
 
+/* Links that lead nowhere yet, one to the next. */
+#define MAX_LINKS 8
 /* Begun anew under its name, rather than written into. */
 #define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
 
@@ -86,10 +89,13 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     return sfs_marks_name(watches->marks, target->container, target->hooks, name, mask);
 }
 
-static gboolean add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind, Target *target)
+static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind,
+                               Target *target)
 {
-    if (shield_watch_add(watches->watch, fd, kind, target))
-        return TRUE;
+    ShieldWatched watched = shield_watch_add(watches->watch, fd, kind, target);
+
+    if (watched != SHIELD_WATCH_REFUSED)
+        return watched;
 
     const char *why = errno == ENOSPC       ? "the limit of inotify watches is reached"
                       : errno == EOPNOTSUPP ? "its filesystem does not tell of changes"
@@ -98,7 +104,7 @@ static gboolean add_watch(SfsWatches *watches, int fd, const char *path, ShieldW
         g_strdup_printf("not watched (%s): compared every %u s", why, watches->view->options->poll_sec);
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
     shield_add_line(watches->degraded, NULL, path, text);
-    return FALSE;
+    return watched;
 }
 
 static Target *holder(SfsWatches *watches, const char *key)
@@ -120,9 +126,16 @@ static void watch_holder(int fd, const char *path, void *data)
     add_watch(watches, fd, path, SHIELD_WATCH_NAMES, holder(watches, path));
 }
 
+static gboolean is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* Watches the directories on the way to path: what becomes of each; and of the last one that is there, if
- * that isn't path itself, what comes in it. Returns whether path is there. */
-static gboolean watch_way(SfsWatches *watches, const char *path)
+ * that isn't path itself, what comes in it. */
+static void watch_way(SfsWatches *watches, const char *path)
 {
     g_auto(GStrv) names = g_strsplit(path + 1, "/", -1);
     g_autoptr(GString) way = g_string_new("/");
@@ -131,43 +144,70 @@ static gboolean watch_way(SfsWatches *watches, const char *path)
         g_autofree char *key = g_strconcat("way:", way->str, NULL);
         g_auto(ShieldFd) fd = open(way->str, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        if (fd < 0)
-            return FALSE;
-        if (!*name)
-            return TRUE;
+        if (fd < 0 || !*name)
+            return;
 
         Target *target = holder(watches, key);
         add_watch(watches, fd, way->str, SHIELD_WATCH_SELF, target);
         if (way->len > 1)
             g_string_append_c(way, '/');
         g_string_append(way, *name);
-        if (access(way->str, F_OK) < 0) {
-            add_watch(watches, fd, way->str, SHIELD_WATCH_ARRIVAL, target);
-            if (access(way->str, F_OK) < 0) /* else it came before the watch was there */
-                return FALSE;
+        if (!is_directory(way->str)) {
+            g_autofree char *above = g_path_get_dirname(way->str);
+
+            add_watch(watches, fd, above, SHIELD_WATCH_ARRIVAL, target);
+            if (!is_directory(way->str)) /* else it came before the watch was there */
+                return;
         }
     }
 }
 
+/* Where the first link on the way to path leads that leads nowhere, with the rest of path; NULL: there is
+ * none. Free it. */
+static char *follow_dangling(const char *path)
+{
+    for (const char *rest = path; *rest;) {
+        rest = strchrnul(rest + 1, '/');
+
+        g_autofree char *link = g_strndup(path, (gsize)(rest - path));
+        g_autofree char *to = g_file_read_link(link, NULL);
+        if (!to || access(link, F_OK) == 0)
+            continue;
+        g_autofree char *where = g_path_get_dirname(link);
+        g_autofree char *whole = g_strconcat(*to == '/' ? "" : where, "/", to, rest, NULL);
+        return shield_path_absolute(whole);
+    }
+    return NULL;
+}
+
+/* Resolving a source comes first, so that the way of what it resolves to is watched before it is scanned. */
 static void watch_ways(SfsWatches *watches)
 {
     ShieldCatalog *catalog = watches->view->catalog;
 
     for (guint i = 0; i < shield_catalog_n_sources(catalog); i++) {
-        g_autofree char *resolved = NULL;
+        g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, i);
+        g_autofree char *resolved = shield_catalog_source_resolved(catalog, i);
+        g_autofree char *path = g_strdup(shield_catalog_source_path(catalog, i));
 
-        watch_way(watches, shield_catalog_source_path(catalog, i));
-        resolved = shield_catalog_source_resolved(catalog, i);
-        if (resolved && strcmp(resolved, shield_catalog_source_path(catalog, i)) != 0)
+        if (resolved && strcmp(resolved, path) != 0)
             watch_way(watches, resolved);
+        for (int links = 0; path && links < MAX_LINKS; links++) {
+            g_autofree char *here = g_steal_pointer(&path);
+
+            watch_way(watches, here);
+            path = fd >= 0 ? NULL : follow_dangling(here);
+        }
     }
 }
 
-void sfs_watches_end_scan(SfsWatches *watches)
+void sfs_watches_end_scan(SfsWatches *watches, const ShieldScan *scan)
 {
     GHashTableIter iter;
     void *target;
 
+    if (scan->errnum)
+        return; /* what was not come by may be there all the same */
     g_hash_table_iter_init(&iter, watches->holders);
     while (g_hash_table_iter_next(&iter, NULL, &target)) {
         if (((Target *)target)->generation == watches->generation)
@@ -199,22 +239,25 @@ gboolean sfs_watches_know_bundle(SfsWatches *watches, SfsContainer *container)
 
 gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container)
 {
-    gboolean known = sfs_watches_know_bundle(watches, container);
-    BundleWatch *bw = bundle_watch(watches, container);
+    gboolean news = !sfs_watches_know_bundle(watches, container);
     g_auto(ShieldFd) fd = sfs_view_open_container(watches->view, container);
     g_auto(ShieldFd) hooks = fd < 0 ? -1 : shield_open_beneath(fd, shield_layout_name(SHIELD_HOOKS_DIR));
     const char *name = container->place->name;
 
     if (fd < 0)
         return FALSE;
-    shield_bundle_set_watched(container->bundle,
-                              add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle));
+
+    BundleWatch *bw = bundle_watch(watches, container);
+    ShieldWatched watched = add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle);
+    shield_bundle_set_watched(container->bundle, watched != SHIELD_WATCH_REFUSED);
+    news |= watched == SHIELD_WATCH_PLACED;
     if (hooks >= 0) {
         g_autofree char *below = g_build_filename(name, shield_layout_name(SHIELD_HOOKS_DIR), NULL);
 
-        (void)add_watch(watches, hooks, below, SHIELD_WATCH_CONTENT, &bw->hooks);
+        watched = add_watch(watches, hooks, below, SHIELD_WATCH_CONTENT, &bw->hooks);
+        news |= watched == SHIELD_WATCH_PLACED;
     }
-    return !known;
+    return news;
 }
 
 static void unwatch_bundle(SfsWatches *watches, SfsContainer *container)

@@ -33,9 +33,10 @@ void sfs_watches_mark_everything(SfsWatches *watches);
 /* A scan of all that bundles are found by: watches what it comes by, and at the end forgets what it did not.
  * scan gets the function to call. */
 void sfs_watches_begin_scan(SfsWatches *watches, ShieldScan *scan);
-void sfs_watches_end_scan(SfsWatches *watches);
+void sfs_watches_end_scan(SfsWatches *watches, const ShieldScan *scan);
 
-/* Watches a bundle and its hooks. TRUE if it was not known before. */
+/* Watches a bundle and its hooks. TRUE if one of them was not watched before: what is in there may be
+ * anything. */
 gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container);
 gboolean sfs_watches_know_bundle(SfsWatches *watches, SfsContainer *container);
 

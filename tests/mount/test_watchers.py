@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tools that watch the mount (entr, python3-watchdog, raw inotify as service managers use it, tail), and what
-can happen to those who announce: sources that come and go, lost events, no watches left, an announcer that is
+can happen to those who announce: lost events, no watches left, an announcer that is
 killed, a reader with a lease, a mount that is detached or covered."""
 
 import contextlib
@@ -177,93 +177,6 @@ def test_tail_follows_by_polling(mount, state):
         append(behind / 'audit.jsonl', 'three\n')
         assert os.stat(m.mnt / 'c/audit.jsonl').st_ino != number
         wait_for(lambda: printed(b'one\ntwo\nthree\n'), 'the file that has come anew', 10)
-
-
-def test_source_that_comes_and_goes(mount, base):
-    """Nothing but the nearest directory above it is there; then it comes, goes, and is moved with its parent."""
-    bundles.container(base / 'new/a/b', 'c', live=['1.1.1.1'])
-    source = base / 'x/a/b'
-    m = mount(source)
-    with Watch(m.mnt, m.mnt) as watch, Watch(m.mnt, m.mnt / '.shieldfs/status') as status:
-        for _ in range(3):
-            os.rename(base / 'new', base / 'x')
-            watch.expect({'c': ['CREATE,ISDIR']})
-            status.expect({'.shieldfs/status': CHANGED})
-            bundles.put(source / 'containers/c/live.allowed', '2.2.2.2\n')
-            os.rename(source, base / 'x/a/other')
-            watch.expect({'c': ['DELETE,ISDIR']})
-            status.expect({'.shieldfs/status': CHANGED})
-            os.rename(base / 'x/a/other', source)
-            watch.expect({'c': ['CREATE,ISDIR']})
-            status.expect({'.shieldfs/status': CHANGED})
-            os.rename(base / 'x', base / 'new')
-            watch.expect({'c': ['DELETE,ISDIR']})
-            status.expect({'.shieldfs/status': CHANGED})
-
-
-def test_source_made_and_removed_step_by_step(mount, base):
-    source = base / 'x/a/b'
-    m = mount(source)
-    with Watch(m.mnt, m.mnt, recursive=True) as watch:
-        for i in range(5):
-            bundles.container(source, 'c', live=[f'1.1.1.{i}'])
-            watch.wait_for(('c', 'CREATE,ISDIR'), ('c/effective', 'CLOSE_WRITE'))
-            append(source / 'containers/c/live.allowed', '2.2.2.2\n')
-            watch.wait_for(('c/live.allowed', 'CLOSE_WRITE'), ('c/effective', 'CLOSE_WRITE'))
-            bundles.remove(base / 'x')
-            watch.wait_for(('c', 'DELETE,ISDIR'))
-        watch.wait_for(('.shieldfs/status', 'CLOSE_WRITE'))
-        watch.expect_nothing()
-
-
-def test_source_replaced_by_another(mount, base):
-    """By rename, so that there is no moment without one."""
-    bundles.container(base / 'state', 'c', live=['1.1.1.1'])
-    bundles.container(base / 'state', 'only', live=['1.1.1.1'])
-    bundles.container(base / 'next', 'c', live=['2.2.2.2'])
-    m = mount(base / 'state')
-    with Watch(m.mnt, m.mnt) as watch:
-        for text in ('2.2.2.2\n', '1.1.1.1\n'):
-            os.rename(base / 'state', base / 'old')
-            os.rename(base / 'next', base / 'state')
-            os.rename(base / 'old', base / 'next')
-            only = ['DELETE,ISDIR' if text == '2.2.2.2\n' else 'CREATE,ISDIR']
-            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR'], 'only': only})
-            assert (m.mnt / 'c/effective').read_text() == text
-
-
-def test_source_behind_a_link(mount, base):
-    """Resolved anew when it reappears."""
-    for name in ('one', 'two'):
-        bundles.container(base / name, f'c-{name}', live=['1.1.1.1'])
-    (base / 'link').symlink_to('one')
-    m = mount(base / 'link')
-    with Watch(m.mnt, m.mnt) as watch:
-        append(base / 'one/containers/c-one/live.allowed', '2.2.2.2\n')
-        os.rename(base / 'one', base / 'hidden')
-        watch.expect({'c-one': ['DELETE,ISDIR']})
-        (base / 'link').unlink()
-        (base / 'link').symlink_to('two')
-        watch.expect({'c-two': ['CREATE,ISDIR']})
-        os.rename(base / 'two', base / 'one')
-        watch.expect({'c-two': ['DELETE,ISDIR']})
-        os.rename(base / 'one', base / 'two')
-        watch.expect({'c-two': ['CREATE,ISDIR']})
-
-
-def test_two_sources(mount, base):
-    """The earlier one has the name; when it gives it up, the other's container comes."""
-    for i in (1, 2):
-        bundles.container(base / f's{i}', 'c', live=[f'{i}.{i}.{i}.{i}'])
-    m = mount(base / 's1', base / 's2')
-    with Watch(m.mnt, m.mnt) as watch:
-        for _ in range(3):
-            os.rename(base / 's1', base / 'away')
-            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
-            assert (m.mnt / 'c/effective').read_text() == '2.2.2.2\n'
-            os.rename(base / 'away', base / 's1')
-            watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
-            assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n'
 
 
 def test_events_are_lost(root, mount, state):
