@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -50,39 +51,36 @@ static int write_event(int mount, const SfsAnnounceRequest *request, int flags)
     return 0;
 }
 
-static int act_on_name(int mount, const SfsAnnounceRequest *request)
+/* By descriptor, for by name it would be done to what somebody has mounted there. */
+static int set_attributes(int mount, const SfsAnnounceRequest *request)
 {
     const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, request->mtime};
+    g_auto(ShieldFd) fd = open_beneath(mount, request->path, O_PATH, 0);
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+
+    if (fd < 0)
+        return errno;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+
+    int result = request->op == SFS_ANNOUNCE_TIME ? utimensat(AT_FDCWD, path, times, 0)
+                                                  : fchmodat(AT_FDCWD, path, request->mode & 07777, 0);
+    return result < 0 ? errno : 0;
+}
+
+/* The kernel refuses to remove what somebody has mounted something on. */
+static int change_name(int mount, const SfsAnnounceRequest *request)
+{
     g_autofree char *directory = g_path_get_dirname(request->path);
     g_autofree char *name = g_path_get_basename(request->path);
     g_auto(ShieldFd) parent = open_beneath(mount, directory, O_PATH | O_DIRECTORY, 0);
-    int result = -1;
+    int result;
 
     if (parent < 0)
         return errno;
-    switch (request->op) {
-    case SFS_ANNOUNCE_TIME:
-        result = utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW);
-        break;
-    case SFS_ANNOUNCE_ATTRIB:
-        result = fchmodat(parent, name, request->mode & 07777, 0); /* the view has no links */
-        break;
-    case SFS_ANNOUNCE_MKDIR:
+    if (request->op == SFS_ANNOUNCE_MKDIR)
         result = mkdirat(parent, name, 0555);
-        break;
-    case SFS_ANNOUNCE_UNLINK:
-        result = unlinkat(parent, name, 0);
-        break;
-    case SFS_ANNOUNCE_RMDIR:
-        result = unlinkat(parent, name, AT_REMOVEDIR);
-        break;
-    case SFS_ANNOUNCE_MODIFY:
-    case SFS_ANNOUNCE_CLOSE:
-    case SFS_ANNOUNCE_CREATE:
-    default:
-        errno = EINVAL;
-        break;
-    }
+    else
+        result = unlinkat(parent, name, request->op == SFS_ANNOUNCE_RMDIR ? AT_REMOVEDIR : 0);
     return result < 0 ? errno : 0;
 }
 
@@ -91,35 +89,32 @@ static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest 
     g_auto(ShieldFd) mount = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
     dev_t dev;
 
-    if (mount < 0 || !device_of(mount, &dev) || (dev != expected && !shield_fault(SHIELD_FAULT_DEVICE)))
+    if (mount < 0 || expected == 0 || !device_of(mount, &dev) ||
+        (dev != expected && !shield_fault(SHIELD_FAULT_DEVICE)))
         return ESTALE;
     if (shield_fault(SHIELD_FAULT_FAIL_ANNOUNCEMENT))
         return EIO;
-    switch ((int)request->op) {
+    switch (request->op) {
     case SFS_ANNOUNCE_MODIFY:
     case SFS_ANNOUNCE_CLOSE:
         return write_event(mount, request, 0);
     case SFS_ANNOUNCE_CREATE:
         return write_event(mount, request, O_CREAT | O_EXCL);
+    case SFS_ANNOUNCE_TIME:
+    case SFS_ANNOUNCE_ATTRIB:
+        return set_attributes(mount, request);
+    case SFS_ANNOUNCE_MKDIR:
+    case SFS_ANNOUNCE_UNLINK:
+    case SFS_ANNOUNCE_RMDIR:
+        return change_name(mount, request);
     default:
-        return act_on_name(mount, request);
+        return EINVAL;
     }
 }
 
-static dev_t note_device(const char *mountpoint)
-{
-    g_auto(ShieldFd) mount = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    dev_t dev = 0;
-
-    if (mount < 0 || !device_of(mount, &dev))
-        g_message("the announcer does not find the mount: %s", g_strerror(errno));
-    return dev;
-}
-
-void sfs_announcer_run(const char *mountpoint, int socket)
+void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket)
 {
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-    dev_t dev = note_device(mountpoint);
     SfsAnnounceRequest request;
 
     signal(SIGXFSZ, SIG_IGN);

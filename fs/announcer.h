@@ -6,12 +6,14 @@
  * announces.
  *
  * It can touch nothing but the mount: for each request it opens the mount point, compares its device with the
- * one it noted at the start, and acts only through that descriptor, beneath it, over no further mount and no
+ * view's, and acts only through that descriptor, beneath it, over no further mount and no
  * link. It keeps nothing open between requests, so that an unmount finds nothing busy.
  */
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
-/* Serves requests from socket until its other end is gone. */
-void sfs_announcer_run(const char *mountpoint, int socket);
+/* Serves requests from socket until its other end is gone. dev: the view's; 0: not known, so nothing is done.
+ */
+void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket);

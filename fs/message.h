@@ -11,8 +11,9 @@
 typedef enum {
     SFS_MOUNTED = 1, /* server: the mount is there */
     SFS_FORGOTTEN,   /* server: no request is taken for that announcer's any more */
+    SFS_REFRESHED,   /* server: to each SFS_REFRESH */
     SFS_END,         /* supervisor: end */
-    SFS_REFRESH,     /* supervisor: compare everything anew */
+    SFS_REFRESH,     /* supervisor: compare everything anew; not before the answer to the last */
     SFS_ANNOUNCER,   /* supervisor: an announcer, its pid and its end of the wire */
     SFS_FORGET,      /* supervisor: the announcer is dead; answer SFS_FORGOTTEN */
 } SfsWord;

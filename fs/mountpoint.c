@@ -34,9 +34,7 @@ static char *resolve_parent(const char *path)
 /* A mount whose server died answers ENOTCONN to everything. */
 static gboolean clear_dead_mount(const char *path, GError **error)
 {
-    struct stat st;
-
-    if (stat(path, &st) == 0 || errno != ENOTCONN)
+    if (!sfs_mounts_is_dead(path))
         return TRUE;
 
     g_autoptr(SfsMount) mount = sfs_mounts_at(path);

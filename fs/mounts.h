@@ -5,11 +5,13 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 /* One mount. The id is its own while it is there; the kernel gives it to another afterwards. */
 typedef struct {
     char *path;
     int id;
+    dev_t dev;     /* that of the files on it; likewise */
     gboolean ours; /* a shieldfs, of whomever */
 } SfsMount;
 
@@ -21,6 +23,12 @@ SfsMount *sfs_mounts_at(const char *path);
 
 /* The topmost mount that path lies on; NULL if the table can't be read. */
 SfsMount *sfs_mounts_holding(const char *path);
+
+/* The shieldfs mount whose files have this device, wherever it is by now; NULL if there is none. */
+SfsMount *sfs_mounts_of(dev_t dev);
+
+/* Is it a FUSE mount whose server is gone? To be asked only of one whose server answers if it is there. */
+gboolean sfs_mounts_is_dead(const char *path);
 
 /* Takes the topmost mount at path away, lazily: whoever is in it keeps what he has open. Where that needs
  * privilege, fusermount3 has it. */

@@ -59,12 +59,14 @@ static void obey(Server *server, SfsMessage message, int fd)
     case SFS_REFRESH:
         sfs_view_forget(server->own.view);
         sfs_watcher_refresh(server->own.watcher);
+        sfs_message_send(server->control, (SfsMessage){SFS_REFRESHED, 0}, -1);
         break;
     case SFS_END:
         end_session(server);
         break;
     case SFS_MOUNTED:
     case SFS_FORGOTTEN:
+    case SFS_REFRESHED:
     default:
         break;
     }

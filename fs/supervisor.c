@@ -39,10 +39,10 @@ typedef struct {
     gint64 announce_at;
     gint64 backoff;
     gint64 kill_at;
-    int mount_before; /* the id of what was mounted there before us; -1: nothing */
-    int mount_id;     /* of our mount; -1: not seen yet */
-    gboolean ending;  /* TERM or INT came */
-    gboolean gone;    /* our mount is not there any more: whatever is there now is another's */
+    int mount_before;                   /* the id of what was mounted there before us; -1: nothing */
+    dev_t dev;                          /* of our mount, for as long as the server has it; 0: not seen yet */
+    gboolean refreshing, refresh_again; /* HUP: the server is told once at a time, so that this never waits */
+    gboolean ending;                    /* TERM or INT came */
 } Supervisor;
 
 static int mount_id_at(const char *path)
@@ -52,20 +52,44 @@ static int mount_id_at(const char *path)
     return mount ? mount->id : -1;
 }
 
-/* Takes our mount away if it is there and on top. One that somebody has put over it is not ours to take. */
-static void unmount(Supervisor *s)
+/* Our mount, wherever it is by now; one that has come to its place, if ours was never seen. */
+static SfsMount *find_mount(const Supervisor *s)
 {
-    g_autoptr(SfsMount) top = sfs_mounts_at(s->mountpoint);
-    g_autofree char *path = shield_text_escape(s->mountpoint, -1);
+    SfsMount *mount = sfs_mounts_at(s->mountpoint);
 
-    if (s->gone || !top || top->id == s->mount_before)
+    if (s->dev && (!mount || !mount->ours || mount->dev != s->dev)) {
+        g_clear_pointer(&mount, sfs_mount_free);
+        mount = sfs_mounts_of(s->dev);
+    }
+    if (mount && (!mount->ours || mount->id == s->mount_before))
+        g_clear_pointer(&mount, sfs_mount_free);
+    return mount;
+}
+
+/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. */
+static void unmount(const Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
+    g_autofree char *path = mount ? shield_text_escape(mount->path, -1) : NULL;
+
+    if (!mount || !top)
         return;
-    if (!top->ours || (s->mount_id >= 0 && top->id != s->mount_id))
+    if (top->id != mount->id)
         g_message("%s: something else is mounted over the view: unmount both", path);
-    else if (sfs_mounts_detach(s->mountpoint))
-        s->gone = TRUE;
-    else
+    else if (!sfs_mounts_detach(mount->path))
         g_message("%s: could not be unmounted: %s", path, g_strerror(errno));
+}
+
+/* The same when the server is gone. By then the kernel may have given the number of our mount and its device
+ * to another's, who mounted when ours had been taken away; but that one is alive. */
+static void clear(const Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
+
+    if (mount && top && (top->id != mount->id || sfs_mounts_is_dead(mount->path)))
+        unmount(s);
 }
 
 /* What every child does first: it ends with us, and leaves the signals to us, for a terminal and a control
@@ -123,7 +147,7 @@ static void start_announcer(Supervisor *s)
     if (s->announcer == 0) {
         become_child(s, self);
         close(ends[0]);
-        sfs_announcer_run(s->mountpoint, ends[1]);
+        sfs_announcer_run(s->mountpoint, s->dev, ends[1]);
         exit(EXIT_SUCCESS);
     }
     close(ends[1]);
@@ -154,6 +178,34 @@ static void reap_announcer(Supervisor *s)
         s->announce_at = now + s->backoff;
 }
 
+static void take_mounted(Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+
+    if (mount)
+        s->dev = mount->dev;
+    if (s->ready >= 0) {
+        sfs_launch_ready(s->ready);
+        s->ready = -1;
+        sfs_launch_detach();
+    }
+    start_announcer(s);
+}
+
+static void refresh(Supervisor *s)
+{
+    s->refresh_again = s->refreshing;
+    if (!s->refreshing && s->control >= 0)
+        s->refreshing = sfs_message_send(s->control, (SfsMessage){SFS_REFRESH, 0}, -1);
+}
+
+static void take_refreshed(Supervisor *s)
+{
+    s->refreshing = FALSE;
+    if (s->refresh_again)
+        refresh(s);
+}
+
 static void take_message(Supervisor *s)
 {
     SfsMessage message;
@@ -167,15 +219,10 @@ static void take_message(Supervisor *s)
     }
     if (message.word == SFS_FORGOTTEN && s->announcer_dead)
         reap_announcer(s);
-    if (message.word != SFS_MOUNTED)
-        return;
-    s->mount_id = mount_id_at(s->mountpoint);
-    if (s->ready >= 0) {
-        sfs_launch_ready(s->ready);
-        s->ready = -1;
-        sfs_launch_detach();
-    }
-    start_announcer(s);
+    if (message.word == SFS_REFRESHED)
+        take_refreshed(s);
+    if (message.word == SFS_MOUNTED)
+        take_mounted(s);
 }
 
 /* Announcing stops first. Then the mount goes, so that nobody finds it without a server; who has a file open
@@ -221,8 +268,7 @@ static gboolean take_signal(Supervisor *s, int *status)
         begin_end(s);
         return FALSE;
     case SIGHUP:
-        if (s->control >= 0)
-            sfs_message_send(s->control, (SfsMessage){SFS_REFRESH, 0}, -1);
+        refresh(s);
         return FALSE;
     default:
         return take_deaths(s, status);
@@ -275,15 +321,13 @@ static void end_announcer(Supervisor *s)
     waitpid(s->announcer, NULL, 0);
 }
 
-/* A server that ends by itself and without a fault has found that its mount was taken away. The kernel gives
- * the number of a mount to the next one, so that one that was made since can't be told from ours. */
-static gboolean ended_well(Supervisor *s, int status)
+/* A server that ends by itself and without a fault has found that its mount was taken away. */
+static gboolean ended_well(const Supervisor *s, int status)
 {
     gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 
     if (WIFSIGNALED(status) && !s->ending)
         g_message("the server was killed by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
-    s->gone |= well;
     return s->ending || well;
 }
 
@@ -307,8 +351,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int re
                     .ready = ready,
                     .signals = open_signals(),
                     .control = -1,
-                    .mount_before = mount_id_at(mountpoint),
-                    .mount_id = -1};
+                    .mount_before = mount_id_at(mountpoint)};
     gboolean well = FALSE;
 
     if (s.signals < 0)
@@ -316,7 +359,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int re
     else if (start_server(&s))
         well = ended_well(&s, run(&s));
     end_announcer(&s);
-    unmount(&s);
+    clear(&s);
     shield_fd_close(s.signals);
     shield_fd_close(s.control);
     shield_fd_close(s.ready); /* still open if nothing was mounted: tells the launcher so */

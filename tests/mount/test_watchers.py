@@ -302,12 +302,22 @@ def test_reader_with_a_lease(mount, state):
         signal.signal(signal.SIGIO, before)
 
 
-def test_detached_mount(mount, state):
+def replace_announcer(m):
+    """Kill it; the next one is started with the mount point as it is now."""
+    before = watching.children(m)
+    os.kill(before[1], signal.SIGKILL)
+    wait_for(lambda: len(watching.children(m)) == 2 and watching.children(m) != before, 'another announcer', 10)
+
+
+@pytest.mark.parametrize('anew', [False, True])
+def test_detached_mount(mount, state, anew):
     """With a reader left, the server lives on; nothing may come into being beneath the mountpoint."""
     behind = bundles.full(state / 'containers/c')
     m = mount(state)
     with opened(m.mnt / 'c/dnsmasq.log') as fd:
         harness.run('fusermount3', '-uz', m.mnt)
+        if anew:
+            replace_announcer(m)
         for i in range(20):
             bundles.container(state, f'web-{i}', live=['1.1.1.1'])
             append(behind / 'live.allowed', f'10.0.0.{i}\n')
@@ -320,7 +330,38 @@ def test_detached_mount(mount, state):
     m.kill()
 
 
-def test_covered_mount(root, mount, state):
+def test_mount_inside(root, mount, state, base):
+    """What is mounted on a directory or a file of the view is not touched; it can't be announced meanwhile."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    other, file = base / 'other', bundles.put(base / 'file', 'precious')
+    other.mkdir(mode=0o700)
+    harness.run('mount', '--bind', file, m.mnt / 'c/deny.list')
+    harness.run('mount', '--bind', base, m.mnt / 'c/hooks')
+    harness.run('mount', '--bind', other, m.mnt / 'c')
+    before = [os.stat(path).st_ctime_ns for path in (other, file, base)]
+    try:
+        os.chown(behind, harness.NOBODY, harness.NOBODY)
+        wait_for(lambda: 'c: could not be announced' in m.log_path.read_text(), 'it to be given up', 10)
+        harness.run('umount', m.mnt / 'c')
+        for name in ('deny.list', 'hooks'):
+            os.chown(behind / name, harness.NOBODY, harness.NOBODY)
+        append(behind / 'deny.list', '10.0.0.1\n')
+        for name in ('deny.list', 'hooks'):
+            wait_for(lambda n=name: f'c/{n}: could not be announced' in m.log_path.read_text(), name, 10)
+        assert [os.stat(path).st_ctime_ns for path in (other, file, base)] == before
+    finally:
+        for place in sorted(p for p in harness.mounts() if p.startswith(f'{m.mnt}/')):
+            harness.run('umount', place)
+    with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch:
+        os.chown(behind, 0, 0)
+        append(behind / 'deny.list', '10.0.0.2\n')
+        watch.wait_for(('c', 'ATTRIB,ISDIR'), ('c/deny.list', 'CLOSE_WRITE'))
+    m.take_log()
+
+
+@pytest.mark.parametrize('anew', [False, True])
+def test_covered_mount(root, mount, state, anew):
     """What is mounted over the view is not touched."""
     behind = bundles.full(state / 'containers/c')
     m = mount(state)
@@ -328,6 +369,8 @@ def test_covered_mount(root, mount, state):
     try:
         bundles.full(m.mnt / 'c')
         before = {p: os.stat(p) for p in m.mnt.rglob('*')}
+        if anew:
+            replace_announcer(m)
         for i in range(20):
             bundles.container(state, f'web-{i}', live=['1.1.1.1'])
             append(behind / 'live.allowed', f'10.0.0.{i}\n')

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends at bad moments and in bad ways: a signal before the mount is there, a connection that was aborted, a
+mount point that was moved, a server that does not listen, another shieldfs that mounts at the same place at once.
+However it ends, the mount point is free, and what is another's is left alone."""
+
+import os
+import random
+import signal
+import subprocess
+
+import bundles
+import harness
+import pytest
+import watching
+from harness import opened, wait_for
+
+ROUNDS = 6 if harness.SLOW else 20
+
+
+def start(state, mnt):
+    return subprocess.Popen([harness.SHIELDFS, '-f', state, mnt], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def mnt(base):
+    path = base / 'mnt'
+    path.mkdir()
+    yield path
+    harness.release(path)
+
+
+def is_free(mnt):
+    return os.fspath(mnt) not in harness.mounts() and not harness.servers(mnt)
+
+
+def test_term_at_any_moment_of_the_start(state, mnt):
+    """Before the mount is there, while it is made, and after it."""
+    for i in range(60):
+        bundles.container(state, f'c{i}', live=['1.1.1.1'])
+    for i in range(ROUNDS):
+        process = start(state, mnt)
+        harness.libc.usleep(random.randrange(3000 * (i + 1)))  # whatever it is at by then
+        process.terminate()
+        said = process.communicate(timeout=harness.TIMEOUT)[1]
+        wait_for(lambda: is_free(mnt), f'the mount point to be free; it said {said}', harness.TIMEOUT / 6)
+        assert os.listdir(mnt) == []
+
+
+def test_aborted_connection(root, mount, state):
+    """umount -f on a busy mount ends the connection, and leaves the mount there."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    m = mount(state)
+    with opened(m.mnt / 'c', os.O_RDONLY | os.O_DIRECTORY):
+        assert harness.run('umount', '-f', m.mnt, ok=False).returncode != 0, 'not busy'
+        wait_for(lambda: m.process.poll() is not None, 'shieldfs to end')
+        assert is_free(m.mnt) and os.listdir(m.mnt) == []
+    m.kill()
+
+
+def test_mount_point_that_was_moved(mount, state, base):
+    """With a directory above it; it is unmounted where it is."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    (base / 'above').mkdir()
+    m = mount(state)
+    below = harness.Mount(base / 'above', [state])
+    try:
+        below.start()
+        os.rename(base / 'above', base / 'moved')
+        assert (base / 'moved/mnt/c/effective').read_bytes() == b'1.1.1.1\n'
+        below.process.terminate()
+        assert below.process.wait(harness.TIMEOUT) == 0
+        assert is_free(base / 'moved/mnt') and os.listdir(base / 'moved/mnt') == []
+    finally:
+        below.kill()
+        harness.release(base / 'moved/mnt')
+    assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+
+
+def test_server_that_does_not_listen(mount, state):
+    """However many hangups have come for it meanwhile, it ends with the first SIGTERM."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    m = mount(state)
+    os.kill(watching.children(m)[0], signal.SIGSTOP)
+    for _ in range(3000):
+        m.process.send_signal(signal.SIGHUP)
+        harness.libc.usleep(100)  # so that they are taken one by one
+    m.process.terminate()
+    assert m.process.wait(harness.TIMEOUT / 6) == 0
+    assert is_free(m.mnt) and os.listdir(m.mnt) == []
+    assert m.take_log() == ['the server does not end: it is killed']
+    m.kill()
+
+
+def test_another_at_the_same_place_at_once(state, mnt):
+    """The view is unmounted by hand, and the next one is there before the first has noticed."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+
+    def answers():
+        try:
+            return (mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+        except FileNotFoundError:
+            return False
+    before = start(state, mnt)
+    wait_for(answers, 'the first to answer')
+    for _ in range(ROUNDS):
+        wait_for(lambda: harness.run('fusermount3', '-u', mnt, ok=False).returncode == 0, 'it to be unmounted')
+        process = start(state, mnt)
+        wait_for(answers, 'the next to answer')
+        assert before.wait(harness.TIMEOUT) == 0
+        assert answers() and process.poll() is None, 'it was taken away by the one before'
+        before.stderr.close()
+        before = process
+    before.terminate()
+    assert before.wait(harness.TIMEOUT) == 0 and is_free(mnt)
+    before.stderr.close()
