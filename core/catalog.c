@@ -118,50 +118,6 @@ void shield_catalog_forget(ShieldCatalog *catalog)
     }
 }
 
-gboolean shield_path_contains(const char *outer, const char *inner)
-{
-    gsize len = strlen(outer);
-
-    if (len > 0 && outer[len - 1] == '/') /* the root */
-        len--;
-    return strncmp(outer, inner, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
-}
-
-char *shield_path_absolute(const char *path)
-{
-    g_autofree char *here = g_get_current_dir();
-    g_autofree char *joined = *path == '/' ? g_strdup(path) : g_strconcat(here, "/", path, NULL);
-    char *normal = shield_layout_normalise(joined);
-
-    if (normal[0] == '/' && normal[1] == '/') /* pathlib's own idea of two leading slashes */
-        memmove(normal, normal + 1, strlen(normal));
-    return normal;
-}
-
-char *shield_path_resolve(const char *path)
-{
-    g_autofree char *head = shield_path_absolute(path);
-    g_autoptr(GString) tail = g_string_new(NULL);
-
-    for (;;) {
-        char *resolved = realpath(head, NULL);
-
-        if (resolved) {
-            g_autofree char *whole = g_strconcat(strcmp(resolved, "/") ? resolved : "", tail->str, NULL);
-            free(resolved);
-            return g_strdup(*whole ? whole : "/");
-        }
-        if (errno != ENOENT && errno != ENOTDIR)
-            return NULL;
-
-        char *slash = strrchr(head, '/');
-        g_string_prepend(tail, slash);
-        *slash = '\0';
-        if (head == slash)
-            memmove(slash, "/", 2);
-    }
-}
-
 static gboolean is_excluded(const ShieldCatalog *catalog, const char *resolved)
 {
     return catalog->excluded && (shield_path_contains(catalog->excluded, resolved) ||

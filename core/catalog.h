@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "open.h"
+#include "paths.h"
 
 typedef struct ShieldCatalog ShieldCatalog;
 
@@ -73,13 +74,3 @@ GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out);
 
 /* Is this [A-Za-z0-9_][A-Za-z0-9_.-]*? */
 gboolean shield_is_container_name(const char *name);
-
-/* path made absolute, "//" and "." taken out; ".." stays, for what it leads to depends on links. Free it. */
-char *shield_path_absolute(const char *path);
-
-/* Resolves the links in the part of path that exists, and appends the rest; path may be relative. The caller
- * frees the result; NULL with errno if some directory can't be searched. */
-char *shield_path_resolve(const char *path);
-
-/* Is inner the directory outer or something below it? Both absolute and without links. */
-gboolean shield_path_contains(const char *outer, const char *inner);

@@ -3,22 +3,16 @@
 #include "announce.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #include "fault.h"
 #include "open.h"
 #include "text.h"
-#include "wire.h"
 
 #define HOT_USEC (10 * 1000)           /* between two announcements of one node */
 #define NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
 #define RETRY_USEC (50 * 1000)
 #define RETRY_MAX_USEC (1000 * 1000)
 #define MAX_RETRIES 8
-#define STUCK_USEC (1000 * 1000)
-#define COVERED_USEC (1000 * 1000) /* between two looks whether the mount is there to be acted on again */
 
 /* A node that is to be looked at, or was. */
 typedef struct {
@@ -39,18 +33,12 @@ typedef struct {
 
 struct SfsAnnounce {
     SfsView *view;
+    SfsWire *wire;
     GHashTable *looks; /* node to Look */
     GSequence *queue;  /* of Look, by due */
-    GMutex lock;       /* protects the rest, but for what only the watcher's thread uses */
-    int socket;        /* -1: no announcer */
-    pid_t pid; /* 0: none; that is never a caller's, for callers from elsewhere are told apart below */
-    gboolean ever;
-    gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
-    Look *out;            /* what the request that is out is about */
-    SfsAnnounceRequest request;
-    SfsTold telling; /* what is true of it once it is done */
-    gint64 since;    /* when it went out */
-    gboolean lost;   /* the announcer that has it is gone: no answer comes, nor a hang-up to poll for */
+    Look *out;         /* what the request that is out is about; NULL: none is */
+    SfsAnnounceOp op;  /* what it asks for */
+    SfsTold telling;   /* what is true of the node once it is done */
 };
 
 static void look_free(void *data)
@@ -66,20 +54,23 @@ SfsAnnounce *sfs_announce_new(SfsView *view)
     SfsAnnounce *announce = g_new0(SfsAnnounce, 1);
 
     announce->view = view;
-    announce->socket = -1;
+    announce->wire = sfs_wire_new();
     announce->looks = g_hash_table_new_full(NULL, NULL, NULL, look_free);
     announce->queue = g_sequence_new(NULL);
-    g_mutex_init(&announce->lock);
     return announce;
 }
 
 void sfs_announce_free(SfsAnnounce *announce)
 {
-    shield_fd_close(announce->socket);
     g_sequence_free(announce->queue);
     g_hash_table_unref(announce->looks);
-    g_mutex_clear(&announce->lock);
+    sfs_wire_free(announce->wire);
     g_free(announce);
+}
+
+SfsWire *sfs_announce_wire(SfsAnnounce *announce)
+{
+    return announce->wire;
 }
 
 static Look *look_at(SfsAnnounce *announce, SfsNode *node)
@@ -127,54 +118,6 @@ void sfs_announce_look_at_times(SfsAnnounce *announce, SfsNode *node)
     sfs_announce_look(announce, node, FALSE);
 }
 
-void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-
-    shield_fd_close(announce->socket);
-    announce->socket = socket;
-    announce->pid = pid;
-    announce->ever |= pid != 0;
-    announce->lost |= announce->out != NULL;
-}
-
-int sfs_announce_socket(SfsAnnounce *announce)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-
-    return announce->socket;
-}
-
-const char *sfs_announce_state(SfsAnnounce *announce)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-
-    if (announce->covered_until || !announce->ever)
-        return "stopped";
-    if (announce->socket < 0)
-        return "restarting";
-    return announce->out && g_get_monotonic_time() - announce->since > STUCK_USEC ? "stuck" : "ok";
-}
-
-gboolean sfs_announce_is_announcer(SfsAnnounce *announce, pid_t pid)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-
-    return pid > 0 && pid == announce->pid;
-}
-
-SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char *name)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-    const Look *look = announce->out;
-
-    if (!look ||
-        (announce->request.op != SFS_ANNOUNCE_CREATE && announce->request.op != SFS_ANNOUNCE_MKDIR) ||
-        look->node->parent->ino != parent || strcmp(look->node->name, name) != 0)
-        return NULL;
-    return sfs_node_ref(look->node);
-}
-
 static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTold *b)
 {
     if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
@@ -184,36 +127,16 @@ static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTol
            (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-static void append_path(GString *path, const SfsNode *node)
-{
-    if (node->parent && node->parent->parent) {
-        append_path(path, node->parent);
-        g_string_append_c(path, '/');
-    }
-    g_string_append(path, node->name);
-}
-
 /* Sends one request about look; what is true of the node afterwards is now. */
 static void ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTold *now)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-    g_autoptr(GString) path = g_string_new(NULL);
-    SfsAnnounceRequest *request = &announce->request;
-
-    append_path(path, look->node);
-    memset(request, 0, sizeof *request);
-    request->op = op;
-    request->mode = now->st.st_mode;
-    request->size = now->st.st_size;
-    request->mtime = now->st.st_mtim;
-    g_strlcpy(request->path, path->str, sizeof request->path);
+    announce->op = op;
     announce->telling = *now;
-    announce->since = g_get_monotonic_time();
-    announce->out = look;
-    if (send(announce->socket, request, sizeof *request, MSG_NOSIGNAL) != sizeof *request) {
-        announce->out = NULL; /* the announcer is gone: the supervisor will send another */
+    if (sfs_wire_ask(announce->wire, look->node, op, now)) {
+        announce->out = look;
+    } else { /* the announcer is gone: the supervisor will send another */
         look->written |= op == SFS_ANNOUNCE_MODIFY;
-        queue(announce, look, announce->since + RETRY_USEC);
+        queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
     }
 }
 
@@ -452,10 +375,11 @@ static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
 /* It can't be done. Trying for ever would be worse than a lost event: what was asked counts as done. */
 static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
 {
-    g_autofree char *path = shield_text_escape(announce->request.path, -1);
+    g_autofree char *path = sfs_wire_path(look->node);
+    g_autofree char *subject = shield_text_escape(path, -1);
 
     if (!look->failed)
-        g_message("%s: could not be announced: %s", path, g_strerror(errnum));
+        g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
     look->failed = TRUE;
     if (op == SFS_ANNOUNCE_CREATE || op == SFS_ANNOUNCE_MKDIR)
         sfs_tree_set_announced(announce->view->tree, look->node, TRUE);
@@ -482,55 +406,44 @@ static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int er
     }
 }
 
-static gboolean is_lost(SfsAnnounce *announce)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-
-    return announce->lost;
-}
-
 /* The announcer made the directory known and died before it could say so: its files are still to come. */
 static gboolean died_too_late(SfsAnnounce *announce, const Look *look, int errnum)
 {
-    return errnum == ECONNRESET && announce->request.op == SFS_ANNOUNCE_MKDIR &&
+    return errnum == ECONNRESET && announce->op == SFS_ANNOUNCE_MKDIR &&
            sfs_tree_is_announced(announce->view->tree, look->node);
 }
 
-/* The request that is out comes back. */
+/* The request that was out has come back. */
 static void finish(SfsAnnounce *announce, int errnum)
 {
-    Look *look;
+    Look *look = g_steal_pointer(&announce->out);
 
-    g_mutex_lock(&announce->lock);
-    look = announce->out;
-    announce->out = NULL;
-    announce->lost = FALSE;
-    if (errnum != ECONNRESET)
-        announce->covered_until = errnum == ESTALE ? g_get_monotonic_time() + COVERED_USEC : 0;
-    g_mutex_unlock(&announce->lock);
-
-    if (!look)
-        return;
     look->last = g_get_monotonic_time();
     look->failed &= errnum != 0;
     if (errnum && !died_too_late(announce, look, errnum))
-        not_done(announce, look, announce->request.op, errnum);
+        not_done(announce, look, announce->op, errnum);
     else
-        done(announce, look, announce->request.op);
+        done(announce, look, announce->op);
+}
+
+void sfs_announce_answered(SfsAnnounce *announce)
+{
+    int errnum;
+
+    if (sfs_wire_answer(announce->wire, &errnum) && announce->out)
+        finish(announce, errnum);
 }
 
 gint64 sfs_announce_work(SfsAnnounce *announce)
 {
-    if (is_lost(announce))
-        finish(announce, ECONNRESET);
-    while (!announce->out && sfs_announce_socket(announce) >= 0) {
+    while (!announce->out && sfs_wire_socket(announce->wire) >= 0) {
         GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
 
         if (g_sequence_iter_is_end(first))
             return -1;
 
         Look *look = g_sequence_get(first);
-        gint64 due = MAX(look->due, announce->covered_until);
+        gint64 due = MAX(look->due, sfs_wire_covered_until(announce->wire));
         if (due > g_get_monotonic_time())
             return due;
         g_sequence_remove(first);
@@ -543,28 +456,4 @@ gint64 sfs_announce_work(SfsAnnounce *announce)
 gboolean sfs_announce_is_idle(SfsAnnounce *announce)
 {
     return !announce->out && g_sequence_is_empty(announce->queue);
-}
-
-/* Reads from the socket that there is now: it may have come since the caller polled. */
-static ssize_t receive(SfsAnnounce *announce, SfsAnnounceAnswer *answer)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&announce->lock);
-    ssize_t got = recv(announce->socket, answer, sizeof *answer, MSG_DONTWAIT);
-
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    if (got == sizeof *answer)
-        return got;
-    shield_fd_close(announce->socket); /* it died; the supervisor will say so, and send another */
-    announce->socket = -1;
-    return -1;
-}
-
-void sfs_announce_answered(SfsAnnounce *announce)
-{
-    SfsAnnounceAnswer answer;
-    ssize_t got = receive(announce, &answer);
-
-    if (got != 0)
-        finish(announce, got > 0 ? answer.errnum : ECONNRESET);
 }

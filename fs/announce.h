@@ -5,23 +5,22 @@
  * two states are compared, and if they differ one request goes out. It must not know how changes are found
  * out.
  *
- * All functions but those for handlers are for one thread, the watcher's.
+ * All is for one thread, the watcher's; what other threads may do is in wire.h.
  */
 #pragma once
 
 #include <glib.h>
 
 #include "view.h"
+#include "wire.h"
 
 typedef struct SfsAnnounce SfsAnnounce;
 
 SfsAnnounce *sfs_announce_new(SfsView *view);
 void sfs_announce_free(SfsAnnounce *announce);
 
-/* The announcer's end of the wire, and its process; -1 and 0: it is gone, and nobody is to be taken for it.
- * socket is closed when it is replaced. Any thread; when it returns, no request of the old announcer counts.
- */
-void sfs_announce_connect(SfsAnnounce *announce, int socket, pid_t pid);
+/* The way to the announcer. */
+SfsWire *sfs_announce_wire(SfsAnnounce *announce);
 
 /* Takes the node as it is for announced: before the mount is there, nobody can have missed anything. */
 void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node);
@@ -46,15 +45,5 @@ gint64 sfs_announce_work(SfsAnnounce *announce);
 /* Is there nothing to look at, and no request out? */
 gboolean sfs_announce_is_idle(SfsAnnounce *announce);
 
-/* The socket to wait on for an answer, or -1; and what to do when there is one. */
-int sfs_announce_socket(SfsAnnounce *announce);
+/* There may be an answer, or its announcer may be gone. */
 void sfs_announce_answered(SfsAnnounce *announce);
-
-/* For status: "ok", "restarting", "stuck" or "stopped". Any thread. */
-const char *sfs_announce_state(SfsAnnounce *announce);
-
-/* For the handlers; any thread. Is pid the announcer's? */
-gboolean sfs_announce_is_announcer(SfsAnnounce *announce, pid_t pid);
-
-/* The node that the announcer is just creating as name in parent (a new reference); NULL: none. */
-SfsNode *sfs_announce_creating(SfsAnnounce *announce, guint64 parent, const char *name);

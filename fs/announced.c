@@ -86,7 +86,7 @@ gboolean sfs_announced_open(const SfsRequest *r, struct fuse_file_info *fi)
 /* The node that the announcer is to make known under this name; the reply has been sent if it is NULL. */
 static SfsNode *created(const SfsRequest *r)
 {
-    SfsNode *node = sfs_announce_creating(sfs_request_session(r)->announce, r->ino, r->name);
+    SfsNode *node = sfs_wire_creating(sfs_announce_wire(sfs_request_session(r)->announce), r->ino, r->name);
 
     if (node)
         sfs_tree_set_announced(tree_of(r), node, TRUE);

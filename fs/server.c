@@ -49,11 +49,11 @@ static void obey(Server *server, SfsMessage message, int fd)
 {
     switch (message.word) {
     case SFS_ANNOUNCER:
-        sfs_announce_connect(server->own.announce, fd, message.pid);
+        sfs_wire_connect(sfs_announce_wire(server->own.announce), fd, message.pid);
         sfs_watcher_wake(server->own.watcher);
         break;
     case SFS_FORGET:
-        sfs_announce_connect(server->own.announce, -1, 0);
+        sfs_wire_connect(sfs_announce_wire(server->own.announce), -1, 0);
         sfs_message_send(server->control, (SfsMessage){SFS_FORGOTTEN, 0}, -1);
         break;
     case SFS_REFRESH:
@@ -153,7 +153,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
 static const char *announcer_state(void *data)
 {
-    return sfs_announce_state(((SfsSession *)data)->announce);
+    return sfs_wire_state(sfs_announce_wire(((SfsSession *)data)->announce));
 }
 
 static void degraded(void *data, GPtrArray *lines)

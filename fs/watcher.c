@@ -270,21 +270,19 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
     struct pollfd fds[] = {
         {.fd = watcher->wake, .events = POLLIN},
         {.fd = shield_watch_descriptor(sfs_watches_queue(watcher->watches)), .events = POLLIN},
-        {.fd = sfs_announce_socket(watcher->announce), .events = POLLIN}};
+        {.fd = sfs_wire_socket(sfs_announce_wire(watcher->announce)), .events = POLLIN}};
     eventfd_t ignored;
 
     if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->poll_due, watcher->status_due)) < 0)
         return; /* EINTR */
     if (fds[0].revents)
         (void)eventfd_read(watcher->wake, &ignored);
-    if (fds[2].revents)
-        sfs_announce_answered(watcher->announce);
 }
 
 /* The status file tells of the announcer too. */
 static void note_announcer(SfsWatcher *watcher)
 {
-    const char *state = sfs_announce_state(watcher->announce);
+    const char *state = sfs_wire_state(sfs_announce_wire(watcher->announce));
 
     if (state != watcher->announcer && !watcher->status_due)
         watcher->status_due = g_get_monotonic_time();
@@ -307,6 +305,8 @@ static void *work(void *data)
     SfsWatcher *watcher = data;
 
     while (!g_atomic_int_get(&watcher->stop)) {
+        sfs_announce_answered(watcher->announce);
+
         gint64 now, announce_due = sfs_announce_work(watcher->announce);
 
         note_idle(watcher);

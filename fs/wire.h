@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wire: what the server asks of the announcer, and how the announcer answers: one request, one answer, over a
- * socket that keeps messages whole. It must not know why something is announced.
+ * socket that keeps messages whole; and the server's end of it. It must not know why something is announced.
  */
 #pragma once
 
 #include <glib.h>
-#include <limits.h>
 #include <sys/types.h>
 #include <time.h>
+
+#include "tree.h"
 
 typedef enum {
     SFS_ANNOUNCE_MODIFY = 1, /* open for writing, ftruncate to size, close */
@@ -32,5 +33,40 @@ typedef struct {
 } SfsAnnounceRequest;
 
 typedef struct {
-    int errnum; /* 0: done. ESTALE: the mount is not there any more, announcing is over */
+    int errnum; /* 0: done. ESTALE: the mount is not there, or is covered by another */
 } SfsAnnounceAnswer;
+
+/* The server's end. One request is out at a time, and only the watcher's thread asks and takes answers; the
+ * rest is for any thread. */
+typedef struct SfsWire SfsWire;
+
+SfsWire *sfs_wire_new(void);
+void sfs_wire_free(SfsWire *wire);
+
+/* The announcer's end of the wire, and its process; -1 and 0: it is gone, and nobody is to be taken for it.
+ * socket is closed when it is replaced. When it returns, no request of the old announcer counts. */
+void sfs_wire_connect(SfsWire *wire, int socket, pid_t pid);
+
+/* To wait on for an answer, or -1. */
+int sfs_wire_socket(SfsWire *wire);
+
+/* "ok", "restarting", "stuck" or "stopped". */
+const char *sfs_wire_state(SfsWire *wire);
+
+/* When it is worth asking again (monotonic time, microseconds): the mount could not be acted on. 0: now. */
+gint64 sfs_wire_covered_until(SfsWire *wire);
+
+gboolean sfs_wire_is_announcer(SfsWire *wire, pid_t pid);
+
+/* The node that the announcer is just creating as name in parent (a new reference); NULL: none. */
+SfsNode *sfs_wire_creating(SfsWire *wire, guint64 parent, const char *name);
+
+/* The node's path relative to the mount point; free it. */
+char *sfs_wire_path(const SfsNode *node);
+
+/* Asks for one operation on node, after which now is true of it. FALSE: the announcer is gone. */
+gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnounceOp op, const SfsTold *now);
+gboolean sfs_wire_is_out(SfsWire *wire);
+
+/* Has the request that was out come back? With *errnum: ECONNRESET if the announcer died with it. */
+gboolean sfs_wire_answer(SfsWire *wire, int *errnum);
