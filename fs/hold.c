@@ -138,7 +138,7 @@ static gint64 try_node(SfsNode *node, GQueue *held, GQueue *again)
             due = MIN(due, next);
         } else if (text) {
             answer(one, (SfsContent){g_bytes_ref(text), content.serial});
-        } else {
+        } else if (error) {
             answer_error(one, error, content.serial);
         }
     }
@@ -295,9 +295,7 @@ static void take(SfsHold *hold, Held *held)
 
     held->retry = shield_retry_start(&view->policy);
     held->pinned = held->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
-    if (held->pinned)
-        enqueue(hold, held);
-    else if (sfs_contents_at_once(view, held->node, &content, &error))
+    if (!held->pinned && sfs_contents_at_once(view, held->node, &content, &error))
         answer(held, content);
     else if (error)
         answer_error(held, error, content.serial);

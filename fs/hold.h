@@ -23,6 +23,6 @@ void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHan
 
 void sfs_hold_getattr(SfsHold *hold, const SfsRequest *r, SfsNode *node);
 
-/* A list of this bundle has been written: whoever waits for it is tried again now. Any thread; hold's lock is
- * a leaf. */
-void sfs_hold_written(void *hold, const SfsContainer *container);
+/* A list of this bundle has been written: whoever waits for it is tried again now. data is the hold. Any
+ * thread; its lock is a leaf. */
+void sfs_hold_written(void *data, const SfsContainer *container);
