@@ -227,7 +227,7 @@ int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
 
 gboolean shield_is_shortage(int errnum)
 {
-    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == EIO;
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM;
 }
 
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */

@@ -48,7 +48,7 @@ int shield_catalog_open_source(ShieldCatalog *catalog, guint source);
 /* Resolve every source anew the next time. */
 void shield_catalog_forget(ShieldCatalog *catalog);
 
-/* Is it a want that says nothing about what is there: of descriptors, of memory, a read error? */
+/* Is it a want of ours, of descriptors or memory, that says nothing about what is there? */
 gboolean shield_is_shortage(int errnum);
 
 /* Finds the bundle that name stands for. *dirfd is its directory (O_PATH, the caller's). NULL with errno. */
