@@ -255,6 +255,26 @@ def test_truncation_without_a_lease(base, state, exe):
     in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
 
 
+def test_plain_users_mount_point_is_freed(base, state, exe):
+    """By fusermount3, when the server dies."""
+    bundles.container(state, 'c', profile=['1.1.1.1'])
+    own = base / 'own'
+    own.mkdir()
+    os.chown(own, NOBODY, NOBODY)
+
+    def body():
+        m = harness.Mount(own, [state], exe=exe)
+        try:
+            m.start()
+            os.kill(watching.children(m)[0], signal.SIGKILL)
+            assert m.process.wait(harness.TIMEOUT) == 1
+            assert os.fspath(m.mnt) not in harness.mounts() and os.listdir(m.mnt) == []
+            assert 'killed by signal 9' in m.take_log()[-1]
+        finally:
+            m.kill()
+    in_namespace(body, uid=NOBODY)
+
+
 def test_what_could_not_be_seen(base, state, exe):
     """What changed in a bundle while a plain user's server could not look into it is announced afterwards."""
     behind = bundles.full(state / 'containers/c')
