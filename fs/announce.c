@@ -390,8 +390,9 @@ static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int err
 
 static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
 {
-    if (errnum == ESTALE) {
-        queue(announce, look, g_get_monotonic_time()); /* another is mounted over it, or it is detached */
+    if (errnum == ESTALE) { /* another is mounted over it, or it is detached */
+        look->written |= op == SFS_ANNOUNCE_MODIFY;
+        queue(announce, look, g_get_monotonic_time());
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
         ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_CLOSE) {

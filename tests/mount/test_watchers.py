@@ -360,6 +360,24 @@ def test_mount_inside(root, mount, state, base):
     m.take_log()
 
 
+def test_written_under_a_cover(root, mount, state):
+    """A write that no stamp tells of is announced when the mount is uncovered."""
+    behind = bundles.full(state / 'containers/c')
+    m = mount(state)
+    with Inotify() as inotify:
+        inotify.add(m.mnt / 'c/dnsmasq.log')
+        harness.run('mount', '-t', 'tmpfs', 'none', m.mnt)
+        try:
+            info = os.stat(behind / 'dnsmasq.log')
+            with opened(behind / 'dnsmasq.log', os.O_WRONLY) as fd:
+                os.pwrite(fd, b'!', 0)
+            os.utime(behind / 'dnsmasq.log', ns=(info.st_atime_ns, info.st_mtime_ns))
+            holds_for(lambda: not inotify.read(), 0.3, 'nothing is announced')
+        finally:
+            harness.run('umount', m.mnt)
+        wait_for(inotify.read, 'the write to be announced')
+
+
 @pytest.mark.parametrize('anew', [False, True])
 def test_covered_mount(root, mount, state, anew):
     """What is mounted over the view is not touched."""
