@@ -108,7 +108,7 @@ static gboolean serve(Server *server)
 
     int result = run_loop(server->session, server->own.view->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
-    shutdown(server->control, SHUT_RD); /* the thread comes back */
+    shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);
     if (result != 0)
         g_message("the connection to the kernel failed: %s", g_strerror(ABS(result)));

@@ -184,6 +184,10 @@ static void take_mounted(Supervisor *s)
 
     if (mount)
         s->dev = mount->dev;
+    if (s->ending) {
+        unmount(s);
+        return;
+    }
     if (s->ready >= 0) {
         sfs_launch_ready(s->ready);
         s->ready = -1;
@@ -236,9 +240,10 @@ static void begin_end(Supervisor *s)
     s->kill_at = g_get_monotonic_time() + END_USEC;
     if (s->announcer > 0)
         kill(s->announcer, SIGKILL);
+    if (s->control < 0)
+        return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
     unmount(s);
-    if (s->control >= 0)
-        sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
+    sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
 }
 
 /* One signal may stand for several children. TRUE when the server has ended. */

@@ -4,7 +4,9 @@ mount point that was moved, a server that does not listen, another shieldfs that
 However it ends, the mount point is free, and what is another's is left alone."""
 
 import os
+import pathlib
 import random
+import re
 import signal
 import subprocess
 
@@ -90,6 +92,43 @@ def test_server_that_does_not_listen(mount, state):
     assert is_free(m.mnt) and os.listdir(m.mnt) == []
     assert m.take_log() == ['the server does not end: it is killed']
     m.kill()
+
+
+def numbers(mnt):
+    """By which the kernel knows the mount at MNT."""
+    with opened(mnt, os.O_PATH) as fd:
+        told = pathlib.Path(f'/proc/self/fdinfo/{fd}').read_text(encoding='ascii')
+        return re.search('^mnt_id:\t(.*)', told, re.MULTILINE)[1], os.stat(mnt).st_dev
+
+
+@pytest.mark.parametrize('term', [False, True])
+def test_another_with_the_same_numbers(state, mnt, term):
+    """The first learns that it was unmounted, or that it is to end, only when the next one is there."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+
+    def started():
+        process = start(state, mnt)
+        wait_for((mnt / 'c/effective').exists, 'it to answer')
+        return process
+    before, same = started(), 0
+    for _ in range(ROUNDS):
+        server, seen = next(filter(watching.has_fuse, watching.children_of(before.pid))), numbers(mnt)
+        before.send_signal(signal.SIGSTOP)
+        wait_for(lambda: harness.run('fusermount3', '-u', mnt, ok=False).returncode == 0, 'it to be unmounted')
+        wait_for(lambda s=server: not watching.has_fuse(s), 'the server to end')
+        process = started()
+        same += numbers(mnt) == seen
+        if term:
+            before.terminate()
+        before.send_signal(signal.SIGCONT)
+        assert before.wait(harness.TIMEOUT) == 0
+        assert (mnt / 'c/effective').exists() and process.poll() is None, 'it was taken away by the one before'
+        before.stderr.close()
+        before = process
+    assert same, 'the kernel has never used them again'
+    before.terminate()
+    assert before.wait(harness.TIMEOUT) == 0 and is_free(mnt)
+    before.stderr.close()
 
 
 def test_another_at_the_same_place_at_once(state, mnt):
