@@ -66,8 +66,9 @@ static SfsMount *find_mount(const Supervisor *s)
     return mount;
 }
 
-/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. */
-static void unmount(const Supervisor *s)
+/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. What can't be
+ * done is said when it is the last time that it is tried. */
+static void unmount(const Supervisor *s, gboolean last)
 {
     g_autoptr(SfsMount) mount = find_mount(s);
     g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
@@ -75,10 +76,12 @@ static void unmount(const Supervisor *s)
 
     if (!mount || !top)
         return;
-    if (top->id != mount->id)
-        g_message("%s: something else is mounted over the view: unmount both", path);
-    else if (!sfs_mounts_detach(mount->path))
+    if (top->id != mount->id) {
+        if (last)
+            g_message("%s: something else is mounted over the view: unmount both", path);
+    } else if (!sfs_mounts_detach(mount->path) && last) {
         g_message("%s: could not be unmounted: %s", path, g_strerror(errno));
+    }
 }
 
 /* The same when the server is gone. By then the kernel may have given the number of our mount and its device
@@ -89,7 +92,7 @@ static void clear(const Supervisor *s)
     g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
 
     if (mount && top && (top->id != mount->id || sfs_mounts_is_dead(mount->path)))
-        unmount(s);
+        unmount(s, TRUE);
 }
 
 /* What every child does first: it ends with us, and leaves the signals to us, for a terminal and a control
@@ -185,7 +188,7 @@ static void take_mounted(Supervisor *s)
     if (mount)
         s->dev = mount->dev;
     if (s->ending) {
-        unmount(s);
+        unmount(s, FALSE);
         return;
     }
     if (s->ready >= 0) {
@@ -242,7 +245,7 @@ static void begin_end(Supervisor *s)
         kill(s->announcer, SIGKILL);
     if (s->control < 0)
         return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
-    unmount(s);
+    unmount(s, FALSE);
     sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
 }
 

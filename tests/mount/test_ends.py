@@ -60,6 +60,20 @@ def test_aborted_connection(root, mount, state):
     m.kill()
 
 
+def test_term_while_covered(root, mount, state):
+    """Nobody's mount is taken away, and the log says so, once."""
+    m = mount(state)
+    harness.run('mount', '-t', 'tmpfs', 'none', m.mnt)
+    try:
+        m.process.terminate()
+        assert m.process.wait(harness.TIMEOUT) == 0
+        assert harness.mounts()[os.fspath(m.mnt)][1] == 'tmpfs'
+        assert m.take_log() == [f'{m.mnt}: something else is mounted over the view: unmount both']
+    finally:
+        harness.run('umount', m.mnt)
+    m.kill()
+
+
 def test_mount_point_that_was_moved(mount, state, base):
     """With a directory above it; it is unmounted where it is."""
     bundles.container(state, 'c', live=['1.1.1.1'])
