@@ -115,6 +115,8 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
     ShieldScan scan = {0};
     g_autoptr(GPtrArray) places = NULL, nodes = NULL;
 
+    if (watcher->view->options->debug)
+        g_debug("all bundles are looked for");
     sfs_watches_begin_scan(watcher->watches, &scan);
     places = shield_catalog_scan(watcher->view->catalog, &scan);
     sfs_watches_end_scan(watcher->watches, &scan);

@@ -20,6 +20,8 @@
 typedef struct {
     SfsContainer *container; /* a reference; NULL: no bundle */
     gboolean hooks;
+    gboolean way;       /* it lies on the way to a source: of what comes in it only one name matters, */
+    int waits;          /* that of which this is the hash; atomic, 0: none does */
     guint64 generation; /* of the scan that saw it last */
 } Target;
 
@@ -82,6 +84,8 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     if (target->container && !target->hooks && (mask & IN_IGNORED))
         shield_bundle_set_watched(target->container->bundle,
                                   FALSE); /* its directory was unmounted, or is gone */
+    if (target->way && name && (int)g_str_hash(name) != g_atomic_int_get(&target->waits))
+        return FALSE;
     if (!target->container || !name)
         return sfs_marks_structure(watches->marks);
     if (!target->hooks)
@@ -141,13 +145,14 @@ static void watch_way(SfsWatches *watches, const char *path)
     g_autoptr(GString) way = g_string_new("/");
 
     for (char **name = names;; name++) {
-        g_autofree char *key = g_strconcat("way:", way->str, NULL);
         g_auto(ShieldFd) fd = open(way->str, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0 || !*name)
             return;
 
+        g_autofree char *key = g_strconcat("way:", way->str, ":", *name, NULL);
         Target *target = holder(watches, key);
+        target->way = TRUE;
         add_watch(watches, fd, way->str, SHIELD_WATCH_SELF, target);
         if (way->len > 1)
             g_string_append_c(way, '/');
@@ -155,6 +160,7 @@ static void watch_way(SfsWatches *watches, const char *path)
         if (!is_directory(way->str)) {
             g_autofree char *above = g_path_get_dirname(way->str);
 
+            g_atomic_int_set(&target->waits, (int)g_str_hash(*name));
             add_watch(watches, fd, above, SHIELD_WATCH_ARRIVAL, target);
             if (!is_directory(way->str)) /* else it came before the watch was there */
                 return;

@@ -113,6 +113,24 @@ def test_two_sources(mount, base):
             assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n'
 
 
+def test_what_comes_beside_a_source(mount, base):
+    """Where a source is waited for, or was, other names mean nothing."""
+    source, said = base / 'x/state', b': all bundles are looked for\n'
+    m = mount(source)
+    with Watch(m.mnt, m.mnt) as watch:
+        for where in (base, base / 'x'):
+            before = m.log_path.read_bytes().count(said)
+            for i in range(50):
+                bundles.put(where / f'other-{i}', '')
+            if where == base:
+                bundles.container(source, 'c', live=['1.1.1.1'])
+                watch.wait_for(('c', 'CREATE,ISDIR'))
+            else:
+                bundles.container(source, 'd', live=['1.1.1.1'])
+                watch.wait_for(('d', 'CREATE,ISDIR'))
+            assert m.log_path.read_bytes().count(said) - before < 10
+
+
 def test_link_that_leads_nowhere_yet(mount, base):
     """Its target comes, goes, and comes again; so does what a link on the way leads to."""
     bundles.container(base / 'new', 'c', live=['1.1.1.1'])
