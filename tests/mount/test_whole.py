@@ -160,9 +160,9 @@ def test_somebody_has_a_write_lease(mount, state):
     with opened(behind / 'deny.list', os.O_RDWR) as writer:
         fcntl.fcntl(writer, fcntl.F_SETSIG, signal.SIGURG)  # ignored
         fcntl.fcntl(writer, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        os.ftruncate(writer, 0)  # else what was read before would do
         cat = subprocess.Popen(['cat', m.mnt / 'c/denied'], stdout=subprocess.PIPE)
         holds_for(lambda: cat.poll() is None, 0.2, 'cat waits')
-        os.ftruncate(writer, 0)
         os.pwrite(writer, versions.whole('deny.list', 2), 0)
         fcntl.fcntl(writer, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     assert cat.communicate(timeout=harness.TIMEOUT)[0] == versions.whole('deny.list', 2)
