@@ -20,8 +20,7 @@
 typedef struct {
     SfsContainer *container; /* a reference; NULL: no bundle */
     gboolean hooks;
-    gboolean way;       /* it lies on the way to a source: of what comes in it only one name matters, */
-    int waits;          /* that of which this is the hash; atomic, 0: none does */
+    char *only;         /* the one name in it that matters, "" if none does; NULL: all do */
     guint64 generation; /* of the scan that saw it last */
 } Target;
 
@@ -35,7 +34,7 @@ struct SfsWatches {
     ShieldWatch *watch;
     SfsWrittenFunc written; /* NULL: nobody is to be told */
     void *written_data;
-    GHashTable *holders; /* path to Target */
+    GHashTable *holders; /* what for and path to Target */
     guint64 generation;
     GMutex lock;         /* protects the rest; the watcher's thread alone changes it */
     GHashTable *bundles; /* SfsContainer to BundleWatch */
@@ -84,7 +83,7 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     if (target->container && !target->hooks && (mask & IN_IGNORED))
         shield_bundle_set_watched(target->container->bundle,
                                   FALSE); /* its directory was unmounted, or is gone */
-    if (target->way && name && (int)g_str_hash(name) != g_atomic_int_get(&target->waits))
+    if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
     if (!target->container || !name)
         return sfs_marks_structure(watches->marks);
@@ -111,13 +110,24 @@ static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, Sh
     return watched;
 }
 
-static Target *holder(SfsWatches *watches, const char *key)
+static void target_free(void *data)
 {
+    Target *target = data;
+
+    g_free(target->only);
+    g_free(target);
+}
+
+/* A directory may have several: one for each thing, what, that it is watched for. */
+static Target *holder(SfsWatches *watches, const char *what, const char *path, const char *only)
+{
+    g_autofree char *key = g_strconcat(what, path, NULL);
     Target *target = g_hash_table_lookup(watches->holders, key);
 
     if (!target) {
         target = g_new0(Target, 1);
-        g_hash_table_insert(watches->holders, g_strdup(key), target);
+        target->only = g_strdup(only);
+        g_hash_table_insert(watches->holders, g_steal_pointer(&key), target);
     }
     target->generation = watches->generation;
     return target;
@@ -127,44 +137,58 @@ static void watch_holder(int fd, const char *path, void *data)
 {
     SfsWatches *watches = data;
 
-    add_watch(watches, fd, path, SHIELD_WATCH_NAMES, holder(watches, path));
+    add_watch(watches, fd, path, SHIELD_WATCH_NAMES, holder(watches, "", path, NULL));
 }
 
-static gboolean is_directory(const char *path)
+static gboolean leads_to(const char *path, int fd)
 {
-    struct stat st;
+    struct stat there, known;
 
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return stat(path, &there) == 0 && fstat(fd, &known) == 0 && there.st_dev == known.st_dev &&
+           there.st_ino == known.st_ino;
 }
 
-/* Watches the directories on the way to path: what becomes of each; and of the last one that is there, if
- * that isn't path itself, what comes in it. */
+/* Watches what becomes of the directory at path, and opens it; -1 if there is none. It was there after the
+ * watch was set, so that its going makes an event. */
+static int open_watched(SfsWatches *watches, const char *path)
+{
+    for (;;) {
+        g_auto(ShieldFd) fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+            return -1;
+        add_watch(watches, fd, path, SHIELD_WATCH_SELF, holder(watches, "way:", path, ""));
+        if (leads_to(path, fd)) {
+            int found = fd;
+
+            fd = -1;
+            return found;
+        }
+    }
+}
+
+/* Watches the directories on the way to path: what becomes of each; and the last one that is there, if that
+ * isn't path itself, for the next to come in it. */
 static void watch_way(SfsWatches *watches, const char *path)
 {
-    g_auto(GStrv) names = g_strsplit(path + 1, "/", -1);
-    g_autoptr(GString) way = g_string_new("/");
+    g_auto(ShieldFd) above = open_watched(watches, "/");
 
-    for (char **name = names;; name++) {
-        g_auto(ShieldFd) fd = open(way->str, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (const char *end = path; *end && above >= 0;) {
+        const char *name = end + 1;
 
-        if (fd < 0 || !*name)
-            return;
+        end = strchrnul(name, '/');
 
-        g_autofree char *key = g_strconcat("way:", way->str, ":", *name, NULL);
-        Target *target = holder(watches, key);
-        target->way = TRUE;
-        add_watch(watches, fd, way->str, SHIELD_WATCH_SELF, target);
-        if (way->len > 1)
-            g_string_append_c(way, '/');
-        g_string_append(way, *name);
-        if (!is_directory(way->str)) {
-            g_autofree char *above = g_path_get_dirname(way->str);
+        g_autofree char *way = g_strndup(path, (gsize)(end - path));
+        g_autofree char *where = g_path_get_dirname(way);
+        int fd = open_watched(watches, way);
+        if (fd < 0) {
+            g_autofree char *only = g_strndup(name, (gsize)(end - name));
 
-            g_atomic_int_set(&target->waits, (int)g_str_hash(*name));
-            add_watch(watches, fd, above, SHIELD_WATCH_ARRIVAL, target);
-            if (!is_directory(way->str)) /* else it came before the watch was there */
-                return;
+            add_watch(watches, above, where, SHIELD_WATCH_ARRIVAL, holder(watches, "to:", way, only));
+            fd = open_watched(watches, way); /* it may have come before the watch was there */
         }
+        shield_fd_close(above);
+        above = fd;
     }
 }
 
@@ -186,23 +210,28 @@ static char *follow_dangling(const char *path)
     return NULL;
 }
 
-/* Resolving a source comes first, so that the way of what it resolves to is watched before it is scanned. */
+/* The way of a path that leads nowhere yet is watched before it is resolved, and that of what it resolves to
+ * before that is scanned. */
 static void watch_ways(SfsWatches *watches)
 {
     ShieldCatalog *catalog = watches->view->catalog;
 
     for (guint i = 0; i < shield_catalog_n_sources(catalog); i++) {
+        const char *given = shield_catalog_source_path(catalog, i);
+
+        watch_way(watches, given);
+
         g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, i);
         g_autofree char *resolved = shield_catalog_source_resolved(catalog, i);
-        g_autofree char *path = g_strdup(shield_catalog_source_path(catalog, i));
+        g_autofree char *path = fd >= 0 ? NULL : follow_dangling(given);
 
-        if (resolved && strcmp(resolved, path) != 0)
+        if (resolved && strcmp(resolved, given) != 0)
             watch_way(watches, resolved);
-        for (int links = 0; path && links < MAX_LINKS; links++) {
+        for (int links = 1; path && links < MAX_LINKS; links++) {
             g_autofree char *here = g_steal_pointer(&path);
 
             watch_way(watches, here);
-            path = fd >= 0 ? NULL : follow_dangling(here);
+            path = follow_dangling(here);
         }
     }
 }
@@ -338,7 +367,7 @@ SfsWatches *sfs_watches_new(SfsView *view, SfsMarks *marks)
     }
     watches->view = view;
     watches->marks = marks;
-    watches->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    watches->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
     watches->bundles = g_hash_table_new(NULL, NULL);
     watches->degraded = g_ptr_array_new_with_free_func(g_free);
     g_mutex_init(&watches->lock);
