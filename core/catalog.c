@@ -231,10 +231,15 @@ gboolean shield_is_shortage(int errnum)
 }
 
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */
+static gboolean says_absent(int errnum)
+{
+    return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP || errnum == EXDEV;
+}
+
 static gboolean try_path(int source_fd, const ShieldPlace *place, int *dirfd, int *failed)
 {
     *dirfd = shield_open_beneath(source_fd, place->path);
-    if (*dirfd < 0 && (errno == EACCES || shield_is_shortage(errno)))
+    if (*dirfd < 0 && !says_absent(errno))
         *failed = errno;
     return *dirfd >= 0;
 }
@@ -274,7 +279,7 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
         g_autoptr(ShieldPlace) place = g_new0(ShieldPlace, 1);
         g_auto(ShieldFd) source = shield_catalog_open_source(catalog, i);
 
-        if (source < 0 && shield_is_shortage(errno))
+        if (source < 0 && !says_absent(errno))
             failed = errno;
         *place = (ShieldPlace){.name = g_strdup(name), .source = i};
         if (source >= 0 && find_in_source(source, place, dirfd, &failed))

@@ -220,7 +220,7 @@ static void add_node(GPtrArray *entries, SfsNode *node)
     sfs_node_unref(node);
 }
 
-static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
+static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries, gboolean *complete)
 {
     ShieldScan scan = {0};
     g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
@@ -236,7 +236,10 @@ static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
             add_node(entries, attach_container(view, root, place, fd));
         else if (shield_is_shortage(errno))
             return errno;
+        else
+            *complete = FALSE;
     }
+    *complete &= !scan.incomplete;
     return 0;
 }
 
@@ -275,12 +278,29 @@ static int compare_entries(const void *pa, const void *pb)
     return strcmp((*a)->name, (*b)->name);
 }
 
-static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
+/* Adds to names the containers that were not come by, but are not known to be gone either. */
+static void add_unseen(SfsView *view, GHashTable *names)
 {
-    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
+
+    for (guint i = 0; i < containers->len; i++) {
+        const SfsContainer *container = g_ptr_array_index(containers, i);
+        g_auto(ShieldFd) fd = sfs_view_open_container(view, container);
+
+        if (fd >= 0 || errno != ENOENT)
+            g_hash_table_add(names, g_strdup(container->place->name));
+    }
+}
+
+static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, gboolean complete,
+                          guint64 time)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
     for (guint i = 0; i < entries->len; i++)
-        g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);
+        g_hash_table_add(names, g_strdup(((SfsEntry *)g_ptr_array_index(entries, i))->name));
+    if (!complete)
+        add_unseen(view, names);
     sfs_tree_retain(view->tree, directory, names, time);
 }
 
@@ -288,17 +308,18 @@ GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
 {
     g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
     guint64 time = sfs_tree_time(view->tree);
+    gboolean complete = TRUE;
 
     *errnum = 0;
     if (directory->kind == SFS_ROOT)
-        *errnum = list_root(view, directory, entries);
+        *errnum = list_root(view, directory, entries, &complete);
     else if (directory->kind == SFS_META)
         list_meta(view, directory, entries);
     else
         *errnum = list_bundle(view, directory, entries);
     if (*errnum)
         return NULL;
-    retain_listed(view, directory, entries, time);
+    retain_listed(view, directory, entries, complete, time);
     add_entry(entries, directory->ino, ".", TRUE);
     add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
     g_ptr_array_sort(entries, compare_entries);

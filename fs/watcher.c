@@ -68,12 +68,21 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
 
 /* Working marks off. */
 
+/* What can't be watched, or could not be found, is compared now and then. */
+static void compare_later(SfsWatcher *watcher, gboolean missed)
+{
+    if (!watcher->poll_due && (missed || sfs_watches_are_degraded(watcher->watches)))
+        watcher->poll_due =
+            g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
+}
+
 static void list(SfsWatcher *watcher, SfsNode *directory)
 {
     int errnum;
     g_autoptr(GPtrArray) entries = sfs_view_list(watcher->view, directory, &errnum);
 
-    (void)entries; /* what counts is that the tree knows now */
+    /* What counts is that the tree knows now. */
+    compare_later(watcher, !entries && shield_is_shortage(errnum));
 }
 
 static void list_container(SfsWatcher *watcher, SfsNode *node)
@@ -99,14 +108,6 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
     sfs_announce_look_at_children(watcher->announce, node, 0);
 }
 
-/* What can't be watched, or could not be found, is compared now and then. */
-static void compare_later(SfsWatcher *watcher, gboolean missed)
-{
-    if (!watcher->poll_due && (missed || sfs_watches_are_degraded(watcher->watches)))
-        watcher->poll_due =
-            g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
-}
-
 /* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
  * is. */
 static void rescan(SfsWatcher *watcher, gboolean everything)
@@ -117,6 +118,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 
     if (watcher->view->options->debug)
         g_debug("all bundles are looked for");
+    watcher->poll_due = 0;
     sfs_watches_begin_scan(watcher->watches, &scan);
     places = shield_catalog_scan(watcher->view->catalog, &scan);
     sfs_watches_end_scan(watcher->watches, &scan);
@@ -136,8 +138,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
         }
     }
     sfs_watches_retain_bundles(watcher->watches, nodes);
-    watcher->poll_due = 0;
-    compare_later(watcher, scan.errnum != 0);
+    compare_later(watcher, scan.incomplete);
 }
 
 /* What the node at name was, is, and what is computed from it. */
@@ -148,6 +149,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
     int errnum;
     g_autoptr(SfsNode) now = sfs_view_lookup(watcher->view, parent, name, &errnum);
 
+    compare_later(watcher, !now && shield_is_shortage(errnum));
     if (before)
         sfs_announce_look(watcher->announce, before, (mask & WRITTEN) != 0);
     if (before && (mask & IN_ATTRIB))

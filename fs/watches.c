@@ -92,14 +92,9 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     return sfs_marks_name(watches->marks, target->container, target->hooks, name, mask);
 }
 
-static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind,
-                               Target *target)
+/* errno says why. */
+static void note_unwatched(SfsWatches *watches, const char *path)
 {
-    ShieldWatched watched = shield_watch_add(watches->watch, fd, kind, target);
-
-    if (watched != SHIELD_WATCH_REFUSED)
-        return watched;
-
     const char *why = errno == ENOSPC       ? "the limit of inotify watches is reached"
                       : errno == EOPNOTSUPP ? "its filesystem does not tell of changes"
                                             : g_strerror(errno);
@@ -107,6 +102,15 @@ static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, Sh
         g_strdup_printf("not watched (%s): compared every %u s", why, watches->view->options->poll_sec);
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
     shield_add_line(watches->degraded, NULL, path, text);
+}
+
+static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind,
+                               Target *target)
+{
+    ShieldWatched watched = shield_watch_add(watches->watch, fd, kind, target);
+
+    if (watched == SHIELD_WATCH_REFUSED)
+        note_unwatched(watches, path);
     return watched;
 }
 
@@ -272,26 +276,36 @@ gboolean sfs_watches_know_bundle(SfsWatches *watches, SfsContainer *container)
     return g_hash_table_contains(watches->bundles, container);
 }
 
+static gboolean add_hooks(SfsWatches *watches, BundleWatch *bw, int dirfd)
+{
+    const char *hooks = shield_layout_name(SHIELD_HOOKS_DIR);
+    g_autofree char *path = g_build_filename(bw->hooks.container->place->name, hooks, NULL);
+    g_auto(ShieldFd) fd = shield_open_beneath(dirfd, hooks);
+
+    if (fd >= 0)
+        return add_watch(watches, fd, path, SHIELD_WATCH_CONTENT, &bw->hooks) == SHIELD_WATCH_PLACED;
+    if (shield_is_shortage(errno))
+        note_unwatched(watches, path);
+    return FALSE;
+}
+
 gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container)
 {
     gboolean news = !sfs_watches_know_bundle(watches, container);
     g_auto(ShieldFd) fd = sfs_view_open_container(watches->view, container);
-    g_auto(ShieldFd) hooks = fd < 0 ? -1 : shield_open_beneath(fd, shield_layout_name(SHIELD_HOOKS_DIR));
     const char *name = container->place->name;
 
-    if (fd < 0)
+    if (fd < 0) {
+        if (shield_is_shortage(errno))
+            note_unwatched(watches, name);
         return FALSE;
+    }
 
     BundleWatch *bw = bundle_watch(watches, container);
     ShieldWatched watched = add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle);
     shield_bundle_set_watched(container->bundle, watched != SHIELD_WATCH_REFUSED);
     news |= watched == SHIELD_WATCH_PLACED;
-    if (hooks >= 0) {
-        g_autofree char *below = g_build_filename(name, shield_layout_name(SHIELD_HOOKS_DIR), NULL);
-
-        watched = add_watch(watches, hooks, below, SHIELD_WATCH_CONTENT, &bw->hooks);
-        news |= watched == SHIELD_WATCH_PLACED;
-    }
+    news |= add_hooks(watches, bw, fd);
     return news;
 }
 

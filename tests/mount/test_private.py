@@ -354,3 +354,36 @@ def test_root_has_no_say_on_a_users_mount(base, state, exe):
             harness.run('fusermount3', '-u', own)
             harness.wait_for(lambda: not harness.servers(own), 'the server to end')
     in_namespace(inside)
+
+
+def test_what_can_not_be_looked_for_is_not_gone(base, state, exe):
+    """While a plain user's server may not read the directory of the bundles it lists none, but watchers hear of no
+    end, and what is found by name keeps its number."""
+    behind = bundles.full(state / 'containers/c')
+    for path in (state / 'containers', behind, *behind.rglob('*'), state):
+        os.chown(path, NOBODY, NOBODY)
+    (base / 'own').mkdir()
+    os.chown(base / 'own', NOBODY, NOBODY)
+
+    def body(m):
+        watching.settled(m)
+        number = os.stat(m.mnt / 'c').st_ino
+        with watching.Inotify() as inotify:
+            inotify.add(m.mnt)
+            for closed in (state / 'containers', state):
+                for mode in (0o100, 0, 0o400):
+                    closed.chmod(mode)
+                    for _ in range(3):
+                        os.listdir(m.mnt)
+                        if mode == 0o100:
+                            assert os.stat(m.mnt / 'c').st_ino == number
+                            assert (m.mnt / 'c/effective').read_bytes() == reference.render(behind, 'effective')
+                        else:
+                            with fails(errno.EACCES):
+                                os.stat(m.mnt / 'c')
+                    harness.holds_for(lambda: not inotify.read(), 0.3, 'no end')
+                    closed.chmod(0o755)
+            assert os.stat(m.mnt / 'c').st_ino == number
+            harness.holds_for(lambda: not inotify.read(), 0.3, 'no end')
+        m.take_log()
+    in_namespace(lambda: serve(base, exe, body), uid=NOBODY)
