@@ -81,8 +81,8 @@ static void list(SfsWatcher *watcher, SfsNode *directory)
     int errnum;
     g_autoptr(GPtrArray) entries = sfs_view_list(watcher->view, directory, &errnum);
 
-    /* What counts is that the tree knows now. */
-    compare_later(watcher, !entries && shield_is_shortage(errnum));
+    if (!entries && shield_is_shortage(errnum)) /* else what counts is that the tree knows now */
+        compare_later(watcher, TRUE);
 }
 
 static void list_container(SfsWatcher *watcher, SfsNode *node)
@@ -141,6 +141,21 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
     compare_later(watcher, scan.incomplete);
 }
 
+/* TRUE if what is in there may be anything. */
+static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
+{
+    gboolean news = sfs_watches_add_bundle(watcher->watches, container);
+
+    compare_later(watcher, FALSE);
+    return news;
+}
+
+static void look_at_hooks(SfsWatcher *watcher, SfsNode *hooks)
+{
+    list(watcher, hooks);
+    sfs_announce_look_at_children(watcher->announce, hooks, 0);
+}
+
 /* What the node at name was, is, and what is computed from it. */
 static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name, guint32 mask)
 {
@@ -157,10 +172,8 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
     if (now && now != before)
         sfs_announce_look(watcher->announce, now, FALSE);
     if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {
-        (void)sfs_watches_add_bundle(watcher->watches, now->container);
-        compare_later(watcher, FALSE);
-        list(watcher, now);
-        sfs_announce_look_at_children(watcher->announce, now, 0);
+        (void)add_bundle(watcher, now->container);
+        look_at_hooks(watcher, now);
     }
     if (parent->kind != SFS_CONTAINER)
         return;
@@ -195,6 +208,14 @@ static void work_off_container(SfsWatcher *watcher, SfsContainer *container, GHa
     }
 }
 
+/* A name in hooks that has come without an event: another directory may be mounted there. */
+static void find_hooks(SfsWatcher *watcher, SfsNode *node)
+{
+    if (node->parent->kind == SFS_HOOKS && sfs_tree_is_attached(watcher->view->tree, node) &&
+        !sfs_tree_is_announced(watcher->view->tree, node) && add_bundle(watcher, node->container))
+        look_at_hooks(watcher, node->parent);
+}
+
 static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
 {
     gboolean structure = FALSE;
@@ -212,6 +233,7 @@ static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
         structure |= sfs_tree_is_announced(watcher->view->tree, node) &&
                      !sfs_tree_is_attached(watcher->view->tree, node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
+        find_hooks(watcher, node);
         sfs_announce_look(watcher->announce, node, FALSE);
     }
     return structure;

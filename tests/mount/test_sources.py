@@ -209,6 +209,38 @@ def test_covered_by_a_mount(root, mount, state, place):
     wait_for(lambda: os.listdir(shown), 'what was there')
 
 
+def test_empty_hooks_covered_by_a_mount(root, mount, state):
+    """Nothing in there goes, so only what is on top can tell."""
+    behind = bundles.container(state, 'c')
+    hooks = behind / 'hooks'
+    hooks.mkdir()
+    m = mount(state)
+    harness.run('mount', '-t', 'tmpfs', 'none', hooks)
+    try:
+        bundles.put(hooks / 'one', '')
+        bundles.put(hooks / 'two', '')
+        with Watch(m.mnt, m.mnt / 'c/hooks') as watch:
+            os.stat(m.mnt / 'c/hooks/one')
+            watch.wait_for(('c/hooks/one', 'CREATE'), ('c/hooks/two', 'CREATE'))
+            bundles.put(hooks / 'three', '')
+            watch.wait_for(('c/hooks/three', 'CREATE'))
+    finally:
+        harness.run('umount', hooks)
+
+
+def test_hooks_without_a_watch(root, mount, state):
+    """They come when there are no more watches to be had: compared now and then, as the status says."""
+    behind = bundles.container(state, 'c')
+    m = mount(state, options=['poll=1'])
+    with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch, watching.sysctl('fs/inotify/max_user_watches', 3):
+        (behind / 'hooks').mkdir()
+        watch.wait_for(('c/hooks', 'CREATE,ISDIR'))
+        wait_for(lambda: any(line.startswith('c/hooks: not watched') for line in m.status()['degraded']), 'status')
+        bundles.put(behind / 'hooks/one', '')
+        wait_for(lambda: b' one: node ' in m.log_path.read_bytes(), 'the new hook to be announced')
+    wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+
+
 def test_no_descriptors_left(mount, state):
     """Nothing is taken for gone: who looks is told of the want, watchers hear nothing, and all is well later."""
     for i in range(3):
