@@ -23,6 +23,7 @@ typedef enum {
     SHIELD_FAULT_STOP_DRAIN,      /* stop-drain: the process stops (SIGSTOP) before it drains for a bundle */
     SHIELD_FAULT_STOP_READING,    /* stop-reading: and before it reads a list */
     SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
+    SHIELD_FAULT_STOP_WATCH,      /* stop-watch: and before it watches a directory */
     SHIELD_N_FAULTS
 } ShieldFault;
 

@@ -10,6 +10,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "fault.h"
+
 /* Not in every version of linux/magic.h. */
 #ifndef CIFS_SUPER_MAGIC
 #define CIFS_SUPER_MAGIC 0xFF534D42
@@ -134,6 +136,7 @@ ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind ki
         return SHIELD_WATCH_REFUSED;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
+    shield_fault_stop(SHIELD_FAULT_STOP_WATCH);
 
     /* Targets that share a directory share its watch, which then has the events of all. What is done to a
      * file through a descriptor after its name is gone, or another file's, is not that name's. */

@@ -44,6 +44,7 @@ diffutils
 entr
 file
 findutils
+fswatch
 inotify-tools
 less
 mount
@@ -65,6 +66,8 @@ clang-tidy-14 clang-tidy
 gcc
 git
 libc6-dbg
+node-chokidar
+cmd:node nodejs
 shellcheck
 valgrind
 LIST

@@ -166,6 +166,79 @@ def test_names_that_come_and_go_at_a_moment(stops, mount, state):
             wait_for(lambda: names_in(m.mnt / 'c', harness.COMPUTED) == names_in(behind), 'all to be as behind')
 
 
+def test_structure_that_changes_at_a_moment(stops, mount, base):
+    """Before a directory is watched, one on the way to it, or it itself, goes, comes, or is replaced: what happens
+    from then on is told to watchers, and what is there is watched. Each time with a new server, as what has once
+    been waited for is watched for good."""
+    rng = random.Random(SEED)
+    places = [base / 'x', base / 'x/a', base / 'x/a/containers', base / 'x/a/containers/c']
+    behind, toggled, lock = places[-1], 0, threading.Lock()
+
+    def go(place):
+        os.rename(place, next(path for i in range(9) if not (path := place.with_name(f'+{place.name}-{i}')).exists()))
+
+    def come(place):
+        if others := list(place.parent.glob(f'+{place.name}-*')):
+            os.rename(rng.choice(others), place)
+
+    def all_come():
+        for place in places:
+            if not place.exists():
+                come(place)
+
+    def toggle():
+        nonlocal toggled
+        if rng.random() < 0.2:
+            replace(0.2)
+            toggled += 1
+            stops.action = lambda: None
+
+    def replace(probably):
+        with lock:
+            if chosen.exists():
+                go(chosen)
+            if rng.random() < probably:
+                come(chosen)
+    print('seed', SEED)
+    for place in (*places, None):
+        bundles.container(base / 'x/a', 'c', live=['1.1.1.1'])
+        if place:
+            go(place)
+    for i in range(ROUNDS // 6):
+        chosen = places[i % len(places)]
+        all_come()
+        m = watching.settled(faulty(mount, 'stop-watch:1', base / 'x/a'))
+        stops.action = toggle
+
+        def changed(before=toggled, m=m):
+            if watching.at_rest(m):
+                replace(1)
+            return toggled > before
+        wait_for(changed, 'something to change at such a moment')
+        with Inotify() as inotify:
+            inotify.add(m.mnt)
+            known = {'c': 'c' in os.listdir(m.mnt)}
+
+            def told(known=known, inotify=inotify):
+                for _, mask, name in inotify.read():
+                    known[name] = bool(mask & watching.CREATE) or known[name] and not mask & watching.DELETE
+                return known['c'] == behind.exists()
+            wait_for(told, f'all to be known (round {i})')
+            for _ in range(2):
+                all_come()
+                wait_for(told, f'watchers to know what has come (round {i})')
+                if behind.exists():
+                    wait_for(lambda m=m: watching.at_rest(m), 'all of it')
+                    bundles.put(behind / f'{i}', '')
+                    wait_for(lambda m=m, i=i: f' {i}: node ' in m.log_path.read_text(), 'it to be watched')
+                    (behind / f'{i}').unlink()
+                if (place := rng.choice(places)).exists():
+                    go(place)
+                wait_for(told, f'watchers to know what is gone (round {i})')
+        m.stop()
+        m.kill()
+
+
 @pytest.fixture
 def two(state):
     """Two bundles."""
