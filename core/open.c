@@ -93,12 +93,23 @@ int shield_stat(int dirfd, const char *name, struct stat *st)
     return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
 }
 
+/* Where an old kernel or a seccomp filter refuses statx. */
+static gboolean identity_without_birth(int fd, ShieldIdentity *identity)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return FALSE;
+    *identity = (ShieldIdentity){.dev = st.st_dev, .ino = st.st_ino};
+    return TRUE;
+}
+
 gboolean shield_identity_of(int fd, ShieldIdentity *identity)
 {
     struct statx sx;
 
     if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_INO | STATX_BTIME, &sx) < 0)
-        return FALSE;
+        return identity_without_birth(fd, identity);
     *identity = (ShieldIdentity){.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor), .ino = sx.stx_ino};
     if (sx.stx_mask & STATX_BTIME)
         identity->birth = (struct timespec){sx.stx_btime.tv_sec, sx.stx_btime.tv_nsec};

@@ -4,14 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -19,32 +17,128 @@
 #include "open.h"
 #include "wire.h"
 
-/* Beneath the mount point, on the mount, over no link. */
-static int open_beneath(int mount, const char *path, int flags, mode_t mode)
-{
-    struct open_how how = {.flags = (guint64)(guint)flags | O_CLOEXEC | O_NOFOLLOW,
-                           .mode = mode,
-                           .resolve = RESOLVE_NO_XDEV | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+#define PROC_PATH_SIZE (sizeof "/proc/self/fd/" + 3 * sizeof(int))
 
-    return (int)syscall(SYS_openat2, mount, path, &how, sizeof how);
-}
+/* Which mount it is: its device, and its own number where the kernel has one (5.8), which tells it from a
+ * bind mount of itself. */
+typedef struct {
+    dev_t dev;
+    guint64 id; /* 0: not known */
+} Where;
 
-/* The device of what fd is on, without a request to the server, which may be gone. */
-static gboolean device_of(int fd, dev_t *dev)
+typedef struct {
+    int fd; /* of the mount point; O_PATH */
+    Where where;
+} Mount;
+
+/* Of what fd is on, without a request to the server, which may be gone; but where statx is refused there is
+ * only fstat, which asks it. */
+static gboolean where_is(int fd, Where *where)
 {
     struct statx sx;
+    struct stat st;
 
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &sx) < 0)
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &sx) == 0) {
+        *where = (Where){makedev(sx.stx_dev_major, sx.stx_dev_minor),
+                         sx.stx_mask & STATX_MNT_ID ? sx.stx_mnt_id : 0};
+        return TRUE;
+    }
+    if (fstat(fd, &st) < 0)
         return FALSE;
-    *dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+    *where = (Where){st.st_dev, 0};
     return TRUE;
 }
 
-/* A file is opened with O_NONBLOCK: a reader who holds a lease on it would block us for as long as he likes.
- * ftruncate and not O_TRUNC: that would take the pages away from whoever has the file mapped. */
-static int write_event(int mount, const SfsAnnounceRequest *request, int flags)
+static gboolean is_on(int fd, const Mount *mount)
 {
-    g_auto(ShieldFd) fd = open_beneath(mount, request->path, O_WRONLY | O_NONBLOCK | flags, flags ? 0444 : 0);
+    Where here;
+
+    return where_is(fd, &here) && here.dev == mount->where.dev && here.id == mount->where.id;
+}
+
+/* One name below the directory at, over no link and on the mount; -1 with errno. O_PATH has no effect on what
+ * stands there, so that it can be checked before anything is done to it. */
+static int step(const Mount *mount, int at, const char *name, int flags)
+{
+    g_auto(ShieldFd) fd = -1;
+
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
+    if (fd >= 0 && !is_on(fd, mount)) {
+        errno = EXDEV;
+        return -1;
+    }
+
+    int found = fd;
+    fd = -1;
+    return found;
+}
+
+/* What path leads to beneath the mount point: with parent, up to its last name, which is put there. Name by
+ * name: openat2, which could do it at once, is refused by old kernels and by some seccomp filters. An O_PATH
+ * descriptor, or -1 with errno. */
+static int walk(const Mount *mount, const char *path, const char **parent)
+{
+    g_autofree char *copy = g_strdup(path);
+    g_auto(ShieldFd) at = fcntl(mount->fd, F_DUPFD_CLOEXEC, 0);
+
+    for (char *name = copy; at >= 0 && name;) {
+        char *slash = strchr(name, '/');
+
+        if (slash)
+            *slash = '\0';
+        if (!slash && parent) {
+            *parent = path + (name - copy);
+            break;
+        }
+
+        int next = step(mount, at, name, slash ? O_DIRECTORY : 0);
+        shield_fd_close(at);
+        at = next;
+        name = slash ? slash + 1 : NULL;
+    }
+
+    int found = at;
+    at = -1;
+    return found;
+}
+
+static void path_of(int fd, char path[static PROC_PATH_SIZE])
+{
+    snprintf(path, PROC_PATH_SIZE, "/proc/self/fd/%d", fd);
+}
+
+/* A file is opened with O_NONBLOCK: a reader who holds a lease on it would block us for as long as he likes.
+ */
+static int open_existing(const Mount *mount, const char *path)
+{
+    g_auto(ShieldFd) fd = walk(mount, path, NULL);
+    char proc[PROC_PATH_SIZE];
+
+    if (fd < 0)
+        return -1;
+    path_of(fd, proc);
+    return open(proc, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static int open_new(const Mount *mount, const char *path)
+{
+    const char *name;
+    g_auto(ShieldFd) parent = walk(mount, path, &name);
+
+    return parent < 0 ? -1
+                      : openat(parent, name,
+                               O_WRONLY | O_NONBLOCK | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+}
+
+/* ftruncate and not O_TRUNC: that would take the pages away from whoever has the file mapped. */
+static int write_event(const Mount *mount, const SfsAnnounceRequest *request)
+{
+    g_auto(ShieldFd) fd = request->op == SFS_ANNOUNCE_CREATE ? open_new(mount, request->path)
+                                                             : open_existing(mount, request->path);
 
     if (fd < 0 || (request->op != SFS_ANNOUNCE_CLOSE && ftruncate(fd, request->size) < 0))
         return errno;
@@ -52,15 +146,15 @@ static int write_event(int mount, const SfsAnnounceRequest *request, int flags)
 }
 
 /* By descriptor, for by name it would be done to what somebody has mounted there. */
-static int set_attributes(int mount, const SfsAnnounceRequest *request)
+static int set_attributes(const Mount *mount, const SfsAnnounceRequest *request)
 {
     const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, request->mtime};
-    g_auto(ShieldFd) fd = open_beneath(mount, request->path, O_PATH, 0);
-    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    g_auto(ShieldFd) fd = walk(mount, request->path, NULL);
+    char path[PROC_PATH_SIZE];
 
     if (fd < 0)
         return errno;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    path_of(fd, path);
 
     int result = request->op == SFS_ANNOUNCE_TIME ? utimensat(AT_FDCWD, path, times, 0)
                                                   : fchmodat(AT_FDCWD, path, request->mode & 07777, 0);
@@ -68,11 +162,10 @@ static int set_attributes(int mount, const SfsAnnounceRequest *request)
 }
 
 /* The kernel refuses to remove what somebody has mounted something on. */
-static int change_name(int mount, const SfsAnnounceRequest *request)
+static int change_name(const Mount *mount, const SfsAnnounceRequest *request)
 {
-    g_autofree char *directory = g_path_get_dirname(request->path);
-    g_autofree char *name = g_path_get_basename(request->path);
-    g_auto(ShieldFd) parent = open_beneath(mount, directory, O_PATH | O_DIRECTORY, 0);
+    const char *name;
+    g_auto(ShieldFd) parent = walk(mount, request->path, &name);
     int result;
 
     if (parent < 0)
@@ -86,27 +179,26 @@ static int change_name(int mount, const SfsAnnounceRequest *request)
 
 static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest *request)
 {
-    g_auto(ShieldFd) mount = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    dev_t dev;
+    g_auto(ShieldFd) fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    Mount mount = {.fd = fd};
 
-    if (mount < 0 || expected == 0 || !device_of(mount, &dev) ||
-        (dev != expected && !shield_fault(SHIELD_FAULT_DEVICE)))
+    if (fd < 0 || expected == 0 || !where_is(fd, &mount.where) ||
+        (mount.where.dev != expected && !shield_fault(SHIELD_FAULT_DEVICE)))
         return ESTALE;
     if (shield_fault(SHIELD_FAULT_FAIL_ANNOUNCEMENT))
         return EIO;
     switch (request->op) {
     case SFS_ANNOUNCE_MODIFY:
     case SFS_ANNOUNCE_CLOSE:
-        return write_event(mount, request, 0);
     case SFS_ANNOUNCE_CREATE:
-        return write_event(mount, request, O_CREAT | O_EXCL);
+        return write_event(&mount, request);
     case SFS_ANNOUNCE_TIME:
     case SFS_ANNOUNCE_ATTRIB:
-        return set_attributes(mount, request);
+        return set_attributes(&mount, request);
     case SFS_ANNOUNCE_MKDIR:
     case SFS_ANNOUNCE_UNLINK:
     case SFS_ANNOUNCE_RMDIR:
-        return change_name(mount, request);
+        return change_name(&mount, request);
     default:
         return EINVAL;
     }

@@ -27,7 +27,7 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
  * were being written for as long as we run. */
 static void close_inherited(void)
 {
-    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
+    closefrom(STDERR_FILENO + 1); /* not close_range(2), which old kernels and some seccomp filters refuse */
 }
 
 static gboolean start(const SfsOptions *options, GError **error)
