@@ -6,102 +6,53 @@
 
 #include "fault.h"
 #include "open.h"
-#include "text.h"
+#include "outcome.h"
 
-#define HOT_USEC (10 * 1000)           /* between two announcements of one node */
-#define NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
-#define RETRY_USEC (50 * 1000)
+#define HOT_USEC (10 * 1000) /* between two announcements of one node */
 #define RETRY_MAX_USEC (1000 * 1000)
-#define MAX_RETRIES 8
 
-/* A node that is to be looked at, or was. */
-typedef struct {
-    SfsNode *node;         /* a reference */
-    GSequenceIter *queued; /* NULL: not in the queue */
-    gint64 due;
-    gint64 last; /* when it was announced last */
-    gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
-    guint retries;
-    gint64 pause;      /* until the next try for the CLOSE_WRITE that a lease holds up */
-    gboolean written;  /* look at it as changed */
-    gboolean touched;  /* that its mtime differs has a reason: it was set */
-    gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
-    gboolean ghost;    /* is gone, was never announced, but somebody saw it */
-    gboolean unclear;  /* what it is could not be said when it was looked at last */
-    gboolean failed;   /* the log has been told that it can't be announced */
-} Look;
-
-struct SfsAnnounce {
-    SfsView *view;
-    SfsWire *wire;
-    GHashTable *looks; /* node to Look */
-    GSequence *queue;  /* of Look, by due */
-    Look *out;         /* what the request that is out is about; NULL: none is */
-    SfsAnnounceOp op;  /* what it asks for */
-    SfsTold telling;   /* what is true of the node once it is done */
-};
-
-static void look_free(void *data)
-{
-    Look *look = data;
-
-    sfs_node_unref(look->node);
-    g_free(look);
-}
-
-SfsAnnounce *sfs_announce_new(SfsView *view)
+SfsAnnounce *sfs_announce_new(SfsView *view, const char *mountpoint)
 {
     SfsAnnounce *announce = g_new0(SfsAnnounce, 1);
 
     announce->view = view;
     announce->wire = sfs_wire_new();
-    announce->looks = g_hash_table_new_full(NULL, NULL, NULL, look_free);
-    announce->queue = g_sequence_new(NULL);
+    announce->backlog = sfs_backlog_new(mountpoint);
+    announce->looks = sfs_looks_new();
     return announce;
 }
 
 void sfs_announce_free(SfsAnnounce *announce)
 {
-    g_sequence_free(announce->queue);
-    g_hash_table_unref(announce->looks);
+    sfs_looks_free(announce->looks);
+    sfs_backlog_free(announce->backlog);
     sfs_wire_free(announce->wire);
     g_free(announce);
+}
+
+void sfs_announce_set_overdue(SfsAnnounce *announce, void (*overdue)(void *data, pid_t pid), void *data)
+{
+    announce->overdue = overdue;
+    announce->overdue_data = data;
+}
+
+const char *sfs_announce_state(SfsAnnounce *announce)
+{
+    const char *state = sfs_wire_state(announce->wire);
+
+    return g_str_equal(state, "ok") && sfs_backlog_is_stuck(announce->backlog) ? "stuck" : state;
+}
+
+guint64 sfs_announce_degraded(SfsAnnounce *announce, GPtrArray *lines)
+{
+    if (lines)
+        sfs_backlog_lines(announce->backlog, lines);
+    return sfs_backlog_serial(announce->backlog);
 }
 
 SfsWire *sfs_announce_wire(SfsAnnounce *announce)
 {
     return announce->wire;
-}
-
-static Look *look_at(SfsAnnounce *announce, SfsNode *node)
-{
-    Look *look = g_hash_table_lookup(announce->looks, node);
-
-    if (!look) {
-        look = g_new0(Look, 1);
-        look->node = sfs_node_ref(node);
-        g_hash_table_insert(announce->looks, node, look);
-    }
-    return look;
-}
-
-static int compare_due(const void *pa, const void *pb, void *data)
-{
-    const Look *a = pa, *b = pb;
-
-    (void)data;
-    return (a->due > b->due) - (a->due < b->due);
-}
-
-/* Queues it for due, or leaves it where it is if that is earlier. */
-static void queue(SfsAnnounce *announce, Look *look, gint64 due)
-{
-    if (look->queued && look->due <= due)
-        return;
-    if (look->queued)
-        g_sequence_remove(look->queued);
-    look->due = due;
-    look->queued = g_sequence_insert_sorted(announce->queue, look, compare_due, NULL);
 }
 
 void sfs_announce_look(SfsAnnounce *announce, SfsNode *node, gboolean written)
@@ -127,40 +78,48 @@ static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTol
            (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-/* Sends one request about look; what is true of the node afterwards is now. */
-static void ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTold *now)
+void sfs_announce_ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTold *now)
 {
     announce->op = op;
     announce->telling = *now;
+    look->last = g_get_monotonic_time();
     if (sfs_wire_ask(announce->wire, look->node, op, now)) {
         announce->out = look;
     } else { /* the announcer is gone: the supervisor will send another */
         look->written |= op == SFS_ANNOUNCE_MODIFY;
-        queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
+        queue(announce, look, g_get_monotonic_time() + SFS_RETRY_USEC);
     }
 }
 
-static gboolean has_announced_child(SfsAnnounce *announce, SfsNode *directory)
+/* The node is to be looked at before another: when that will be done. One that fails again and again keeps
+ * its pace. */
+static gint64 look_first(SfsAnnounce *announce, SfsNode *node)
+{
+    Look *look = look_at(announce, node);
+
+    if (sfs_backlog_holds(announce->backlog, node))
+        return sfs_backlog_due(announce->backlog);
+    if (!look->retries || !look->queued)
+        queue(announce, look, g_get_monotonic_time());
+    return look->due;
+}
+
+/* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
+static gint64 look_at_announced_children(SfsAnnounce *announce, SfsNode *directory)
 {
     g_autoptr(GPtrArray) children = sfs_tree_children(announce->view->tree, directory);
-    gboolean any = FALSE;
+    gint64 due = 0;
 
     for (guint i = 0; i < children->len; i++) {
         SfsNode *child = g_ptr_array_index(children, i);
 
         if (sfs_tree_is_announced(announce->view->tree, child)) {
-            any = TRUE;
-            queue(announce, look_at(announce, child), g_get_monotonic_time());
+            gint64 first = look_first(announce, child);
+
+            due = MAX(due, first);
         }
     }
-    return any;
-}
-
-static void forget_look(SfsAnnounce *announce, Look *look)
-{
-    if (look->queued)
-        g_sequence_remove(look->queued);
-    g_hash_table_remove(announce->looks, look->node);
+    return due;
 }
 
 /* The name is gone, and watchers are to hear of it: of what was in a directory first. */
@@ -169,10 +128,12 @@ static void announce_removal(SfsAnnounce *announce, Look *look)
     static const SfsTold nothing;
     gboolean directory = sfs_node_is_directory(look->node);
 
-    if (directory && has_announced_child(announce, look->node))
-        queue(announce, look, g_get_monotonic_time() + 1);
+    gint64 before = directory ? look_at_announced_children(announce, look->node) : 0;
+
+    if (before)
+        queue(announce, look, before + 1);
     else
-        ask(announce, look, directory ? SFS_ANNOUNCE_RMDIR : SFS_ANNOUNCE_UNLINK, &nothing);
+        sfs_announce_ask(announce, look, directory ? SFS_ANNOUNCE_RMDIR : SFS_ANNOUNCE_UNLINK, &nothing);
 }
 
 /* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
@@ -182,40 +143,53 @@ static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *n
     SfsTree *tree = announce->view->tree;
     SfsNode *node = look->node;
     g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
-    const Look *parent = g_hash_table_lookup(announce->looks, node->parent);
-    gint64 ready = parent && parent->born ? parent->born + NEW_DIRECTORY_USEC : 0;
+    const Look *parent = sfs_looks_find(announce->looks, node->parent);
+    gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
 
     if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
         forget_look(announce, look); /* too late: watchers have been told of the next one with its name */
     } else if (!sfs_tree_is_announced(tree, node->parent)) {
-        if (look->ghost)
-            forget_look(announce, look);
+        forget_look(announce, look); /* its directory's arrival leads to all that is in it then */
     } else if (ready > g_get_monotonic_time()) {
         queue(announce, look, ready);
     } else if (before) {
-        queue(announce, look_at(announce, before), g_get_monotonic_time());
-        queue(announce, look, g_get_monotonic_time() + 1);
+        queue(announce, look, look_first(announce, before) + 1);
     } else {
-        ask(announce, look, sfs_node_is_directory(node) ? SFS_ANNOUNCE_MKDIR : SFS_ANNOUNCE_CREATE, now);
+        sfs_announce_ask(announce, look,
+                         sfs_node_is_directory(node) ? SFS_ANNOUNCE_MKDIR : SFS_ANNOUNCE_CREATE, now);
     }
+}
+
+/* Watchers know it as it is. */
+static void nothing_new(SfsAnnounce *announce, Look *look, const SfsTold *now)
+{
+    look->retries = 0;
+    sfs_backlog_remove(announce->backlog, look->node);
+    sfs_tree_tell(announce->view->tree, look->node, now);
 }
 
 static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *told, const SfsTold *now)
 {
     gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, told, now);
+    gboolean access = sfs_told_access_differs(told, &now->st);
+    gint64 ready = look->last ? look->last + HOT_USEC : 0;
 
+    if ((content || look->unclosed || access) && ready > g_get_monotonic_time()) {
+        queue(announce, look, ready); /* what changes until then is one change */
+        return;
+    }
     /* A computed file's owner is its directory's, and with allow_other so is much of every mode in it. */
-    if (sfs_node_is_directory(look->node) && sfs_told_access_differs(told, &now->st))
+    if (sfs_node_is_directory(look->node) && access)
         sfs_announce_look_at_children(announce, look->node, 0);
     look->written = look->touched = FALSE;
     if (content)
-        ask(announce, look, SFS_ANNOUNCE_MODIFY, now);
+        sfs_announce_ask(announce, look, SFS_ANNOUNCE_MODIFY, now);
     else if (look->unclosed)
-        ask(announce, look, SFS_ANNOUNCE_CLOSE, now);
-    else if (sfs_told_access_differs(told, &now->st))
-        ask(announce, look, SFS_ANNOUNCE_ATTRIB, now);
+        sfs_announce_ask(announce, look, SFS_ANNOUNCE_CLOSE, now);
+    else if (access)
+        sfs_announce_ask(announce, look, SFS_ANNOUNCE_ATTRIB, now);
     else
-        sfs_tree_tell(announce->view->tree, look->node, now);
+        nothing_new(announce, look, now);
 }
 
 /* What can't be said of a computed file may be sayable later without a change. */
@@ -259,7 +233,9 @@ static void compare(SfsAnnounce *announce, Look *look)
     sfs_announce_look_at_ghosts(announce);
     look_again(announce, look);
     look->unclear = sight == SFS_UNCLEAR;
-    if (sight == SFS_UNCLEAR)
+    if (look->unclear)
+        sfs_backlog_remove(announce->backlog, look->node);
+    if (look->unclear)
         return; /* the end of what makes it so is a change, and leads here again */
     if (sight == SFS_FAILED)
         queue(announce, look, g_get_monotonic_time() + RETRY_MAX_USEC);
@@ -275,16 +251,7 @@ static void compare(SfsAnnounce *announce, Look *look)
 
 void sfs_announce_look_at_unclear(SfsAnnounce *announce)
 {
-    GHashTableIter iter;
-    void *value;
-
-    g_hash_table_iter_init(&iter, announce->looks);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Look *look = value;
-
-        if (look->unclear)
-            queue(announce, look, g_get_monotonic_time());
-    }
+    sfs_looks_queue_unclear(announce->looks, g_get_monotonic_time());
 }
 
 void sfs_announce_look_at_children(SfsAnnounce *announce, SfsNode *directory, gint64 delay)
@@ -316,145 +283,60 @@ void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node)
         sfs_tree_tell(announce->view->tree, node, &now);
 }
 
-/* Only the content was told: a new mode or owner is still to be. But that others may not read goes with an
- * error (see attributes.c), and is no news beside it. */
-static void keep_access(SfsAnnounce *announce, Look *look)
-{
-    SfsTold told = sfs_tree_told(announce->view->tree, look->node);
-    struct stat *telling = &announce->telling.st, *before = &told.st;
-
-    if (((telling->st_mode ^ before->st_mode) & ~(mode_t)S_IROTH) == 0 && telling->st_uid == before->st_uid &&
-        telling->st_gid == before->st_gid)
-        return;
-    telling->st_mode = before->st_mode;
-    telling->st_uid = before->st_uid;
-    telling->st_gid = before->st_gid;
-    queue(announce, look, look->last);
-}
-
-/* What was asked has been done. */
-static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
-{
-    SfsTree *tree = announce->view->tree;
-
-    look->retries = 0;
-    switch (op) {
-    case SFS_ANNOUNCE_CLOSE:
-        look->unclosed = FALSE;
-        queue(announce, look, look->last); /* what else there may be to tell came second */
-        return;
-    case SFS_ANNOUNCE_UNLINK:
-    case SFS_ANNOUNCE_RMDIR:
-        return forget_look(announce, look);
-    case SFS_ANNOUNCE_MKDIR:
-        look->born = look->last;
-        sfs_announce_look_at_children(announce, look->node, NEW_DIRECTORY_USEC);
-        break;
-    case SFS_ANNOUNCE_MODIFY:
-        look->unclosed = FALSE;
-        keep_access(announce, look);
-        break;
-    case SFS_ANNOUNCE_TIME:
-        look->unclosed = TRUE;
-        look->pause = RETRY_USEC;
-        queue(announce, look, look->last + RETRY_USEC);
-        keep_access(announce, look);
-        break;
-    case SFS_ANNOUNCE_CREATE:
-    case SFS_ANNOUNCE_ATTRIB:
-    default:
-        break;
-    }
-    sfs_tree_tell(tree, look->node, &announce->telling);
-    if (look->ghost) {
-        look->ghost = FALSE;
-        queue(announce, look, g_get_monotonic_time());
-    }
-}
-
-/* It can't be done. Trying for ever would be worse than a lost event: what was asked counts as done. */
-static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
-{
-    g_autofree char *path = sfs_wire_path(look->node);
-    g_autofree char *subject = shield_text_escape(path, -1);
-
-    if (!look->failed)
-        g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
-    look->failed = TRUE;
-    if (op == SFS_ANNOUNCE_CREATE || op == SFS_ANNOUNCE_MKDIR)
-        sfs_tree_set_announced(announce->view->tree, look->node, TRUE);
-    if (op == SFS_ANNOUNCE_UNLINK || op == SFS_ANNOUNCE_RMDIR)
-        sfs_tree_set_announced(announce->view->tree, look->node, FALSE);
-    done(announce, look, op);
-}
-
-static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
-{
-    if (errnum == ESTALE) { /* another is mounted over it, or it is detached */
-        look->written |= op == SFS_ANNOUNCE_MODIFY;
-        queue(announce, look, g_get_monotonic_time());
-    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
-        ask(announce, look, SFS_ANNOUNCE_TIME, &announce->telling); /* somebody holds a lease on it */
-    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_CLOSE) {
-        look->pause = MIN(look->pause * 2, RETRY_MAX_USEC); /* and may do so for long */
-        queue(announce, look, look->last + look->pause);
-    } else if (errnum == EACCES || errnum == EPERM || /* another owner's file, with allow_other */
-               (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES)) {
-        give_up(announce, look, op, errnum);
-    } else {
-        look->written |= op == SFS_ANNOUNCE_MODIFY;
-        queue(announce, look, g_get_monotonic_time() + RETRY_USEC);
-    }
-}
-
-/* The announcer made the directory known and died before it could say so: its files are still to come. */
-static gboolean died_too_late(SfsAnnounce *announce, const Look *look, int errnum)
-{
-    return errnum == ECONNRESET && announce->op == SFS_ANNOUNCE_MKDIR &&
-           sfs_tree_is_announced(announce->view->tree, look->node);
-}
-
-/* The request that was out has come back. */
-static void finish(SfsAnnounce *announce, int errnum)
-{
-    Look *look = g_steal_pointer(&announce->out);
-
-    look->last = g_get_monotonic_time();
-    look->failed &= errnum != 0;
-    if (errnum && !died_too_late(announce, look, errnum))
-        not_done(announce, look, announce->op, errnum);
-    else
-        done(announce, look, announce->op);
-}
-
 void sfs_announce_answered(SfsAnnounce *announce)
 {
     int errnum;
 
     if (sfs_wire_answer(announce->wire, &errnum) && announce->out)
-        finish(announce, errnum);
+        sfs_outcome_finish(announce, errnum);
+}
+
+/* Tells whoever can replace it of an announcer that does not answer. */
+static gint64 wait_for_answer(SfsAnnounce *announce)
+{
+    pid_t overdue = sfs_wire_overdue(announce->wire);
+
+    if (overdue && announce->overdue)
+        announce->overdue(announce->overdue_data, overdue);
+    return sfs_wire_patience(announce->wire);
+}
+
+/* The next of the backlog joins the queue when its time has come. */
+static void take_backlog(SfsAnnounce *announce)
+{
+    gint64 due = sfs_backlog_due(announce->backlog);
+
+    if (due && due <= g_get_monotonic_time()) {
+        g_autoptr(SfsNode) node = sfs_backlog_next(announce->backlog);
+
+        sfs_outcome_try_again(announce, node);
+    }
 }
 
 gint64 sfs_announce_work(SfsAnnounce *announce)
 {
     while (!announce->out && sfs_wire_socket(announce->wire) >= 0) {
-        GSequenceIter *first = g_sequence_get_begin_iter(announce->queue);
+        take_backlog(announce);
 
-        if (g_sequence_iter_is_end(first))
+        Look *look = sfs_looks_first(announce->looks);
+        gint64 later = sfs_backlog_due(announce->backlog);
+        gint64 due = look ? MAX(look->due, sfs_wire_covered_until(announce->wire)) : G_MAXINT64;
+        if (!look && !later)
             return -1;
-
-        Look *look = g_sequence_get(first);
-        gint64 due = MAX(look->due, sfs_wire_covered_until(announce->wire));
         if (due > g_get_monotonic_time())
-            return due;
-        g_sequence_remove(first);
-        look->queued = NULL;
+            return later ? MIN(due, later) : due;
+        sfs_looks_take(look);
         compare(announce, look);
     }
-    return -1;
+    return announce->out ? wait_for_answer(announce) : -1;
 }
 
 gboolean sfs_announce_is_idle(SfsAnnounce *announce)
 {
-    return !announce->out && g_sequence_is_empty(announce->queue);
+    return !announce->out && !sfs_looks_first(announce->looks) && sfs_backlog_due(announce->backlog) == 0;
+}
+
+guint sfs_announce_count(SfsAnnounce *announce)
+{
+    return sfs_looks_count(announce->looks);
 }

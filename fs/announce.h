@@ -16,11 +16,21 @@
 
 typedef struct SfsAnnounce SfsAnnounce;
 
-SfsAnnounce *sfs_announce_new(SfsView *view);
+/* mountpoint: for a person to read. */
+SfsAnnounce *sfs_announce_new(SfsView *view, const char *mountpoint);
 void sfs_announce_free(SfsAnnounce *announce);
 
 /* The way to the announcer. */
 SfsWire *sfs_announce_wire(SfsAnnounce *announce);
+
+/* Whom to tell, on the watcher's thread, of the pid of an announcer that has not answered for some seconds:
+ * once for each request. Before the thread is started. */
+void sfs_announce_set_overdue(SfsAnnounce *announce, void (*overdue)(void *data, pid_t pid), void *data);
+
+/* What the status file says, for any thread: "ok", "restarting", "stuck" or "stopped"; and lines on what
+ * can't be announced at present (lines may be NULL), with the number of their changes so far. */
+const char *sfs_announce_state(SfsAnnounce *announce);
+guint64 sfs_announce_degraded(SfsAnnounce *announce, GPtrArray *lines);
 
 /* Takes the node as it is for announced: before the mount is there, nobody can have missed anything. */
 void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node);
@@ -44,6 +54,9 @@ gint64 sfs_announce_work(SfsAnnounce *announce);
 
 /* Is there nothing to look at, and no request out? */
 gboolean sfs_announce_is_idle(SfsAnnounce *announce);
+
+/* How many nodes there is something to remember of. */
+guint sfs_announce_count(SfsAnnounce *announce);
 
 /* There may be an answer, or its announcer may be gone. */
 void sfs_announce_answered(SfsAnnounce *announce);

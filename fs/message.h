@@ -12,6 +12,7 @@ typedef enum {
     SFS_MOUNTED = 1, /* server: the mount is there */
     SFS_FORGOTTEN,   /* server: no request is taken for that announcer's any more */
     SFS_REFRESHED,   /* server: to each SFS_REFRESH */
+    SFS_OVERDUE,     /* server: the announcer of that pid does not answer */
     SFS_END,         /* supervisor: end */
     SFS_REFRESH,     /* supervisor: compare everything anew; not before the answer to the last */
     SFS_ANNOUNCER,   /* supervisor: an announcer, its pid and its end of the wire */
@@ -20,7 +21,7 @@ typedef enum {
 
 typedef struct {
     SfsWord word;
-    pid_t pid; /* of SFS_ANNOUNCER */
+    pid_t pid; /* of SFS_ANNOUNCER and SFS_OVERDUE */
 } SfsMessage;
 
 /* A connected pair of close-on-exec descriptors; FALSE with errno. */

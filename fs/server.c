@@ -67,6 +67,7 @@ static void obey(Server *server, SfsMessage message, int fd)
     case SFS_MOUNTED:
     case SFS_FORGOTTEN:
     case SFS_REFRESHED:
+    case SFS_OVERDUE:
     default:
         break;
     }
@@ -130,6 +131,11 @@ static void prepare_process(void)
     }
 }
 
+static void tell_overdue(void *data, pid_t pid)
+{
+    sfs_message_send(((Server *)data)->control, (SfsMessage){SFS_OVERDUE, pid}, -1);
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
     if (fuse_session_mount(server->session, mountpoint) != 0) {
@@ -141,6 +147,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     if (!server->own.view->options->foreground)
         sfs_launch_detach();
     sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
+    sfs_announce_set_overdue(server->own.announce, tell_overdue, server);
     sfs_watcher_start(server->own.watcher);
 
     gboolean served = serve(server);
@@ -153,7 +160,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
 static const char *announcer_state(void *data)
 {
-    return sfs_wire_state(sfs_announce_wire(((SfsSession *)data)->announce));
+    return sfs_announce_state(((SfsSession *)data)->announce);
 }
 
 static void degraded(void *data, GPtrArray *lines)
@@ -162,6 +169,7 @@ static void degraded(void *data, GPtrArray *lines)
 
     if (own->watcher) /* else it is only just starting */
         sfs_watcher_degraded(own->watcher, lines);
+    (void)sfs_announce_degraded(own->announce, lines);
 }
 
 static void wake_pollers(void *data)
@@ -172,7 +180,7 @@ static void wake_pollers(void *data)
 static gboolean session_start(SfsSession *own, const SfsOptions *options, const char *mountpoint)
 {
     own->view = sfs_view_new(options, mountpoint);
-    own->announce = sfs_announce_new(own->view);
+    own->announce = sfs_announce_new(own->view, mountpoint);
     own->view->announcer_state = announcer_state;
     own->view->degraded = degraded;
     own->view->status_data = own;

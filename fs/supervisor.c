@@ -213,6 +213,15 @@ static void take_refreshed(Supervisor *s)
         refresh(s);
 }
 
+/* It ends like one that has died, and so is replaced. */
+static void kill_announcer(const Supervisor *s, pid_t pid)
+{
+    if (pid != s->announcer || s->announcer_dead)
+        return; /* another has taken its place */
+    g_message("the announcer does not answer: it is killed, and another started");
+    kill(pid, SIGKILL);
+}
+
 static void take_message(Supervisor *s)
 {
     SfsMessage message;
@@ -228,6 +237,8 @@ static void take_message(Supervisor *s)
         reap_announcer(s);
     if (message.word == SFS_REFRESHED)
         take_refreshed(s);
+    if (message.word == SFS_OVERDUE)
+        kill_announcer(s, message.pid);
     if (message.word == SFS_MOUNTED)
         take_mounted(s);
 }

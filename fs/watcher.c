@@ -32,7 +32,8 @@ struct SfsWatcher {
     gint64 poll_due;   /* 0: nothing is compared now and then */
     gint64 status_due; /* 0: nothing has changed */
     gint64 status_cost;
-    const char *announcer; /* its state when the loop last came by */
+    const char *announcer; /* its state when the loop last came by, */
+    guint64 backlog;       /* and what could not be announced */
     gboolean idle;
 };
 
@@ -308,11 +309,13 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
 /* The status file tells of the announcer too. */
 static void note_announcer(SfsWatcher *watcher)
 {
-    const char *state = sfs_wire_state(sfs_announce_wire(watcher->announce));
+    const char *state = sfs_announce_state(watcher->announce);
+    guint64 backlog = sfs_announce_degraded(watcher->announce, NULL);
 
-    if (state != watcher->announcer && !watcher->status_due)
+    if ((state != watcher->announcer || backlog != watcher->backlog) && !watcher->status_due)
         watcher->status_due = g_get_monotonic_time();
     watcher->announcer = state;
+    watcher->backlog = backlog;
 }
 
 /* For who reads the log: from here on nothing is announced until something changes. */
@@ -322,7 +325,7 @@ static void note_idle(SfsWatcher *watcher)
                     sfs_announce_is_idle(watcher->announce);
 
     if (idle && !watcher->idle && watcher->view->options->debug)
-        g_debug("all is announced");
+        g_debug("all is announced, %u nodes are kept in mind", sfs_announce_count(watcher->announce));
     watcher->idle = idle;
 }
 

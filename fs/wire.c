@@ -9,6 +9,7 @@
 #include "open.h"
 
 #define STUCK_USEC (1000 * 1000)
+#define OVERDUE_USEC (5 * 1000 * 1000)
 #define COVERED_USEC (1000 * 1000) /* between two looks whether the mount is there to be acted on again */
 
 struct SfsWire {
@@ -20,6 +21,7 @@ struct SfsWire {
     SfsNode *out;         /* a reference to what the request that is out is about; NULL: none is */
     SfsAnnounceOp op;     /* what it asks for */
     gint64 since;         /* when it went out */
+    gboolean overdue;     /* somebody was told that it is taking too long */
     gboolean lost;        /* the announcer that has it is gone: no answer comes, nor a hang-up to poll for */
 };
 
@@ -67,6 +69,26 @@ const char *sfs_wire_state(SfsWire *wire)
     if (wire->socket < 0)
         return "restarting";
     return wire->out && g_get_monotonic_time() - wire->since > STUCK_USEC ? "stuck" : "ok";
+}
+
+pid_t sfs_wire_overdue(SfsWire *wire)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&wire->lock);
+
+    if (!wire->out || wire->lost || wire->overdue || g_get_monotonic_time() - wire->since < OVERDUE_USEC)
+        return 0;
+    wire->overdue = TRUE;
+    return wire->pid;
+}
+
+gint64 sfs_wire_patience(SfsWire *wire)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&wire->lock);
+
+    if (!wire->out || wire->overdue)
+        return -1;
+    return wire->since +
+           (g_get_monotonic_time() - wire->since > STUCK_USEC ? OVERDUE_USEC : STUCK_USEC + 1000);
 }
 
 gint64 sfs_wire_covered_until(SfsWire *wire)
@@ -132,6 +154,7 @@ gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnounceOp op, const SfsT
     if (send(wire->socket, &request, sizeof request, MSG_NOSIGNAL) != sizeof request)
         return FALSE;
     wire->since = g_get_monotonic_time();
+    wire->overdue = FALSE;
     wire->op = op;
     wire->out = sfs_node_ref(node);
     return TRUE;

@@ -53,6 +53,13 @@ int sfs_wire_socket(SfsWire *wire);
 /* "ok", "restarting", "stuck" or "stopped". */
 const char *sfs_wire_state(SfsWire *wire);
 
+/* The pid of an announcer that has not answered for some seconds, once for each request; else 0. */
+pid_t sfs_wire_overdue(SfsWire *wire);
+
+/* When a request that is out leads to another state or becomes overdue (monotonic time, microseconds); -1:
+ * never, but for its answer. */
+gint64 sfs_wire_patience(SfsWire *wire);
+
 /* When it is worth asking again (monotonic time, microseconds): the mount could not be acted on. 0: now. */
 gint64 sfs_wire_covered_until(SfsWire *wire);
 

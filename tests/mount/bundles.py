@@ -16,6 +16,12 @@ def put(path, content):
     return path
 
 
+def append(path, text):
+    """Add TEXT to a file, as the writer does with a log or a list."""
+    with open(path, 'a', encoding='utf-8') as file:
+        file.write(text)
+
+
 def bundle(path, files=None, **lists):
     """A bundle at PATH with FILES {name: content}; keywords: profile, live, deny (lists of entries)."""
     path.mkdir(parents=True, exist_ok=True)

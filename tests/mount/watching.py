@@ -134,14 +134,14 @@ class Inotify:
 
 def settled(m):
     """M, once it is announced that there is an announcer now, which its status tells."""
-    wait_for(lambda: b'shieldfs: debug: all is announced\n' in m.log_path.read_bytes(), 'the first events')
+    wait_for(lambda: b'shieldfs: debug: all is announced, ' in m.log_path.read_bytes(), 'the first events')
     return m
 
 
 def at_rest(m):
     """Has nothing been announced since all was?"""
     log = m.log_path.read_bytes()
-    return log.rfind(b': all is announced\n') > log.rfind(b": announcer's ")
+    return log.rfind(b': all is announced, ') > log.rfind(b": announcer's ")
 
 
 def children_of(pid):

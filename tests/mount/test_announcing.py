@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Announcing that can't be done for a while, whatever the reason, or that takes too long: the status tells, nothing
+is lost, and it is told when it can be. And what is kept of a node goes with it."""
+
+import ctypes
+import errno
+import os
+import re
+import signal
+import struct
+
+import bundles
+import harness
+import pytest
+import watching
+from bundles import append
+from harness import holds_for, wait_for
+from watching import CHANGED, Watch
+
+FAILED = r'[^ ]+: could not be announced: .*'
+
+
+def stuck(m):
+    return m.status()['announcer'] == ['stuck']
+
+
+def well(m):
+    """All is announced, and the status says so."""
+    words = m.status()
+    return words['announcer'] == ['ok'] and words['degraded'] == []
+
+
+@pytest.mark.parametrize('flags', ['remount,{}', 'remount,bind,{}'])
+def test_read_only_for_a_while(root, mount, state, flags):
+    """What changes on a mount that was made read-only is told when it is read-write again: each thing once."""
+    behind = bundles.container(state, 'c', profile=['1.1.1.1'], live=['2.2.2.2'])
+    bundles.container(state, 'gone', live=['3.3.3.3'])
+    m = watching.settled(mount(state))
+    m.expect_log(FAILED)
+    with Watch(m.mnt, m.mnt, m.mnt / 'c', m.mnt / 'gone', m.mnt / '.shieldfs') as watch:
+        harness.run('mount', '-i', '-o', flags.format('ro'), m.mnt)
+        append(behind / 'live.allowed', '2.2.2.3\n')
+        bundles.container(state, 'new')
+        bundles.remove(state / 'containers/gone')
+        wait_for(lambda: stuck(m), 'the status to tell')
+        said = m.status()['degraded']
+        assert len(said) == 1 and said[0].startswith(f'{m.mnt}: ') and 'Read-only' in said[0], said
+        assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n2.2.2.2\n2.2.2.3\n'
+        watch.expect_nothing()
+        harness.run('mount', '-i', '-o', flags.format('rw'), m.mnt)
+        watch.wait_for(*((f'c/{name}', event) for name in ('live.allowed', 'effective', 'allowed')
+                         for event in CHANGED),
+                       ('new', 'CREATE,ISDIR'), ('gone', 'DELETE,ISDIR'), ('.shieldfs/status', 'MODIFY'), timeout=60)
+        wait_for(lambda: well(m), 'the status to be as before')
+
+
+def refuse(*rules):
+    """A filter for this process and its children, as a container's or a unit's is: each of RULES is (number of a system
+    call, errno, mask of its argument, index of that argument): with the mask 0 whatever the arguments."""
+    def step(code, jt, jf, k):
+        return struct.pack('HBBI', code, jt, jf, k)
+    program = b''
+    for number, error, mask, index in rules:
+        program += step(0x20, 0, 0, 0)
+        if mask:
+            program += step(0x15, 0, 3, number) + step(0x20, 0, 0, 16 + 8 * index) + step(0x45, 0, 1, mask)
+        else:
+            program += step(0x15, 0, 1, number)
+        program += step(0x06, 0, 0, 0x00050000 | error)
+    program += step(0x06, 0, 0, 0x7fff0000)
+    kept = ctypes.create_string_buffer(program)
+    head = struct.pack('HxxxxxxP', len(program) // 8, ctypes.addressof(kept))
+    if harness.libc.prctl(38, 1, 0, 0, 0) or harness.libc.prctl(22, 2, head, 0, 0):
+        raise OSError(ctypes.get_errno(), 'prctl')
+
+
+SYSCALLS = {'x86_64': {'openat2': 437, 'statx': 332, 'close_range': 436, 'mkdirat': 258},
+            'aarch64': {'openat2': 437, 'statx': 291, 'close_range': 436, 'mkdirat': 34}}
+
+
+def number(name):
+    calls = SYSCALLS.get(os.uname().machine)
+    if calls is None:
+        pytest.skip(f'knows no numbers of system calls for {os.uname().machine}')
+    return calls[name]
+
+
+@pytest.mark.parametrize('error', [errno.EPERM, errno.ENOSYS])
+@pytest.mark.parametrize('call', ['openat2', 'statx', 'close_range'])
+def test_refused_system_calls(root, mount, state, base, call, error):
+    """An old kernel lacks them, a seccomp filter refuses them: the view is as ever, and announces."""
+    behind = bundles.container(state, 'c', profile=['1.1.1.1'], live=['2.2.2.2'])
+
+    def body():
+        refuse((number(call), error, 0, 0))
+        m = harness.Mount(base, [state])
+        try:
+            m.start()
+            with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch:
+                append(behind / 'live.allowed', '2.2.2.3\n')
+                watch.expect({f'c/{name}': CHANGED for name in ('live.allowed', 'allowed', 'effective')})
+                bundles.container(state, 'new')
+                watch.wait_for(('new', 'CREATE,ISDIR'))
+                bundles.remove(state / 'containers/new')
+                watch.wait_for(('new', 'DELETE,ISDIR'))
+            assert well(m)
+            m.stop()
+        finally:
+            m.kill()
+    number(call)
+    harness.in_child(body, lambda: None)
+
+
+def test_one_node_alone(root, mount, state, base):
+    """What is mounted on one file of the view keeps its changes from being told, and nothing else."""
+    behind = bundles.container(state, 'c', live=['2.2.2.2'], deny=['4.4.4.4'])
+    m = watching.settled(mount(state))
+    m.expect_log(r'c/deny.list: could not be announced: .*')
+    covered = m.mnt / 'c/deny.list'
+    harness.run('mount', '--bind', bundles.put(base / 'other', 'precious\n'), covered)
+    try:
+        with Watch(m.mnt, m.mnt / 'c') as watch:
+            append(behind / 'deny.list', '4.4.4.5\n')
+            wait_for(lambda: any(d.startswith('c/deny.list: ') for d in m.status()['degraded']), 'the status to name it')
+            for i in range(20):
+                append(behind / 'live.allowed', f'2.2.3.{i}\n')
+                watch.wait_for(('c/effective', 'CLOSE_WRITE'))
+                assert m.status()['announcer'] == ['ok']
+            harness.run('umount', covered)
+            watch.wait_for(('c/deny.list', 'CLOSE_WRITE'), timeout=60)
+            wait_for(lambda: well(m), 'the status to be as before')
+        assert (base / 'other').read_text() == 'precious\n'
+    finally:
+        if os.fspath(covered) in harness.mounts():
+            harness.run('umount', '-l', covered)
+
+
+def test_hanging_announcer(mount, state):
+    """One that does not answer is killed and replaced; what it was about to tell is told by the next."""
+    behind = bundles.container(state, 'c', live=['2.2.2.2'])
+    m = watching.settled(mount(state))
+    m.expect_log(r'.*the announcer .*')
+    with Watch(m.mnt, m.mnt / 'c') as watch:
+        for i in range(2):
+            before = watching.announcer(m)
+            os.kill(before, signal.SIGSTOP)
+            append(behind / 'live.allowed', f'2.2.3.{i}\n')
+            wait_for(lambda: stuck(m), 'the status to tell')
+            watch.wait_for(*((f'c/{name}', event) for name in ('live.allowed', 'effective', 'allowed')
+                             for event in CHANGED), timeout=60)
+            assert watching.announcer(m) != before
+            wait_for(lambda: well(m), 'the status to be as before')
+
+
+def looks_kept(m):
+    """How many nodes the announcing part remembers, when it has come to rest."""
+    found = re.findall(r'shieldfs: debug: all is announced, (\d+) nodes are kept in mind\n', m.log_path.read_text())
+    return int(found[-1]) if found else None
+
+
+@pytest.mark.parametrize('files', [0, 5])
+def test_short_lives(mount, state, files):
+    """A container that is gone again before its files were announced leaves nothing behind."""
+    bundles.container(state, 'other', live=['2.2.2.2'])
+    m = watching.settled(mount(state))
+    wait_for(lambda: looks_kept(m) is not None, 'a count')
+    before = looks_kept(m)
+    with Watch(m.mnt, m.mnt) as watch:
+        for _ in range(30):
+            place = bundles.container(state, 'x', live=['1.1.1.1'])
+            for i in range(files):
+                bundles.put(place / f'file-{i}', 'x')
+            watch.wait_for(('x', 'CREATE,ISDIR'))
+            bundles.remove(place)
+            watch.wait_for(('x', 'DELETE,ISDIR'))
+        wait_for(lambda: watching.at_rest(m), 'it to come to rest')
+        wait_for(lambda: looks_kept(m) <= before + 10, 'what is gone to be forgotten')
+        holds_for(lambda: watching.at_rest(m), 0.2, 'rest')
