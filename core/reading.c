@@ -11,6 +11,7 @@
 #include "error.h"
 #include "fault.h"
 #include "open.h"
+#include "remote.h"
 #include "text.h"
 
 /* The clock that stamps files moves in ticks of at most 10 ms. Within two of them a file can change again and
@@ -51,6 +52,8 @@ static Lease take_lease(int fd)
 {
     if (shield_fault(SHIELD_FAULT_LEASE))
         return LEASE_HELD;
+    if (shield_is_remote(fd))
+        return LEASE_UNAVAILABLE;
     /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill.
      */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)

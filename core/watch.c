@@ -3,31 +3,13 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fault.h"
-
-/* Not in every version of linux/magic.h. */
-#ifndef CIFS_SUPER_MAGIC
-#define CIFS_SUPER_MAGIC 0xFF534D42
-#endif
-#ifndef SMB2_SUPER_MAGIC
-#define SMB2_SUPER_MAGIC 0xFE534D42
-#endif
-#ifndef FUSE_SUPER_MAGIC
-#define FUSE_SUPER_MAGIC 0x65735546
-#endif
-#ifndef CEPH_SUPER_MAGIC
-#define CEPH_SUPER_MAGIC 0x00c36400
-#endif
-#ifndef OCFS2_SUPER_MAGIC
-#define OCFS2_SUPER_MAGIC 0x7461636f
-#endif
+#include "remote.h"
 
 #define ITSELF (IN_DELETE_SELF | IN_MOVE_SELF)
 #define ARRIVAL (IN_CREATE | IN_MOVED_TO | ITSELF)
@@ -108,30 +90,13 @@ static void forget_target(ShieldWatch *watch, void *target)
     }
 }
 
-/* Filesystems that are changed from elsewhere, without an event here. */
-static gboolean tells_of_changes(int dirfd)
-{
-    static const long silent[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
-                                  V9FS_MAGIC,       CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC,  FUSE_SUPER_MAGIC,
-                                  CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC};
-    struct statfs fs;
-
-    if (fstatfs(dirfd, &fs) < 0)
-        return TRUE; /* the watch itself will tell */
-    for (gsize i = 0; i < G_N_ELEMENTS(silent); i++) {
-        if ((guint32)fs.f_type == (guint32)silent[i])
-            return FALSE;
-    }
-    return TRUE;
-}
-
 ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     void *known;
 
-    if (!tells_of_changes(dirfd)) {
+    if (shield_is_remote(dirfd)) {
         errno = EOPNOTSUPP;
         return SHIELD_WATCH_REFUSED;
     }

@@ -40,6 +40,7 @@ LIST
         ;;
     test)
         cat <<'LIST'
+bindfs
 diffutils
 entr
 file
