@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ GPtrArray *shield_list_directory(int dirfd)
 
 ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks)
 {
+    if (strlen(name) > NAME_MAX) /* some filesystems have such names, the view does not */
+        return SHIELD_SHOW_NOT;
     if (!S_ISDIR(type))
         return SHIELD_SHOW_FILE;
     return !in_hooks && strcmp(name, shield_layout_name(SHIELD_HOOKS_DIR)) == 0 ? SHIELD_SHOW_DIRECTORY
@@ -92,6 +95,8 @@ static void add_problem(GPtrArray *problems, const char *label, const ShieldEntr
                        : S_ISSOCK(entry->type) ? "socket"
                                                : "device";
 
+    if (strlen(entry->name) > NAME_MAX)
+        return shield_add_line(problems, label, entry->name, "a name longer than 255 bytes: not shown");
     if (S_ISREG(entry->type) || shield_shows(entry->name, entry->type, in_hooks) == SHIELD_SHOW_DIRECTORY)
         return;
     if (S_ISLNK(entry->type)) {

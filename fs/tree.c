@@ -85,7 +85,7 @@ static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
     return node;
 }
 
-SfsTree *sfs_tree_new(void)
+SfsTree *sfs_tree_new(guint64 first)
 {
     SfsTree *tree = g_new0(SfsTree, 1);
 
@@ -95,6 +95,7 @@ SfsTree *sfs_tree_new(void)
     tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     tree->root = node_new(tree, NULL, "", SFS_ROOT);
     tree->root->announced = TRUE;
+    tree->next_ino = MAX(first, tree->next_ino);
     return tree;
 }
 

@@ -93,7 +93,8 @@ gboolean sfs_node_is_directory(const SfsNode *node);
 
 typedef struct SfsTree SfsTree;
 
-SfsTree *sfs_tree_new(void);
+/* The root has the number 1, which the kernel gives it; first is that of the next node. */
+SfsTree *sfs_tree_new(guint64 first);
 void sfs_tree_free(SfsTree *tree);
 
 /* All that return a node return a new reference. */

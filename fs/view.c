@@ -3,6 +3,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,14 @@ static const struct {
     SfsKind kind;
 } meta_files[] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
 
+/* The kernel gives a later mount the same device number, so that a number must not come again for another
+ * file: who ships logs would take the one for the other. No mount makes as many nodes as microseconds go by,
+ * hence the clock. It stays below 2^53, up to which every program can count, until the year 2255. */
+static guint64 first_number(void)
+{
+    return (guint64)MAX(g_get_real_time(), 0);
+}
+
 SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint)
 {
     SfsView *view = g_new0(SfsView, 1);
@@ -23,7 +32,7 @@ SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint)
     view->options = options;
     view->policy = options->policy;
     view->catalog = shield_catalog_new((const char *const *)options->sources, mountpoint);
-    view->tree = sfs_tree_new();
+    view->tree = sfs_tree_new(first_number());
     g_mutex_init(&view->status_lock);
     clock_gettime(CLOCK_REALTIME, &view->started);
     return view;
@@ -166,6 +175,10 @@ SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *
     guint64 time = sfs_tree_time(view->tree);
     SfsNode *node = NULL;
 
+    if (strlen(name) > NAME_MAX) {
+        *errnum = ENAMETOOLONG; /* what there might be is not shown */
+        return NULL;
+    }
     errno = ENOENT; /* for an attach that finds its parent gone */
     switch (parent->kind) {
     case SFS_ROOT:

@@ -59,6 +59,21 @@ def test_inode_numbers(mount, state):
         used |= set(fresh.values())
 
 
+def test_inode_numbers_of_another_mount(mount, state):
+    """The device has the same number again, so a file must not have another's of before. The root is the root.
+    Programs that count with floating-point numbers can tell them apart."""
+    bundles.full(state / 'containers/c')
+    seen = [1]
+    for _ in range(3):
+        m = mount(state)
+        places = [m.mnt, *m.mnt.rglob('*')]
+        numbers = [os.lstat(p).st_ino for p in places]
+        assert numbers[0] == 1
+        assert min(numbers[1:]) > max(seen) and max(numbers) < 2**53
+        seen += numbers
+        m.stop()
+
+
 def test_inode_of_a_replaced_file_stays(mount, state):
     behind = bundles.container(state, 'c', {'audit.jsonl': 'one\n'}, profile=['1.1.1.1'])
     m = mount(state)

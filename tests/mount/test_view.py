@@ -96,9 +96,23 @@ def test_unknown_names_are_shown(mount, state):
     for name in odd:
         with open(os.fsencode(m.mnt / 'c') + b'/' + name, 'rb') as file:
             assert file.read() == b'<' + name + b'>'
-    with fails(errno.ENOENT, errno.ENAMETOOLONG):
-        os.stat(m.mnt / 'c' / ('x' * 256))
     m.status()
+
+
+def test_a_name_that_is_too_long(mount, state):
+    """255 bytes may be a name, 256 are none, in every directory and whatever is to be done with it."""
+    bundles.full(state / 'containers/c')
+    m = mount(state)
+    for place in ('', '.shieldfs', 'c', 'c/hooks'):
+        with fails(errno.ENOENT):
+            os.stat(m.mnt / place / ('x' * 255))
+        path = m.mnt / place / ('x' * 256)
+        for act in (os.stat, os.listdir, os.mkdir, os.mkfifo, os.unlink, os.rmdir,
+                    lambda p: os.open(p, os.O_RDONLY), lambda p: os.open(p, os.O_CREAT | os.O_WRONLY),
+                    lambda p: os.symlink('x', p), lambda p: os.link(m.mnt / 'c/effective', p),
+                    lambda p: os.rename(m.mnt / 'c/effective', p)):
+            with fails(errno.ENAMETOOLONG):
+                act(path)
 
 
 def test_computed_hides_raw(mount, state):

@@ -180,6 +180,10 @@ static void test_what_is_shown(void)
     g_assert_cmpint(shield_shows("hooks", S_IFDIR, TRUE), ==, SHIELD_SHOW_NOT);
     g_assert_cmpint(shield_shows("sub", S_IFDIR, FALSE), ==, SHIELD_SHOW_NOT);
     g_assert_cmpint(shield_shows("deny.list", S_IFDIR, FALSE), ==, SHIELD_SHOW_NOT);
+
+    g_autofree char *longest = g_strnfill(255, 'x'), *longer = g_strnfill(256, 'x');
+    g_assert_cmpint(shield_shows(longest, S_IFREG, FALSE), ==, SHIELD_SHOW_FILE);
+    g_assert_cmpint(shield_shows(longer, S_IFREG, FALSE), ==, SHIELD_SHOW_NOT);
 }
 
 static void test_table(void)

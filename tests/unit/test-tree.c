@@ -45,12 +45,14 @@ static gboolean knows(SfsTree *tree, guint64 ino)
 
 static void test_root(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsNode) same = sfs_tree_get(tree, 1);
 
     g_assert_true(root == same);
     g_assert_cmpuint(root->ino, ==, 1);
+    g_assert_cmpuint(attach(tree, root, "a", SFS_RAW, NULL), ==, 1000);
+    g_assert_cmpuint(attach(tree, root, "b", SFS_RAW, NULL), ==, 1001);
     g_assert_cmpint(root->kind, ==, SFS_ROOT);
     g_assert_null(root->parent);
     g_assert_true(sfs_node_is_directory(root));
@@ -67,7 +69,7 @@ static void test_root(void)
 
 static void test_kinds(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     static const gboolean directory[] = {
         [SFS_META] = TRUE,  [SFS_VERSION] = FALSE,  [SFS_STATUS] = FALSE, [SFS_CONTAINER] = TRUE,
@@ -86,7 +88,7 @@ static void test_kinds(void)
 /* A name keeps its number while it lives, though nobody holds it; a name that comes back has a new one. */
 static void test_numbers(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) web = container_new("web-1", 10);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -115,7 +117,7 @@ static void test_numbers(void)
 /* Something else under the name: another container, or another kind. */
 static void test_replaced(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) before = container_new("web-1", 10);
     g_autoptr(SfsContainer) after = container_new("web-1", 11);
@@ -139,7 +141,7 @@ static void test_replaced(void)
 
 static void test_lookups(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     SfsNode *node = sfs_tree_attach(tree, root, "a", SFS_RAW, NULL, NULL);
     guint64 ino = node->ino;
@@ -175,7 +177,7 @@ static void test_lookups(void)
 /* An attached node stays at a count of 0. */
 static void test_forgotten_but_attached(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsNode) node = sfs_tree_attach(tree, root, "a", SFS_RAW, NULL, NULL);
 
@@ -189,7 +191,7 @@ static void test_forgotten_but_attached(void)
 
 static void test_detach_with_children(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) web = container_new("web-1", 10);
     SfsNode *container = sfs_tree_attach(tree, root, "web-1", SFS_CONTAINER, NULL, web);
@@ -223,7 +225,7 @@ static void test_detach_with_children(void)
 
 static void test_retain(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
     guint64 a = attach(tree, root, "a", SFS_RAW, NULL), b = attach(tree, root, "b", SFS_RAW, NULL);
@@ -244,7 +246,7 @@ static void test_retain(void)
 /* What was seen after a look was begun stays, though that look did not see it. */
 static void test_older_looks(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) first = container_new("web-1", 7);
     g_autoptr(SfsContainer) twin = container_new("web-1", 7);
@@ -269,7 +271,7 @@ static void test_older_looks(void)
 /* A name that somebody saw and that went away before it was announced is told of all the same. */
 static void test_ghosts(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) container = container_new("web-1", 7);
     g_autoptr(SfsNode) seen = sfs_tree_attach(tree, root, "web-1", SFS_CONTAINER, NULL, container);
@@ -295,7 +297,7 @@ static void test_ghosts(void)
 
 static void test_successor(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) before = container_new("web-1", 10);
     g_autoptr(SfsContainer) after = container_new("web-1", 11);
@@ -323,7 +325,7 @@ static void test_successor(void)
 
 static void test_containers(void)
 {
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsContainer) one = container_new("one", 10), two = container_new("two", 11);
 
@@ -395,7 +397,7 @@ static void test_threads(void)
 {
     Hammer how[4];
     GThread *threads[G_N_ELEMENTS(how)];
-    SfsTree *tree = sfs_tree_new();
+    SfsTree *tree = sfs_tree_new(1000);
 
     for (guint i = 0; i < G_N_ELEMENTS(how); i++) {
         how[i] = (Hammer){tree, i, unit_rounds(5000)};
