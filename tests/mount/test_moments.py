@@ -323,7 +323,7 @@ def test_failing_announcements(mount, state, each):
 
 
 def test_all_announcements_fail(mount, state):
-    """They are given up in the end, and nothing else suffers."""
+    """They are put off, and nothing else suffers."""
     behind = bundles.container(state, 'c', live=['2.2.2.2'])
     m = faulty(mount, 'fail-announcement:1', state)
     m.expect_log(r'(c|new-\d|.shieldfs)(/[a-z.]+)?: could not be announced: Input/output error')
@@ -334,4 +334,4 @@ def test_all_announcements_fail(mount, state):
         assert (m.mnt / f'new-{i}/effective').read_text() == '3.3.3.3\n'
         bundles.remove(state / f'containers/new-{i}')
         assert os.listdir(m.mnt) == ['.shieldfs', 'c']
-    wait_for(lambda: any('c/live.allowed: ' in line for line in m.log_lines()), 'them to be given up')
+    wait_for(lambda: any('c/live.allowed: ' in line for line in m.log_lines()), 'them to be put off')
