@@ -13,6 +13,7 @@
 typedef enum { OPEN, READ, GETATTR } Kind;
 
 typedef struct {
+    GList link; /* in the queue that holds it */
     Kind kind;
     SfsRequest r;
     SfsNode *node;            /* a reference */
@@ -21,23 +22,30 @@ typedef struct {
     gsize size;               /* of the READ */
     ShieldRetry retry;
     gboolean pinned; /* by a fault: not answered before its time is up */
+    gboolean tried;  /* the try that goes on began after he came */
 } Held;
 
 /* Those who wait for one bundle. One thread at a time tries for all of them, so that nothing is computed
  * twice; whoever comes meanwhile waits for the next try, as this one may have read before he came. */
 typedef struct {
     SfsContainer *container; /* a reference */
-    GQueue held;             /* of Held, but for those that are being tried */
+    GQueue held;             /* of Held, those that are being tried too */
     gboolean busy;           /* a thread is trying */
     gint64 due;              /* monotonic time of the next try */
 } Group;
 
+/* Whoever takes one out of its queue, under the lock, answers it, after the lock. So a request is answered
+ * once, whether a try, an interruption or the end comes first, and nobody waits for a try that takes long. */
 struct SfsHold {
-    GMutex lock; /* a leaf; protects the rest */
+    GMutex lock; /* of those here and libfuse's the last but the session's; protects the rest */
     GCond changed;
-    GHashTable *groups; /* SfsContainer to Group, none of them empty unless it is busy */
+    GHashTable *groups;  /* SfsContainer to Group, none of them empty unless it is busy */
+    GHashTable *waiting; /* request to Held: all that are in groups */
+    GCond interruption;
+    GQueue interrupted; /* of Held */
     gboolean end;
     GThread *threads[THREADS];
+    GThread *refuser; /* answers the interrupted */
 };
 
 static void held_free(Held *held)
@@ -95,69 +103,110 @@ static void answer_error(Held *held, const GError *error, guint64 serial)
 }
 
 /* Whatever was found, and at once: during a rewrite it is the last complete version that has a size. */
-static void answer_attributes(Held *held)
+static void answer_attributes(Held *held, int errnum, const struct stat *st)
 {
-    struct stat st;
-    int errnum = sfs_view_attributes(sfs_request_session(&held->r)->view, held->node, &st);
-
     if (errnum)
         sfs_reply_errno(&held->r, errnum);
     else
-        sfs_reply_attributes_of(&held->r, held->node, &st);
+        sfs_reply_attributes_of(&held->r, held->node, st);
     held_free(held);
 }
 
-/* Tries node for all in held who wait for it. Who is to be tried again is put into again; the time of the
- * first is returned, G_MAXINT64 if there is none. */
-static gint64 try_node(SfsNode *node, GQueue *held, GQueue *again)
+static void answer_interrupted(Held *held)
 {
-    const Held *first = g_queue_peek_head(held);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GBytes) text = NULL;
-    SfsContent content = {0};
-    gint64 due = G_MAXINT64;
-
-    if (sfs_contents_snapshot(sfs_request_session(&first->r)->view, node, &content, &error))
-        text = content.text;
-    for (guint left = g_queue_get_length(held); left > 0; left--) {
-        Held *one = g_queue_pop_head(held);
-
-        if (one->node != node) {
-            g_queue_push_tail(held, one);
-            continue;
-        }
-        if (one->kind == GETATTR) {
-            answer_attributes(one);
-            continue;
-        }
-
-        gboolean waits = one->pinned || (error && error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD));
-        gint64 next = waits ? shield_retry_next(&one->retry) : -1;
-        if (next >= 0) {
-            g_queue_push_tail(again, one);
-            due = MIN(due, next);
-        } else if (text) {
-            answer(one, (SfsContent){g_bytes_ref(text), content.serial});
-        } else if (error) {
-            answer_error(one, error, content.serial);
-        }
-    }
-    return due;
+    sfs_reply_errno(&held->r, EINTR);
+    held_free(held);
 }
 
-/* Likewise for each node that somebody in held waits for. */
-static gint64 try_all(GQueue *held, GQueue *again)
+/* What a try has found for a node. */
+typedef struct {
+    SfsNode *node;
+    SfsContent content;
+    GError *error;
+    int errnum; /* of the attributes */
+    struct stat st;
+} Found;
+
+static void answer_found(Held *held, const Found *found)
 {
-    gint64 due = G_MAXINT64;
+    if (held->kind == GETATTR)
+        answer_attributes(held, found->errnum, &found->st);
+    else if (found->error)
+        answer_error(held, found->error, found->content.serial);
+    else
+        answer(held, (SfsContent){g_bytes_ref(found->content.text), found->content.serial});
+}
 
-    while (!g_queue_is_empty(held)) {
-        const Held *first = g_queue_peek_head(held);
-        g_autoptr(SfsNode) node = sfs_node_ref(first->node);
+/* Takes those out of the group for whom found is the answer; the others of the try wait for the next. Lock
+ * held. */
+static GQueue take_answered(SfsHold *hold, Group *group, const Found *found)
+{
+    gboolean busy = found->error && found->error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD);
+    GQueue answered = G_QUEUE_INIT;
 
-        gint64 next = try_node(node, held, again); /* not in MIN, which would try twice */
-        due = MIN(due, next);
+    for (GList *link = group->held.head, *next; link; link = next) {
+        Held *held = link->data;
+
+        next = link->next;
+        if (!held->tried || held->node != found->node)
+            continue;
+        held->tried = FALSE;
+
+        gboolean waits = held->kind != GETATTR && (busy || held->pinned);
+        gint64 due = waits ? shield_retry_next(&held->retry) : -1;
+        if (due >= 0) {
+            group->due = MIN(group->due, due);
+        } else {
+            g_hash_table_remove(hold->waiting, held->r.req);
+            g_queue_unlink(&group->held, link);
+            g_queue_push_tail_link(&answered, link);
+        }
     }
-    return due;
+    return answered;
+}
+
+/* Tries node for all in the group who wait for it. view: theirs. Lock held, but for the try and the answers.
+ */
+static void try_node(SfsHold *hold, Group *group, SfsNode *node, SfsView *view, gboolean attributes)
+{
+    Found found = {.node = node};
+    GList *link;
+
+    g_mutex_unlock(&hold->lock);
+    (void)sfs_contents_snapshot(view, node, &found.content, &found.error);
+    if (attributes)
+        found.errnum = sfs_view_attributes(view, node, &found.st);
+
+    g_mutex_lock(&hold->lock);
+    GQueue answered = take_answered(hold, group, &found);
+    g_mutex_unlock(&hold->lock);
+
+    while ((link = g_queue_pop_head_link(&answered)))
+        answer_found(link->data, &found);
+    g_clear_pointer(&found.content.text, g_bytes_unref);
+    g_clear_error(&found.error);
+    g_mutex_lock(&hold->lock);
+}
+
+/* Likewise for the node of the first who is to be tried; FALSE: nobody is. */
+static gboolean try_next(SfsHold *hold, Group *group)
+{
+    const Held *first = NULL;
+    gboolean attributes = FALSE;
+
+    for (GList *link = group->held.head; link; link = link->next) {
+        const Held *held = link->data;
+
+        if (held->tried && !first)
+            first = held;
+        attributes |= held->tried && held->node == first->node && held->kind == GETATTR;
+    }
+    if (!first)
+        return FALSE;
+
+    g_autoptr(SfsNode) node = sfs_node_ref(first->node);
+    try_node(hold, group, node, sfs_request_session(&first->r)->view, attributes);
+    return TRUE;
 }
 
 /* The one that is due first, or NULL; lock held. */
@@ -177,25 +226,25 @@ static Group *first_due(SfsHold *hold)
     return first;
 }
 
+/* Lock held. */
+static void drop_if_empty(SfsHold *hold, Group *group)
+{
+    if (g_queue_is_empty(&group->held) && !group->busy)
+        g_hash_table_remove(hold->groups, group->container);
+}
+
 /* One try for a group. Lock held, but for the try. */
 static void work_on(SfsHold *hold, Group *group)
 {
-    GQueue trying = group->held, again = G_QUEUE_INIT;
-
-    g_queue_init(&group->held);
+    for (GList *link = group->held.head; link; link = link->next)
+        ((Held *)link->data)->tried = TRUE;
     group->busy = TRUE;
     group->due = G_MAXINT64; /* earlier, if somebody comes, or a list is written, while it is tried */
-    g_mutex_unlock(&hold->lock);
-    gint64 due = try_all(&trying, &again);
-    g_mutex_lock(&hold->lock);
+    while (try_next(hold, group))
+        ;
     group->busy = FALSE;
-    group->due = MIN(group->due, due);
-    while (!g_queue_is_empty(&again))
-        g_queue_push_head(&group->held, g_queue_pop_tail(&again));
-    if (g_queue_is_empty(&group->held))
-        g_hash_table_remove(hold->groups, group->container);
-    else
-        g_cond_signal(&hold->changed); /* the other thread may wait for a later one */
+    g_cond_signal(&hold->changed); /* the other thread may wait for a later one */
+    drop_if_empty(hold, group);
 }
 
 static void *work(void *data)
@@ -216,40 +265,70 @@ static void *work(void *data)
     return NULL;
 }
 
+/* A thread of its own: those that try may be in the middle of something long. */
+static void *refuse_interrupted(void *data)
+{
+    SfsHold *hold = data;
+    GList *link;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
+
+    for (;;) {
+        if ((link = g_queue_pop_head_link(&hold->interrupted))) {
+            g_mutex_unlock(&hold->lock);
+            answer_interrupted(link->data);
+            g_mutex_lock(&hold->lock);
+        } else if (hold->end) {
+            return NULL;
+        } else {
+            g_cond_wait(&hold->interruption, &hold->lock);
+        }
+    }
+}
+
 SfsHold *sfs_hold_new(void)
 {
     SfsHold *hold = g_new0(SfsHold, 1);
 
     g_mutex_init(&hold->lock);
     g_cond_init(&hold->changed);
+    g_cond_init(&hold->interruption);
     hold->groups = g_hash_table_new_full(NULL, NULL, NULL, group_free);
+    hold->waiting = g_hash_table_new(NULL, NULL);
     for (int i = 0; i < THREADS; i++)
         hold->threads[i] = g_thread_new("hold", work, hold);
+    hold->refuser = g_thread_new("interrupted", refuse_interrupted, hold);
     return hold;
+}
+
+static void answer_all(Group *group)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&group->held)))
+        answer_interrupted(link->data);
 }
 
 void sfs_hold_free(SfsHold *hold)
 {
     GHashTableIter iter;
     void *group;
-    Held *held;
 
     g_mutex_lock(&hold->lock);
     hold->end = TRUE;
     g_cond_broadcast(&hold->changed);
+    g_cond_signal(&hold->interruption);
     g_mutex_unlock(&hold->lock);
     for (int i = 0; i < THREADS; i++)
         g_thread_join(hold->threads[i]);
+    g_thread_join(hold->refuser);
 
     g_hash_table_iter_init(&iter, hold->groups);
-    while (g_hash_table_iter_next(&iter, NULL, &group)) {
-        while ((held = g_queue_pop_head(&((Group *)group)->held))) {
-            sfs_reply_errno(&held->r, EINTR);
-            held_free(held);
-        }
-    }
+    while (g_hash_table_iter_next(&iter, NULL, &group))
+        answer_all(group);
     g_hash_table_unref(hold->groups);
+    g_hash_table_unref(hold->waiting);
     g_cond_clear(&hold->changed);
+    g_cond_clear(&hold->interruption);
     g_mutex_clear(&hold->lock);
     g_free(hold);
 }
@@ -271,19 +350,67 @@ void sfs_hold_written(void *data, const SfsContainer *container)
         try_now(hold, group);
 }
 
-static void enqueue(SfsHold *hold, Held *held)
+/* Lock held. */
+static Group *group_of(SfsHold *hold, SfsContainer *container)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
-    Group *group = g_hash_table_lookup(hold->groups, held->node->container);
+    Group *group = g_hash_table_lookup(hold->groups, container);
 
     if (!group) {
         group = g_new0(Group, 1);
-        group->container = sfs_container_ref(held->node->container);
+        group->container = sfs_container_ref(container);
         group->due = G_MAXINT64;
         g_hash_table_insert(hold->groups, group->container, group);
     }
-    g_queue_push_tail(&group->held, held);
+    return group;
+}
+
+/* Lock held. */
+static void refuse(SfsHold *hold, Held *held)
+{
+    g_queue_push_tail_link(&hold->interrupted, &held->link);
+    g_cond_signal(&hold->interruption);
+}
+
+/* The kernel interrupts a request: its caller got a signal. Called by libfuse under a lock of the request's,
+ * which stays valid that long, even if it has been answered meanwhile: then it is not waiting. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+    SfsHold *hold = data;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
+    Held *held = g_hash_table_lookup(hold->waiting, req);
+
+    if (!held)
+        return;
+
+    Group *group = g_hash_table_lookup(hold->groups, held->node->container);
+    g_hash_table_remove(hold->waiting, req);
+    g_queue_unlink(&group->held, &held->link);
+    drop_if_empty(hold, group);
+    refuse(hold, held);
+}
+
+static void enqueue(SfsHold *hold, Held *held)
+{
+    /* Before others can answer it, after which there is no request. */
+    fuse_req_interrupt_func(held->r.req, on_interrupt, hold);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
+    if (fuse_req_interrupted(held->r.req)) /* and from now on on_interrupt finds it */
+        return refuse(hold, held);
+
+    Group *group = group_of(hold, held->node->container);
+    g_hash_table_insert(hold->waiting, held->r.req, held);
+    g_queue_push_tail_link(&group->held, &held->link);
     try_now(hold, group);
+}
+
+static Held *held_new(Held init)
+{
+    Held *held = g_new(Held, 1);
+
+    *held = init;
+    held->link.data = held;
+    return held;
 }
 
 /* Answers at once if that can be done, else holds it. */
@@ -305,29 +432,25 @@ static void take(SfsHold *hold, Held *held)
 
 void sfs_hold_open(SfsHold *hold, const SfsRequest *r, SfsNode *node, const struct fuse_file_info *fi)
 {
-    Held *held = g_new0(Held, 1);
-
-    *held = (Held){.kind = OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi};
-    take(hold, held);
+    take(hold, held_new((Held){.kind = OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi}));
 }
 
 void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, gsize size)
 {
-    Held *held = g_new0(Held, 1);
-
-    *held = (Held){.kind = READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size};
-    take(hold, held);
+    take(hold,
+         held_new((Held){.kind = READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size}));
 }
 
 void sfs_hold_getattr(SfsHold *hold, const SfsRequest *r, SfsNode *node)
 {
-    Held *held = g_new0(Held, 1);
+    SfsView *view = sfs_request_session(r)->view;
+    Held *held = held_new((Held){.kind = GETATTR, .r = *r, .node = sfs_node_ref(node)});
     g_autoptr(GError) error = NULL;
     SfsContent content = {0};
+    struct stat st;
 
-    *held = (Held){.kind = GETATTR, .r = *r, .node = sfs_node_ref(node)};
-    if (sfs_contents_at_once(sfs_request_session(r)->view, node, &content, &error) || error)
-        answer_attributes(held);
+    if (sfs_contents_at_once(view, node, &content, &error) || error)
+        answer_attributes(held, sfs_view_attributes(view, node, &st), &st);
     else
         enqueue(hold, held);
     g_clear_pointer(&content.text, g_bytes_unref);

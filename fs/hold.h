@@ -3,8 +3,8 @@
  * hold: requests for a computed content that can't be answered at once, because a list has to be read or
  * somebody is writing one: an OPEN, a READ that renews, and a GETATTR, which does not wait for a writer.
  * While they wait they occupy none of libfuse's threads: two threads of its own try, all who wait for one
- * bundle together, when its writer is done and now and then, until the time of each is up. It must not know
- * how a content is computed.
+ * bundle together, when its writer is done and now and then, until the time of each is up. One whose caller
+ * got a signal is answered EINTR at once. It must not know how a content is computed.
  */
 #pragma once
 
