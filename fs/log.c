@@ -65,6 +65,14 @@ static gboolean *target(void)
     return &to_syslog;
 }
 
+void sfs_log_libfuse(enum fuse_log_level level, const char *format, va_list args)
+{
+    g_autofree char *text = g_strdup_vprintf(format, args);
+
+    if (level < FUSE_LOG_DEBUG)
+        g_message("%s", g_strchomp(text));
+}
+
 void sfs_log_start(void)
 {
     setvbuf(stderr, NULL, _IOLBF, 0);

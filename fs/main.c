@@ -13,16 +13,6 @@
 #include "options.h"
 #include "supervisor.h"
 
-/* libfuse's own words: what it has to say is a log line of ours. */
-static void log_libfuse(enum fuse_log_level level, const char *format, va_list args) G_GNUC_PRINTF(2, 0);
-static void log_libfuse(enum fuse_log_level level, const char *format, va_list args)
-{
-    g_autofree char *text = g_strdup_vprintf(format, args);
-
-    if (level < FUSE_LOG_DEBUG)
-        g_message("%s", g_strchomp(text));
-}
-
 /* What the shell left open is nobody's business here; a list among it, open for writing, would look as if it
  * were being written for as long as we run. */
 static void close_inherited(void)
@@ -33,11 +23,11 @@ static void close_inherited(void)
 static gboolean start(const SfsOptions *options, GError **error)
 {
     g_autofree char *mountpoint = NULL;
-    int ready = -1;
+    int ready = -1, lock;
 
     if (!sfs_mountpoint_check_system(options, error))
         return FALSE;
-    mountpoint = sfs_mountpoint_prepare(options, error);
+    mountpoint = sfs_mountpoint_prepare(options, &lock, error);
     if (!mountpoint || !sfs_mountpoint_check_sources(options, mountpoint, error))
         return FALSE;
     if (!options->foreground) {
@@ -45,7 +35,7 @@ static gboolean start(const SfsOptions *options, GError **error)
         if (ready < 0)
             return FALSE;
     }
-    return sfs_supervise(options, mountpoint, ready);
+    return sfs_supervise(options, mountpoint, lock, ready);
 }
 
 int main(int argc, char **argv)
@@ -56,7 +46,7 @@ int main(int argc, char **argv)
 
     close_inherited();
     sfs_log_start();
-    fuse_set_log_func(log_libfuse);
+    fuse_set_log_func(sfs_log_libfuse);
     switch (sfs_options_parse(&options, argc, argv)) {
     case SFS_OPTIONS_DONE:
         status = EXIT_SUCCESS;

@@ -14,42 +14,91 @@
 #include "inspect.h"
 #include "mounts.h"
 #include "open.h"
+#include "text.h"
 
 #define DEV_FUSE "/dev/fuse"
 #define FUSE_CONF "/etc/fuse.conf"
+#define MAX_CONF_LINE 254
+/* How long to wait for another start at the same place: longer than one takes. */
+#define CLAIM_USEC (5 * G_USEC_PER_SEC)
 
-/* realpath, but for the last component, which may be a dead mount that answers nothing. */
-static char *resolve_parent(const char *path)
+/* Sets *error to "PATH: TEXT", and what is mounted there if something is. */
+static void refuse(GError **error, int errnum, const char *path, const char *text)
 {
-    g_autofree char *whole = shield_path_absolute(path);
-    g_autofree char *parent = g_path_get_dirname(whole);
-    g_autofree char *name = g_path_get_basename(whole);
-    char *resolved = realpath(parent, NULL);
-    char *joined = resolved ? g_build_filename(resolved, strcmp(name, "/") ? name : "", NULL) : NULL;
+    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    g_autofree char *device = mount ? shield_text_escape(mount->device, -1) : NULL;
 
-    free(resolved);
-    return joined;
+    if (mount)
+        shield_error_set(error, errnum, NULL, path, "%s (%s, a mount of %s, is there)", text, device,
+                         mount->type);
+    else
+        shield_error_set(error, errnum, NULL, path, "%s", text);
 }
 
 /* A mount whose server died answers ENOTCONN to everything. */
 static gboolean clear_dead_mount(const char *path, GError **error)
 {
-    if (!sfs_mounts_is_dead(path))
-        return TRUE;
-
+    g_autofree char *escaped = shield_error_subject(NULL, path);
     g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+
     if (!mount || !mount->ours) {
         shield_error_set(error, ENOTCONN, NULL, path,
                          "a dead mount of another program is there: unmount it first");
         return FALSE;
     }
-    if (!sfs_mounts_detach(path)) {
+    if (!sfs_mounts_detach_dead(path) && sfs_mounts_is_dead(path)) {
         shield_error_set(error, ENOTCONN, NULL, path,
                          "a dead shieldfs mount is there: run fusermount3 -uz on it");
         return FALSE;
     }
-    g_autofree char *escaped = shield_error_subject(NULL, path);
     g_message("%s: a dead mount of shieldfs was taken away", escaped);
+    return TRUE;
+}
+
+/* Is there no shieldfs? Another mount may be covered. */
+static gboolean check_free(const char *path, GError **error)
+{
+    if (sfs_mounts_is_dead(path) && !clear_dead_mount(path, error))
+        return FALSE;
+
+    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    if (!mount || !mount->ours)
+        return TRUE;
+    refuse(error, EBUSY, path, "already mounted here: unmount that first, with fusermount3 -u");
+    return FALSE;
+}
+
+/* Has path still the directory that is open as fd? */
+static gboolean is_same(int fd, const char *path)
+{
+    struct stat opened, there;
+
+    return fstat(fd, &opened) == 0 && stat(path, &there) == 0 && opened.st_dev == there.st_dev &&
+           opened.st_ino == there.st_ino;
+}
+
+/* Of several starts at one place one has it at a time: it keeps the lock of the directory until its mount is
+ * there, which the next one then finds. Where there is no lock to be had, the look before must do. */
+static gboolean claim(const char *path, int *lock, GError **error)
+{
+    if (!check_free(path, error))
+        return FALSE;
+    *lock = sfs_mounts_lock(path, CLAIM_USEC);
+    if (*lock < 0 && errno == EWOULDBLOCK) {
+        shield_error_set(
+            error, EWOULDBLOCK, NULL, path,
+            "another shieldfs is being started here, or some program keeps a lock on the directory "
+            "(lslocks tells which)");
+        return FALSE;
+    }
+    if (*lock < 0)
+        return TRUE;
+    if (!check_free(path, error))
+        return FALSE;
+    if (!is_same(*lock, path)) {
+        shield_error_set(error, EAGAIN, NULL, path, "another directory has come here just now: try again");
+        return FALSE;
+    }
     return TRUE;
 }
 
@@ -63,8 +112,7 @@ static gboolean check_empty(const char *path, GError **error)
         return FALSE;
     }
     if (entries->len > 0) {
-        shield_error_set(error, ENOTEMPTY, NULL, path,
-                         "the mount point is not empty: choose another, or use -o nonempty");
+        refuse(error, ENOTEMPTY, path, "the mount point is not empty: choose another, or use -o nonempty");
         return FALSE;
     }
     return TRUE;
@@ -78,7 +126,7 @@ static gboolean check_directory(const SfsOptions *options, const char *path, GEr
         if (errno == ENOENT)
             shield_error_set(error, ENOENT, NULL, path, "no such mount point: make the directory first");
         else
-            shield_error_set_errno(error, errno, NULL, path);
+            refuse(error, errno, path, g_strerror(errno));
         return FALSE;
     }
     if (!S_ISDIR(st.st_mode)) {
@@ -86,29 +134,38 @@ static gboolean check_directory(const SfsOptions *options, const char *path, GEr
         return FALSE;
     }
     if (geteuid() != 0 && access(path, W_OK) < 0) {
-        shield_error_set(error, EACCES, NULL, path,
-                         "the mount point must be writable for the user who mounts");
+        refuse(error, EACCES, path, "the mount point must be writable for the user who mounts");
         return FALSE;
     }
     return options->nonempty || check_empty(path, error);
 }
 
-char *sfs_mountpoint_prepare(const SfsOptions *options, GError **error)
+char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
 {
-    g_autofree char *path = resolve_parent(options->mountpoint);
+    g_autofree char *whole = shield_path_absolute(options->mountpoint);
+    char *resolved = realpath(whole, NULL); /* asks nothing of a mount that is there, dead or alive */
+    g_autofree char *path = g_strdup(resolved);
 
-    if (!path) {
-        shield_error_set(error, errno, NULL, options->mountpoint, "no such mount point: %s",
-                         g_strerror(errno));
+    free(resolved);
+    *lock = -1;
+    if (!path && errno == ENOENT) {
+        shield_error_set(error, ENOENT, NULL, options->mountpoint,
+                         "no such mount point: make the directory first");
         return NULL;
     }
-    if (!clear_dead_mount(path, error) || !check_directory(options, path, error))
+    if (!path) {
+        shield_error_set_errno(error, errno, NULL, options->mountpoint);
         return NULL;
-
-    char *resolved = realpath(path, NULL); /* the last component may be a link */
-    char *result = g_strdup(resolved ? resolved : path);
-    free(resolved);
-    return result;
+    }
+    if (!sfs_mounts_fit(SFS_MOUNTS_DEVICE, path)) {
+        shield_error_set_errno(error, ENAMETOOLONG, NULL, path);
+        return NULL;
+    }
+    if (!claim(path, lock, error) || !check_directory(options, path, error)) {
+        sfs_mounts_unlock(lock);
+        return NULL;
+    }
+    return g_steal_pointer(&path);
 }
 
 gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error)
@@ -136,17 +193,22 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
     return TRUE;
 }
 
+/* As fusermount3 reads it: a comment ends a line, and what does not end in a newline, or is longer than its
+ * buffer, is no line. */
 static gboolean user_allow_other(void)
 {
     g_autofree char *text = NULL;
 
     if (!g_file_get_contents(FUSE_CONF, &text, NULL, NULL))
         return FALSE;
-
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        if (strcmp(g_strstrip(*line), "user_allow_other") == 0)
-            return TRUE;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        if (end - line <= MAX_CONF_LINE) {
+            line[strcspn(line, "#")] = '\0';
+            g_strdelimit(line, "\v", ' '); /* the one blank that GLib does not take for one */
+            if (strcmp(g_strstrip(line), "user_allow_other") == 0)
+                return TRUE;
+        }
     }
     return FALSE;
 }

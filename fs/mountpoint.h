@@ -11,8 +11,9 @@
 
 /* Where the view goes: the absolute path without links of options->mountpoint, after a mount that a crash of
  * shieldfs left there (every access fails with ENOTCONN, and the mount table says it was ours) was taken
- * away. NULL with error if nothing can be mounted there. The caller frees it. */
-char *sfs_mountpoint_prepare(const SfsOptions *options, GError **error);
+ * away. NULL with error if nothing can be mounted there; the caller frees it. *lock is then a descriptor to
+ * be closed when the mount is there, or -1: as long as it is open every other start at this place waits. */
+char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error);
 
 /* Are the sources apart from the mount point, and none on a shieldfs mount? */
 gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error);

@@ -12,6 +12,7 @@
 
 #include "catalog.h"
 #include "config.h"
+#include "mounts.h"
 #include "text.h"
 
 /* A list is held in memory several times over while it is computed with; past this no machine is served well.
@@ -21,13 +22,14 @@
 #define DEFAULT_POLL_SEC 2
 #define MAX_POLL_SEC (60 * 60)
 
-enum { KEY_HELP, KEY_VERSION };
+enum { KEY_HELP, KEY_VERSION, KEY_LABEL };
 
 /* What the table fills in; the values are checked afterwards. */
 typedef struct {
     int foreground, debug, single_threaded, nonempty, allow_other;
     char *fsname, *settle, *poll, *max_size;
     char *positional[2];
+    GString *labels; /* SELinux's words, as an option list */
     gboolean help, version;
     char *wrong; /* the first word that nothing knows */
 } Words;
@@ -36,7 +38,6 @@ typedef struct {
     {                                                                                                        \
         text, offsetof(Words, field), 1                                                                      \
     }
-#define SILENT(text) FUSE_OPT_KEY(text, FUSE_OPT_KEY_DISCARD)
 
 static const struct fuse_opt table[] = {
     FUSE_OPT_KEY("-h", KEY_HELP),
@@ -53,44 +54,10 @@ static const struct fuse_opt table[] = {
     WORD("settle=%s", settle),
     WORD("poll=%s", poll),
     WORD("max_size=%s", max_size),
-    /* The view is read-only and mounted nosuid,nodev,noexec whatever these say; it has no access times; and
-     * it is unmounted when shieldfs ends. */
-    SILENT("ro"),
-    SILENT("rw"),
-    SILENT("dev"),
-    SILENT("nodev"),
-    SILENT("suid"),
-    SILENT("nosuid"),
-    SILENT("exec"),
-    SILENT("noexec"),
-    SILENT("atime"),
-    SILENT("noatime"),
-    SILENT("diratime"),
-    SILENT("nodiratime"),
-    SILENT("relatime"),
-    SILENT("norelatime"),
-    SILENT("strictatime"),
-    SILENT("nostrictatime"),
-    SILENT("lazytime"),
-    SILENT("nolazytime"),
-    SILENT("sync"),
-    SILENT("async"),
-    SILENT("dirsync"),
-    SILENT("auto_unmount"),
-    SILENT("default_permissions"), /* on with allow_other, of no use without */
-    /* fstab's own. */
-    SILENT("auto"),
-    SILENT("noauto"),
-    SILENT("user"),
-    SILENT("user="),
-    SILENT("nouser"),
-    SILENT("users"),
-    SILENT("owner"),
-    SILENT("group"),
-    SILENT("defaults"),
-    SILENT("_netdev"),
-    SILENT("nofail"),
-    SILENT("comment="),
+    FUSE_OPT_KEY("context=", KEY_LABEL),
+    FUSE_OPT_KEY("fscontext=", KEY_LABEL),
+    FUSE_OPT_KEY("defcontext=", KEY_LABEL),
+    FUSE_OPT_KEY("rootcontext=", KEY_LABEL),
     FUSE_OPT_END,
 };
 
@@ -119,6 +86,42 @@ static const char usage[] = "Usage: shieldfs [OPTIONS] [SOURCE] MOUNTPOINT\n"
                             "The words of fstab are taken as well. The view is always read-only, nosuid,\n"
                             "nodev and noexec. To unmount: fusermount3 -u MOUNTPOINT\n";
 
+/* What mount(8), its helpers and fstab hand on that means nothing here. The view is read-only and mounted
+ * nosuid,nodev,noexec whatever these say; it has no access times; it is unmounted when shieldfs ends; and the
+ * kernel's check of the modes is on with allow_other, and of no use without. */
+static const char silent[] =
+    "ro rw dev nodev suid nosuid exec noexec sync async dirsync silent loud mand nomand iversion noiversion "
+    "atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime lazytime nolazytime "
+    "symfollow nosymfollow private rprivate shared rshared slave rslave unbindable runbindable "
+    "auto noauto user nouser users owner group defaults nofail _netdev auto_unmount default_permissions";
+/* The same with a value, or the rest of a name, behind. */
+static const char silent_beginnings[] = "user= helper= uhelper= comment= x- X-";
+
+/* Nothing at all, as between two commas, is silent too. */
+static gboolean is_silent(const char *word)
+{
+    g_auto(GStrv) words = g_strsplit(silent, " ", -1);
+    g_auto(GStrv) beginnings = g_strsplit(silent_beginnings, " ", -1);
+
+    for (char **begin = beginnings; *begin; begin++) {
+        if (g_str_has_prefix(word, *begin))
+            return TRUE;
+    }
+    return *word == '\0' || g_strv_contains((const char *const *)words, word);
+}
+
+/* In an option list a comma ends a word; a backslash takes its meaning away, and its own. */
+static void append_word(GString *list, const char *word)
+{
+    if (list->len > 0)
+        g_string_append_c(list, ',');
+    for (; *word; word++) {
+        if (*word == ',' || *word == '\\')
+            g_string_append_c(list, '\\');
+        g_string_append_c(list, *word);
+    }
+}
+
 static int collect(void *data, const char *arg, int key, struct fuse_args *outargs)
 {
     Words *words = data;
@@ -131,6 +134,9 @@ static int collect(void *data, const char *arg, int key, struct fuse_args *outar
     case KEY_VERSION:
         words->version = TRUE;
         return 0;
+    case KEY_LABEL:
+        append_word(words->labels, arg);
+        return 0;
     case FUSE_OPT_KEY_NONOPT:
         for (gsize i = 0; i < G_N_ELEMENTS(words->positional); i++) {
             if (!words->positional[i]) {
@@ -140,7 +146,7 @@ static int collect(void *data, const char *arg, int key, struct fuse_args *outar
         }
         break;
     case FUSE_OPT_KEY_OPT:
-        if (g_str_has_prefix(arg, "x-")) /* x-systemd.automount and the like: for mount(8) and others */
+        if (is_silent(arg))
             return 0;
         break;
     default:
@@ -157,6 +163,7 @@ static void words_clear(Words *words)
     free(words->settle);
     free(words->poll);
     free(words->max_size);
+    g_string_free(words->labels, TRUE);
     g_free(words->positional[0]);
     g_free(words->positional[1]);
     g_free(words->wrong);
@@ -167,7 +174,7 @@ static gboolean wrong(const char *what, const char *word)
 {
     g_autofree char *escaped = shield_text_escape(word, -1);
 
-    fprintf(stderr, "shieldfs: %s: %s: see 'shieldfs --help'\n", escaped, what);
+    fprintf(stderr, "shieldfs: %s%s%s: see 'shieldfs --help'\n", escaped, *word ? ": " : "", what);
     return FALSE;
 }
 
@@ -287,7 +294,6 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
     }
     g_ptr_array_add(sources, NULL);
     options->sources = (char **)g_ptr_array_steal(sources, NULL);
-    options->fsname = by_default ? g_strdup("shieldfs") : g_strjoinv(":", options->sources);
     return TRUE;
 }
 
@@ -299,7 +305,7 @@ static gboolean apply(SfsOptions *options, const Words *words)
     if (words->wrong)
         return wrong("unknown option, or one word too many", words->wrong);
     if (!mountpoint || !*mountpoint)
-        return wrong("no MOUNTPOINT given", "shieldfs");
+        return wrong("no MOUNTPOINT given", "");
 
     options->mountpoint = g_strdup(mountpoint);
     options->foreground = words->foreground || words->debug;
@@ -309,16 +315,16 @@ static gboolean apply(SfsOptions *options, const Words *words)
     options->allow_other = words->allow_other;
     if (!apply_values(options, words) || !apply_sources(options, source))
         return FALSE;
-    if (words->fsname) {
-        g_free(options->fsname);
-        options->fsname = g_strdup(words->fsname);
-    }
+    if (words->fsname && !*words->fsname)
+        return wrong("-o fsname= takes a name", words->fsname);
+    options->fsname = g_strdup(words->fsname ? words->fsname : source ? source : SFS_MOUNTS_DEVICE);
+    options->labels = g_strdup(words->labels->str);
     return TRUE;
 }
 
 SfsOptionsResult sfs_options_parse(SfsOptions *options, int argc, char **argv)
 {
-    g_auto(Words) words = {0};
+    g_auto(Words) words = {.labels = g_string_new(NULL)};
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
 
     memset(options, 0, sizeof *options);
@@ -342,28 +348,23 @@ void sfs_options_clear(SfsOptions *options)
     g_clear_pointer(&options->sources, g_strfreev);
     g_clear_pointer(&options->mountpoint, g_free);
     g_clear_pointer(&options->fsname, g_free);
+    g_clear_pointer(&options->labels, g_free);
 }
 
-/* In an option list a comma ends a word; a backslash takes its meaning away, and its own. */
-static char *escape_commas(const char *text)
+char **sfs_options_mount_args(const SfsOptions *options, const char *mountpoint)
 {
-    GString *out = g_string_new(NULL);
-
-    for (; *text; text++) {
-        if (*text == ',' || *text == '\\')
-            g_string_append_c(out, '\\');
-        g_string_append_c(out, *text);
-    }
-    return g_string_free(out, FALSE);
-}
-
-char **sfs_options_mount_args(const SfsOptions *options)
-{
-    g_autofree char *fsname = escape_commas(options->fsname);
+    gboolean fits = sfs_mounts_fit(options->fsname, mountpoint);
+    g_autofree char *fsname = g_strconcat("fsname=", fits ? options->fsname : SFS_MOUNTS_DEVICE, NULL);
+    g_autoptr(GString) list = g_string_new(NULL);
     char **args = g_new0(char *, 3);
 
+    append_word(list, fsname);
+    g_string_append(list, ",subtype=shieldfs,nosuid,nodev,noexec");
+    if (options->allow_other)
+        g_string_append(list, ",allow_other,default_permissions");
+    if (*options->labels)
+        g_string_append_printf(list, ",%s", options->labels);
     args[0] = g_strdup("-o");
-    args[1] = g_strdup_printf("fsname=%s,subtype=shieldfs,nosuid,nodev,noexec%s", fsname,
-                              options->allow_other ? ",allow_other,default_permissions" : "");
+    args[1] = g_string_free(g_steal_pointer(&list), FALSE);
     return args;
 }

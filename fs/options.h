@@ -12,7 +12,8 @@
 typedef struct {
     char **sources;   /* as given, or the default ones */
     char *mountpoint; /* as given */
-    char *fsname;     /* what mount(8) shows as the device */
+    char *fsname;     /* what mount(8) shows as the device: the SOURCE as given, or what -o fsname= says */
+    char *labels;     /* SELinux's words for the mount, as an option list; may be empty */
     ShieldPolicy policy;
     guint poll_sec; /* between two looks at what makes no events */
     gboolean foreground;
@@ -28,5 +29,6 @@ typedef enum { SFS_OPTIONS_RUN, SFS_OPTIONS_DONE, SFS_OPTIONS_WRONG } SfsOptions
 SfsOptionsResult sfs_options_parse(SfsOptions *options, int argc, char **argv);
 void sfs_options_clear(SfsOptions *options);
 
-/* What fuse_session_new wants after the program's name, in the form "-o" "a,b,c": an array of two strings. */
-char **sfs_options_mount_args(const SfsOptions *options);
+/* What fuse_session_new wants after the program's name to mount at mountpoint, in the form "-o" "a,b,c": an
+ * array of two strings. */
+char **sfs_options_mount_args(const SfsOptions *options, const char *mountpoint);

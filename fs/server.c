@@ -3,15 +3,19 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "hold.h"
 #include "launch.h"
+#include "log.h"
 #include "message.h"
+#include "open.h"
 #include "ops.h"
 #include "polls.h"
 #include "session.h"
@@ -19,6 +23,8 @@
 
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
+/* What is repeated of what was said about a mount. */
+#define MAX_SAID 4096
 
 /* What the control thread works on. */
 typedef struct {
@@ -136,14 +142,42 @@ static void tell_overdue(void *data, pid_t pid)
     sfs_message_send(((Server *)data)->control, (SfsMessage){SFS_OVERDUE, pid}, -1);
 }
 
+/* What fusermount3 and libfuse wrote there, as one line. */
+static char *read_said(int fd)
+{
+    g_autofree char *text = g_malloc0(MAX_SAID + 1);
+    ssize_t len = pread(fd, text, MAX_SAID, 0);
+
+    g_strchomp(text);
+    g_strdelimit(text, "\n", ';');
+    return shield_text_escape(len > 0 ? text : "", -1);
+}
+
+/* Both write to standard error, in lines of their own; here one line says what is wrong with which place. */
+static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
+{
+    g_autofree char *path = shield_text_escape(mountpoint, -1);
+    g_auto(ShieldFd) said = memfd_create("said", MFD_CLOEXEC);
+    g_auto(ShieldFd) kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    fuse_set_log_func(NULL);
+    dup2(said, STDERR_FILENO);
+    gboolean mounted = fuse_session_mount(session, mountpoint) == 0;
+    dup2(kept, STDERR_FILENO);
+    fuse_set_log_func(sfs_log_libfuse);
+
+    g_autofree char *text = read_said(said);
+    if (!mounted)
+        g_message("%s: could not be mounted: %s", path, text);
+    else if (*text)
+        g_message("%s: %s", path, text);
+    return mounted;
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
-    if (fuse_session_mount(server->session, mountpoint) != 0) {
-        g_autofree char *path = shield_text_escape(mountpoint, -1);
-
-        g_message("%s: could not be mounted", path);
+    if (!mount_view(server->session, mountpoint))
         return FALSE;
-    }
     if (!server->own.view->options->foreground)
         sfs_launch_detach();
     sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
@@ -209,7 +243,7 @@ static void session_end(SfsSession *own)
 
 gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
 {
-    g_auto(GStrv) words = sfs_options_mount_args(options);
+    g_auto(GStrv) words = sfs_options_mount_args(options, mountpoint);
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
     Server server = {.control = control, .loop_thread = pthread_self()};

@@ -29,6 +29,7 @@
 typedef struct {
     const SfsOptions *options;
     const char *mountpoint;
+    int lock;    /* the mount point's, until the mount is there; -1: not had */
     int ready;   /* the launcher's pipe; -1: nobody waits */
     int signals; /* a signalfd */
     int control; /* to the server; -1: it has closed it */
@@ -66,6 +67,14 @@ static SfsMount *find_mount(const Supervisor *s)
     return mount;
 }
 
+static void say_still_mounted(const char *path)
+{
+    int failed = errno;
+    g_autofree char *escaped = shield_text_escape(path, -1);
+
+    g_message("%s: could not be unmounted: %s", escaped, g_strerror(failed));
+}
+
 /* Takes our mount away if it is there. One that somebody has put over it is not ours to take. What can't be
  * done is said when it is the last time that it is tried. */
 static void unmount(const Supervisor *s, gboolean last)
@@ -79,8 +88,8 @@ static void unmount(const Supervisor *s, gboolean last)
     if (top->id != mount->id) {
         if (last)
             g_message("%s: something else is mounted over the view: unmount both", path);
-    } else if (!sfs_mounts_detach(mount->path) && last) {
-        g_message("%s: could not be unmounted: %s", path, g_strerror(errno));
+    } else if (!sfs_mounts_detach(mount) && last) {
+        say_still_mounted(mount->path);
     }
 }
 
@@ -91,8 +100,12 @@ static void clear(const Supervisor *s)
     g_autoptr(SfsMount) mount = find_mount(s);
     g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
 
-    if (mount && top && (top->id != mount->id || sfs_mounts_is_dead(mount->path)))
-        unmount(s, TRUE);
+    if (!mount || !top)
+        return;
+    if (top->id != mount->id)
+        unmount(s, TRUE); /* says so */
+    else if (!sfs_mounts_detach_dead(mount->path))
+        say_still_mounted(mount->path);
 }
 
 /* What every child does first: it ends with us, and leaves the signals to us, for a terminal and a control
@@ -106,6 +119,7 @@ static void become_child(Supervisor *s, pid_t supervisor)
         _exit(EXIT_FAILURE); /* it died before the line above */
     shield_fd_close(s->signals);
     shield_fd_close(s->control);
+    shield_fd_close(s->lock);
     shield_fd_close(s->ready);
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
@@ -187,6 +201,7 @@ static void take_mounted(Supervisor *s)
 
     if (mount)
         s->dev = mount->dev;
+    sfs_mounts_unlock(&s->lock);
     if (s->ending) {
         unmount(s, FALSE);
         return;
@@ -363,10 +378,11 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int ready)
+gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
 {
     Supervisor s = {.options = options,
                     .mountpoint = mountpoint,
+                    .lock = lock,
                     .ready = ready,
                     .signals = open_signals(),
                     .control = -1,
@@ -379,6 +395,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int re
         well = ended_well(&s, run(&s));
     end_announcer(&s);
     clear(&s);
+    sfs_mounts_unlock(&s.lock);
     shield_fd_close(s.signals);
     shield_fd_close(s.control);
     shield_fd_close(s.ready); /* still open if nothing was mounted: tells the launcher so */

@@ -9,6 +9,7 @@
 
 #include "catalog.h"
 #include "fuzz.h"
+#include "mounts.h"
 #include "options.h"
 
 static void append_escaped(GString *out, const char *path)
@@ -46,10 +47,12 @@ static void check(char *source, const GPtrArray *expected)
         g_assert_cmpstr(options.sources[i], ==, g_ptr_array_index(expected, i));
     g_assert_cmpstr(options.mountpoint, ==, "/mnt");
 
-    g_auto(GStrv) args = sfs_options_mount_args(&options);
+    g_auto(GStrv) args = sfs_options_mount_args(&options, "/mnt");
     const char *rest;
     g_autofree char *word = first_word(args[1], &rest);
-    g_autofree char *fsname = g_strconcat("fsname=", options.fsname, NULL);
+    g_assert_cmpstr(options.fsname, ==, source);
+    gboolean fits = sfs_mounts_fit(source, "/mnt");
+    g_autofree char *fsname = g_strconcat("fsname=", fits ? source : SFS_MOUNTS_DEVICE, NULL);
     g_assert_cmpstr(word, ==, fsname);
     g_assert_cmpstr(rest, ==, "subtype=shieldfs,nosuid,nodev,noexec");
     sfs_options_clear(&options);

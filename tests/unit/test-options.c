@@ -84,6 +84,18 @@ static void assert_sources(const Parsed *parsed, const char *expected)
     g_assert_cmpstr(got, ==, expected);
 }
 
+/* One line on standard error, with what is wrong in it, escaped. */
+static void assert_wrong(const char *words, const char *named)
+{
+    g_auto(Parsed) parsed = parse(words);
+
+    g_assert_cmpint(parsed.result, ==, SFS_OPTIONS_WRONG);
+    g_assert_cmpstr(parsed.out, ==, "");
+    g_assert_true(g_str_has_suffix(parsed.err, "\n"));
+    g_assert_cmpint(strcspn(parsed.err, "\n"), ==, (int)strlen(parsed.err) - 1);
+    g_assert_nonnull(strstr(parsed.err, named));
+}
+
 static void test_plain(void)
 {
     g_auto(Parsed) parsed = parse_good("/state|/mnt");
@@ -117,19 +129,65 @@ static void test_flags(void)
     g_assert_true(word.options.debug);
 }
 
-/* What mount(8) and fstab add means nothing here, and is no mistake. */
-static void test_fstab_words(void)
-{
-    g_auto(Parsed) parsed = parse_good(
-        "/s|/"
-        "m|-o|ro,rw,dev,nodev,suid,nosuid,exec,noexec,atime,noatime,diratime,nodiratime,relatime,norelatime,"
-        "strictatime,nostrictatime,lazytime,nolazytime,sync,async,dirsync,auto,noauto,user,user=someone,"
-        "nouser,"
-        "users,owner,group,defaults,_netdev,nofail,comment=text,auto_unmount,default_permissions,"
-        "x-systemd.automount,x-gvfs-show");
+/* What mount(8), its helpers and fstab hand on means nothing here, and is no mistake. */
+static const char *const silent_words[] = {
+    "ro,rw,dev,nodev,suid,nosuid,exec,noexec,atime,noatime,diratime,nodiratime,relatime,norelatime",
+    "strictatime,nostrictatime,lazytime,nolazytime,sync,async,dirsync,auto,noauto,user,user=someone,nouser",
+    "users,owner,group,defaults,_netdev,nofail,comment=text,auto_unmount,default_permissions",
+    "silent,loud,mand,nomand,iversion,noiversion,nosymfollow,symfollow,helper=x,uhelper=x",
+    "private,rprivate,shared,rshared,slave,rslave,unbindable,runbindable",
+    "x-systemd.automount,x-gvfs-show,x-systemd.requires=/,X-mount.mkdir,X-mount.mkdir=755",
+    "",
+    ",",
+    "ro,,rw,",
+};
 
-    assert_sources(&parsed, "/s");
-    g_assert_false(parsed.options.allow_other);
+static void test_silent_words(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(silent_words); i++) {
+        g_autofree char *words = g_strconcat("/s|/m|-o|", silent_words[i], NULL);
+        g_auto(Parsed) parsed = parse_good(words);
+        g_auto(GStrv) args = sfs_options_mount_args(&parsed.options, "/m");
+
+        assert_sources(&parsed, "/s");
+        g_assert_cmpstr(args[1], ==, "fsname=/s,subtype=shieldfs,nosuid,nodev,noexec");
+    }
+}
+
+/* What only looks like one of them, and what belongs to other filesystems. */
+static void test_words_of_others(void)
+{
+    static const char *const words[] = {"silently",
+                                        "ro=1",
+                                        "user_id=1",
+                                        "helper",
+                                        "users=x",
+                                        "x",
+                                        "x_y",
+                                        "attr_timeout=1",
+                                        "use_ino",
+                                        "umask=022",
+                                        "kernel_cache",
+                                        "uid=1000",
+                                        "entry_timeout=1",
+                                        "gid=1000",
+                                        "max_read=5",
+                                        "remount",
+                                        "bind",
+                                        "subtype=x",
+                                        "ro rw",
+                                        "bogus",
+                                        "Ro",
+                                        "fd=3",
+                                        "rootmode=40000",
+                                        "allow_root",
+                                        "loop"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autofree char *line = g_strconcat("/s|/m|-o|nofail,", words[i], ",x-y", NULL);
+
+        assert_wrong(line, words[i]);
+    }
 }
 
 static void test_sources(void)
@@ -205,6 +263,7 @@ static void test_default_sources(void)
         assert_sources(&alone, cases[i].expected);
         assert_sources(&none, cases[i].expected);
         g_assert_cmpstr(alone.options.fsname, ==, "shieldfs");
+        g_assert_cmpstr(none.options.fsname, ==, "none");
         g_assert_cmpstr(alone.options.mountpoint, ==, "/m");
         g_assert_cmpstr(none.options.mountpoint, ==, "/m");
     }
@@ -247,18 +306,6 @@ static void test_values(void)
         g_assert_cmpuint(parsed.options.policy.max_size, ==, cases[i].max_size);
         g_assert_cmpuint(parsed.options.policy.settle_ms, ==, cases[i].settle_ms);
     }
-}
-
-/* One line on standard error, with what is wrong in it, escaped. */
-static void assert_wrong(const char *words, const char *named)
-{
-    g_auto(Parsed) parsed = parse(words);
-
-    g_assert_cmpint(parsed.result, ==, SFS_OPTIONS_WRONG);
-    g_assert_cmpstr(parsed.out, ==, "");
-    g_assert_true(g_str_has_suffix(parsed.err, "\n"));
-    g_assert_cmpint(strcspn(parsed.err, "\n"), ==, (int)strlen(parsed.err) - 1);
-    g_assert_nonnull(strstr(parsed.err, named));
 }
 
 static void test_wrong_values(void)
@@ -317,6 +364,9 @@ static void test_wrong_words(void)
     assert_wrong("/s:|/m", "SOURCE");
     assert_wrong("/s::/t|/m", "SOURCE");
     assert_wrong("|/m", "SOURCE");
+    assert_wrong("/s|/m|-o|fsname=", "fsname=");
+    assert_wrong("/s|/m|--|-o|ro", "-o");
+    assert_wrong("--|/s|/m|-f", "-f");
     assert_wrong("/s|/m|-o", "-o");
 }
 
@@ -348,7 +398,7 @@ static void test_help_and_version(void)
 static void assert_mount_args(const char *words, const char *expected)
 {
     g_auto(Parsed) parsed = parse_good(words);
-    g_auto(GStrv) args = sfs_options_mount_args(&parsed.options);
+    g_auto(GStrv) args = sfs_options_mount_args(&parsed.options, "/m");
 
     g_assert_cmpuint(g_strv_length(args), ==, 2);
     g_assert_cmpstr(args[0], ==, "-o");
@@ -363,9 +413,35 @@ static void test_mount_args(void)
                       "fsname=/s,subtype=shieldfs,nosuid,nodev,noexec,allow_other,default_permissions");
     assert_mount_args("/a:/b|/m", "fsname=/a:/b,subtype=shieldfs,nosuid,nodev,noexec");
     assert_mount_args("/a,allow_other\\\\b|/m",
-                      "fsname=/a\\,allow_other\\\\b,subtype=shieldfs,nosuid,nodev,noexec");
-    assert_mount_args("none|/m", "fsname=shieldfs,subtype=shieldfs,nosuid,nodev,noexec");
+                      "fsname=/a\\,allow_other\\\\\\\\b,subtype=shieldfs,nosuid,nodev,noexec");
+    assert_mount_args("none|/m", "fsname=none,subtype=shieldfs,nosuid,nodev,noexec");
+    assert_mount_args("/m", "fsname=shieldfs,subtype=shieldfs,nosuid,nodev,noexec");
+    assert_mount_args("/s//./t/|/m", "fsname=/s//./t/,subtype=shieldfs,nosuid,nodev,noexec");
+    assert_mount_args("s:../t:/u:/u|/m", "fsname=s:../t:/u:/u,subtype=shieldfs,nosuid,nodev,noexec");
     assert_mount_args("/s|/m|-o|fsname=my\\,name", "fsname=my\\,name,subtype=shieldfs,nosuid,nodev,noexec");
+    assert_mount_args("/s|/m|-o|context=a:b:c,ro,rootcontext=d\\,e",
+                      "fsname=/s,subtype=shieldfs,nosuid,nodev,noexec,context=a:b:c,rootcontext=d\\,e");
+}
+
+/* The longest source that is shown: its line of the mount table has 4095 bytes at most, 255 of which are
+ * for what is in it besides source and mount point. */
+static void test_long_sources(void)
+{
+    static const struct {
+        char letter;
+        gsize times, per_letter; /* as the table writes it */
+    } cases[] = {{'a', 3837, 1}, {' ', 959, 4}, {'\\', 959, 4}, {'#', 959, 4}, {',', 3837, 1}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        for (gsize more = 0; more < 2; more++) {
+            g_autofree char *name = g_strnfill(cases[i].times + more, cases[i].letter);
+            g_autofree char *words = g_strconcat("/", name, "|/m", NULL);
+            g_auto(Parsed) parsed = parse_good(words);
+            g_auto(GStrv) args = sfs_options_mount_args(&parsed.options, "/m");
+
+            g_assert_cmpint(strncmp(args[1], "fsname=shieldfs,", 16) == 0, ==, more);
+        }
+    }
 }
 
 int main(int argc, char **argv)
@@ -373,7 +449,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/options/plain", test_plain);
     g_test_add_func("/options/flags", test_flags);
-    g_test_add_func("/options/fstab-words", test_fstab_words);
+    g_test_add_func("/options/silent-words", test_silent_words);
+    g_test_add_func("/options/words-of-others", test_words_of_others);
     g_test_add_func("/options/sources", test_sources);
     g_test_add_func("/options/relative-source", test_relative_source);
     g_test_add_func("/options/default-sources", test_default_sources);
@@ -382,5 +459,6 @@ int main(int argc, char **argv)
     g_test_add_func("/options/wrong-words", test_wrong_words);
     g_test_add_func("/options/help-and-version", test_help_and_version);
     g_test_add_func("/options/mount-args", test_mount_args);
+    g_test_add_func("/options/long-sources", test_long_sources);
     return g_test_run();
 }
