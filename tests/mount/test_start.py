@@ -1,0 +1,473 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The start beside other starts and other mounts, and as mount(8) calls it: one mount at one place, one line on
+standard error for whatever is refused."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+import bundles
+import harness
+import pytest
+from harness import run
+
+WORDS = ('defaults,async,atime,noatime,auto,noauto,dev,nodev,diratime,nodiratime,dirsync,exec,noexec,group,iversion,'
+         'noiversion,mand,nomand,_netdev,nofail,relatime,norelatime,strictatime,nostrictatime,lazytime,nolazytime,'
+         'suid,nosuid,silent,loud,owner,ro,rw,sync,user,nouser,users,X-mount.mkdir,X-mount.mkdir=755,x-gvfs-hide,'
+         'x-systemd.automount,x-systemd.requires=/,comment=x,nosymfollow,uhelper=x,helper=x,private,rprivate,shared,'
+         'slave,unbindable,auto_unmount,user=someone')
+OTHERS = ('attr_timeout=1', 'entry_timeout=1', 'use_ino', 'kernel_cache', 'umask=022', 'uid=1000', 'bogus', 'remount')
+REFUSED = re.compile(r'shieldfs: \S+: (already mounted here: |another shieldfs is being started here)')
+
+
+@pytest.fixture
+def place(base, state):
+    """A mount point beside a state with one container; nothing is left on it or of its servers."""
+    bundles.container(state, 'c', profile=['1.1.1.1'])
+    path = base / 'mnt'
+    path.mkdir()
+    yield path
+    harness.release(path)
+
+
+def entries(path):
+    """How often PATH is in the mount table."""
+    lines = pathlib.Path('/proc/self/mountinfo').read_text(encoding='utf-8').split('\n')
+    return [harness.unescape(ln.split(' ')[4]) for ln in lines if ln].count(os.fspath(path))
+
+
+def shown(path):
+    return harness.mounts()[os.fspath(path)][2]
+
+
+def start(*argv, exe=harness.SHIELDFS, **kw):
+    return subprocess.Popen([os.fspath(a) for a in (exe, *argv)], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
+
+
+def begun(*argv, **kw):
+    """A start that must succeed, without a word."""
+    process = start(*argv, **kw)
+    out, err = process.communicate(timeout=harness.TIMEOUT)
+    assert (process.returncode, out, err) == (0, '', ''), (argv, process.returncode, err)
+
+
+def refused(*argv, **kw):
+    """What a start says in one line that must fail."""
+    process = start(*argv, **kw)
+    out, err = process.communicate(timeout=harness.TIMEOUT)
+    assert (process.returncode, out) == (1, ''), (argv, process.returncode, err)
+    assert err.startswith('shieldfs: ') and err.endswith('\n') and err.count('\n') == 1, (argv, err)
+    assert err[:-1].isprintable(), err
+    return err
+
+
+def ended(place, *, below=0):
+    """Unmount, and wait until nothing is left of it; BELOW: how many mounts it covered."""
+    harness.wait_for(lambda: subprocess.run(['fusermount3', '-u', place], capture_output=True,
+                                            check=False).returncode == 0, 'the mount point to be free of users')
+    harness.wait_for(lambda: not harness.servers(place), 'the servers to end')
+    assert entries(place) == below
+
+
+def supervisor(place):
+    pids = harness.servers(place)
+    parents = {p: int(re.search(r'PPid:\s*(\d+)', pathlib.Path(f'/proc/{p}/status').read_text())[1]) for p in pids}
+    [pid] = [p for p in pids if parents[p] not in pids]
+    return pid
+
+
+def left_dead(state, place, **kw):
+    """A mount whose supervisor was killed."""
+    begun(state, place, **kw)
+    os.kill(supervisor(place), signal.SIGKILL)
+
+    def dead():
+        try:
+            os.stat(place)
+        except OSError as error:
+            return error.errno == harness.errno.ENOTCONN
+        return False
+    harness.wait_for(dead, 'the mount to be dead')
+
+
+def race(state, place, options=(), **kw):
+    """Several starts at once: one wins."""
+    processes = [start(*options, state, place, **kw) for _ in range(4)]
+    said = [p.communicate(timeout=harness.TIMEOUT)[1] for p in processes]
+    codes = [p.returncode for p in processes]
+    assert sorted(codes) == [0, 1, 1, 1], (codes, said)
+    for code, text in zip(codes, said, strict=True):
+        text = re.sub(r'^shieldfs: \S+: a dead mount of shieldfs was taken away\n', '', text)
+        assert text == '' if code == 0 else REFUSED.match(text) and text.count('\n') == 1, (code, text)
+    assert entries(place) == 1
+    assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+
+
+@pytest.mark.parametrize('options', [(), ('-o', 'nonempty')], ids=['plain', 'nonempty'])
+def test_several_starts_at_once(place, state, options):
+    for _ in range(8):
+        race(state, place, options)
+        ended(place)
+
+
+def test_several_starts_on_a_dead_mount(place, state):
+    for _ in range(5):
+        left_dead(state, place)
+        race(state, place)
+        ended(place)
+
+
+def test_several_starts_of_a_plain_user(place, state, exe, root):
+    def body():
+        for _ in range(4):
+            race(state, place, exe=exe)
+            ended(place)
+            left_dead(state, place, exe=exe)
+            race(state, place, exe=exe)
+            ended(place)
+    os.chown(place, harness.NOBODY, -1)
+    harness.in_namespace(body, uid=harness.NOBODY)
+
+
+@contextlib.contextmanager
+def locked(path):
+    with harness.opened(path, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+
+
+def waits(process, path):
+    """Has PROCESS the directory open, as it has when it waits for its lock?"""
+    for fd in pathlib.Path(f'/proc/{process.pid}/fd').iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(fd) == os.fspath(path):
+                return True
+    return False
+
+
+def test_start_waits_for_another(place, state):
+    with locked(place):
+        process = start(state, place)
+        harness.wait_for(lambda: waits(process, place), 'the start to wait')
+        assert entries(place) == 0
+    assert process.communicate(timeout=harness.TIMEOUT) == ('', '')
+    assert process.returncode == 0 and entries(place) == 1
+
+
+def test_somebody_keeps_the_lock(place, state):
+    """That is told in the end, and names the place."""
+    with locked(place):
+        said = refused(state, place)
+    assert f'{place}: another shieldfs is being started here, or some program keeps a lock' in said
+    begun(state, place)
+    with locked(place.parent):  # is nobody's business
+        assert 'already mounted here' in refused(state, place)
+
+
+def test_lock_is_given_back(place, state):
+    """Once mounted, neither of the processes holds the directory below, which may be another's to unmount."""
+    place_fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        begun(state, place)
+        fcntl.flock(place_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kept = [os.readlink(f'/proc/{p}/fd/{fd}') for p in harness.servers(place) for fd in os.listdir(f'/proc/{p}/fd')]
+        assert os.fspath(place) not in kept
+    finally:
+        os.close(place_fd)
+
+
+def test_directory_that_cannot_be_read(place, state, exe, root):
+    """There is no lock to be had then, and the start goes on."""
+    os.chown(place, harness.NOBODY, -1)
+    place.chmod(0o300)
+
+    def body():
+        begun('-o', 'nonempty', state, place, exe=exe)
+        assert entries(place) == 1
+        assert 'already mounted here' in refused('-o', 'nonempty', state, place, exe=exe)
+        ended(place)
+    harness.in_namespace(body, uid=harness.NOBODY)
+
+
+def already_mounted(state, place, exe=harness.SHIELDFS):
+    for options in ([], ['-f'], ['-o', 'nonempty']):
+        said = refused(*options, state, place, exe=exe)
+        for word in (f'{place}: already mounted here', 'fusermount3 -u', os.fspath(state), 'fuse.shieldfs'):
+            assert word in said, (word, said)
+    assert entries(place) == 1
+
+
+def test_already_mounted(place, base, state):
+    """Whoever looks, and however the place is written."""
+    begun(state, place)
+    (base / 'link').symlink_to(place)
+    already_mounted(state, place)
+    for other in (f'{place}/', f'{place}/.', base / 'link', f'{base}/link/'):
+        assert f'{place}: already mounted here' in refused(state, other)
+    assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+
+
+def test_already_mounted_by_a_plain_user(place, state, exe, root):
+    os.chown(place, harness.NOBODY, -1)
+
+    def body():
+        begun(state, place, exe=exe)
+        already_mounted(state, place, exe=exe)
+        ended(place)
+    harness.in_namespace(body, uid=harness.NOBODY)
+
+
+def test_already_mounted_by_another_user(place, state, exe, root):
+    """He can't look into it, but the mount table can."""
+    begun(state, place)
+    harness.in_namespace(lambda: already_mounted(state, place, exe=exe), uid=harness.NOBODY)
+
+
+def test_other_mounts_are_named(place, state, root):
+    """And may be covered with -o nonempty, as before."""
+    harness.system_mount('thing', place, 'tmpfs', 0)
+    try:
+        begun(state, place)
+        ended(place, below=1)
+        bundles.put(place / 'file', '')
+        said = refused(state, place)
+        assert f'{place}: the mount point is not empty' in said and 'thing, a mount of tmpfs, is there' in said
+        begun('-o', 'nonempty', state, place)
+        ended(place, below=1)
+    finally:
+        run('umount', place)
+
+
+def test_dead_mount_behind_a_link(place, base, state):
+    (base / 'link').symlink_to(place)
+    for other in (base / 'link', f'{base}/link/', f'{place}/'):
+        left_dead(state, place)
+        process = start(state, other)
+        assert process.communicate(timeout=harness.TIMEOUT)[1] == \
+            f'shieldfs: {place}: a dead mount of shieldfs was taken away\n'
+        assert process.returncode == 0 and entries(place) == 1
+        ended(place)
+        harness.wait_for(lambda other=other: not harness.servers(other), 'the servers to end')
+
+
+def test_dead_mount_of_another_program(place, state, root):
+    """It is not ours to take."""
+    fuse = os.open('/dev/fuse', os.O_RDWR)
+    harness.system_mount('other', place, 'fuse.other', 0, f'fd={fuse},rootmode=40000,user_id=0,group_id=0'.encode())
+    try:
+        os.close(fuse)
+        assert f'{place}: a dead mount of another program is there' in refused(state, place)
+        assert entries(place) == 1
+    finally:
+        run('umount', place)
+
+
+@pytest.mark.parametrize('word', ['mnt/', './mnt', '.', 'link', 'link/', 'sub/../mnt', '-mnt'])
+def test_place_in_other_words(place, base, state, word):
+    """Relative to where the start is made; behind --, a word may begin with a dash."""
+    (base / 'link').symlink_to(place)
+    (base / 'sub').mkdir()
+    (base / '-mnt').symlink_to(place)
+    begun('--', state, word, cwd=place if word == '.' else base)
+    assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+    ended(place)
+    harness.wait_for(lambda: not harness.servers(word), 'the servers to end')
+
+
+def test_place_that_goes_away(place, state):
+    """Each start either mounts or says in one line what is wrong."""
+    for _ in range(12):
+        process = start(state, place)
+        with contextlib.suppress(OSError):
+            place.rmdir()
+        out, err = process.communicate(timeout=harness.TIMEOUT)
+        if process.returncode == 0:
+            assert (out, err, entries(place)) == ('', '', 1)
+            ended(place)
+        else:
+            assert process.returncode == 1 and out == '', (process.returncode, out, err)
+            assert err.startswith('shieldfs: ') and err.count('\n') == 1, err
+        with contextlib.suppress(FileExistsError):
+            place.mkdir()
+
+
+def test_mount_that_is_refused(place, state, root):
+    """What the kernel or its helper says, with the place, in one line."""
+    said = refused('-o', 'rootcontext=no:such:label', state, place)
+    assert said.startswith(f'shieldfs: {place}: could not be mounted: '), said
+    assert entries(place) == 0
+
+
+def test_helper_that_refuses(place, state, exe, root):
+    """fusermount3 has no use for SELinux's words; what it says comes in our line."""
+    os.chown(place, harness.NOBODY, -1)
+
+    def body():
+        said = refused('-o', 'context=no:such:label', state, place, exe=exe)
+        assert said.startswith(f'shieldfs: {place}: could not be mounted: fusermount3: '), said
+    harness.in_namespace(body, uid=harness.NOBODY)
+
+
+@pytest.mark.parametrize('words', [['a', 'b', 'c'], ['', 'MNT'], ['STATE', ''], ['STATE', 'MNT', '-o'], ['STATE', '--'],
+                                   ['-o', 'fsname=', 'STATE', 'MNT'], ['--', 'STATE', 'MNT', '-f'], ['-o', 'STATE'],
+                                   ['a:', 'MNT'], ['STATE', 'a' * 300], ['STATE', 'a/' * 2500], ['STATE', '/proc/1/mem'],
+                                   ['STATE', '\n\x1b']], ids=repr)
+def test_wrong_words(place, state, words):
+    refused(*({'STATE': state, 'MNT': place}.get(w, w) for w in words))
+    assert entries(place) == 0
+
+
+@pytest.mark.parametrize('name', ['a,b', 'a\\b', 'a b', 'tab\t#', 'line\nline', '\x01\x7f', 'none', 'ümläut', '-'])
+def test_device_name(place, state, name):
+    begun('-o', 'fsname=' + name.replace('\\', '\\\\').replace(',', '\\,'), state, place)
+    assert shown(place) == name.encode('utf-8').decode('utf-8')
+    ended(place)
+
+
+def longest(place):
+    """How long a device may be so that the line of the mount table is not too long: 255 is for the rest."""
+    return 4095 - 255 - len(os.fspath(place))
+
+
+def long_source(state, length):
+    """A SOURCE of LENGTH bytes, STATE the first of it; none of the others exists."""
+    text = ':'.join([os.fspath(state), *(f'/{i:0200}' for i in range(length // 200 + 1))])[:length]
+    return text[:-1] + 'x'
+
+
+def check_long_sources(state, place, exe=harness.SHIELDFS):
+    for length, fits in ((longest(place), True), (longest(place) + 1, False), (20000, False)):
+        source = long_source(state, length)
+        begun(source, place, exe=exe)
+        assert shown(place) == (source if fits else 'shieldfs')
+        assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+        status = (place / '.shieldfs/status').read_text(encoding='utf-8')
+        assert status.count('\nsource: ') + 1 == source.count(':') + 1
+        ended(place)
+
+
+def test_long_sources(place, state):
+    check_long_sources(state, place)
+
+
+def test_long_sources_of_a_plain_user(place, state, exe, root):
+    """fusermount3 -u must find the mount in the table."""
+    os.chown(place, harness.NOBODY, -1)
+    harness.in_namespace(lambda: check_long_sources(state, place, exe=exe), uid=harness.NOBODY)
+
+
+def deep(base, length):
+    path = os.fspath(base)
+    while len(path) < length:
+        rest = length - len(path) - 1
+        path += '/' + 'd' * (rest if rest <= 200 else min(200, rest - 2))
+    os.makedirs(path)
+    return pathlib.Path(path)
+
+
+def test_long_place(place, base, state):
+    """The longest path that can be mounted on, and the first that is too long."""
+    length = 4095 - 255 - len('shieldfs')
+    good = deep(base / 'good', length)
+    begun(state, good)
+    assert shown(good) == 'shieldfs' and (good / 'c/effective').read_bytes() == b'1.1.1.1\n'
+    ended(good)
+    for more in (1, 100, 255):
+        bad = deep(base / f'bad{more}', length + more)
+        assert 'File name too long' in refused(state, bad)
+        assert entries(bad) == 0
+
+
+@pytest.fixture
+def helper(root, exe):
+    """helper(BODY) runs BODY where mount(8) finds our program."""
+    def prepare():
+        harness.system_mount('tmpfs', '/usr/local/sbin', 'tmpfs', 0)
+        shutil.copy2(exe, '/usr/local/sbin/shieldfs')
+
+    def within(body):
+        harness.in_namespace(body, prepare=prepare)
+    return within
+
+
+def mounted(*words):
+    done = run('mount', *words, ok=False)
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+def test_mount_as_autofs_calls_it(helper, place, state):
+    def body():
+        for words in (['-n'], ['-v'], ['-s'], ['-r'], ['-w'], ['-n', '-s'], ['-o', WORDS], ['-c']):
+            assert mounted(*words, '-t', 'fuse.shieldfs', state, place)[0] == 0, words
+            assert {'nosuid', 'nodev', 'noexec'} <= set(harness.mounts()[os.fspath(place)][0])
+            ended(place)
+        for word in OTHERS:
+            code, said = mounted('-o', word, '-t', 'fuse.shieldfs', state, place)
+            assert code != 0 and said.startswith('shieldfs: ') and said.count('\n') == 1 and word in said, said
+            assert entries(place) == 0
+    helper(body)
+
+
+@pytest.mark.parametrize('options', ['nofail', 'nonempty', 'defaults,,nofail'])
+def test_mount_all_twice(helper, place, base, state, options):
+    """mount(8) leaves alone what is mounted: it knows it by the source."""
+    for name in ('sp ace', 'col:on', 'home'):
+        (base / name / 'containers').mkdir(parents=True)
+    (base / 'link').symlink_to(state)
+    table = base / 'fstab'
+    sources = [f'{state}', f'{state}/', f'{base}/./state', f'{base}//state', f'{base}/home/../state', f'{base}/link',
+               f'{state}:{base}/home', f'{state}/:{base}/./home', f'{base}/link:{state}', f'{base}/sp\\040ace',
+               f'{base}/col\\134:on', f'{base}/missing', f'{base}/missing/', 'state', './state', 'state/', 'missing',
+               'state:home', 'none', 'home:x', ':'.join([f'{base}/{"x" * 200}'] * 10)]
+
+    def body():
+        os.chdir(base)
+        os.environ['HOME'] = f'{base}/home'
+        for source in sources:
+            table.write_text(f'{source} {place} fuse.shieldfs {options} 0 0\n', encoding='utf-8')
+            for _ in range(2):
+                assert mounted('-a', '-T', table) == (0, ''), source
+                assert entries(place) == 1, source
+            ended(place)
+    helper(body)
+
+
+CONF = ['user_allow_other\n', '  user_allow_other  \n', 'user_allow_other # for the backup\n', 'user_allow_other#\n',
+        '\tuser_allow_other\t#x\n', 'user_allow_other\r\n', 'mount_max = 10\n\nuser_allow_other\n', '#user_allow_other\n',
+        '# user_allow_other\nx\n', 'user_allow_other', 'x\nuser_allow_other', 'user_allow_other x\n',
+        'user_allow_other=1\n', 'user_allow_other\x0b\n', 'user_allow_others\n', 'User_allow_other\n',
+        'user_allow_other' + ' ' * 238 + '\n', 'user_allow_other' + ' ' * 239 + '\n', ' ' * 254 + 'user_allow_other\n',
+        '#' * 300 + '\nuser_allow_other\n', ' ' * 255 + '\nuser_allow_other\n', '']
+
+
+@pytest.mark.parametrize('text', CONF, ids=repr)
+def test_fuse_conf_as_the_helper_reads_it(place, base, state, exe, root, text):
+    """-o allow_other of a plain user: with the same file, fusermount3 and we are of one mind."""
+    conf = bundles.put(base / 'fuse.conf', text)
+    os.chown(place, harness.NOBODY, -1)
+
+    def prepare():
+        harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000)
+
+    def body():
+        # It can't hand over the descriptor, and says so, but only when it has mounted.
+        helper = subprocess.run(['fusermount3', '-o', 'allow_other,fsname=x', '--', place], capture_output=True,
+                                text=True, check=False, env=dict(os.environ, _FUSE_COMMFD='99'))
+        taken = 'only allowed if' not in helper.stderr
+        if entries(place):
+            run('fusermount3', '-uz', place)
+        if taken:
+            process = start('-o', 'allow_other', state, place, exe=exe)
+            process.communicate(timeout=harness.TIMEOUT)
+            assert process.returncode == 0
+            ended(place)
+        else:
+            assert 'needs the line user_allow_other in /etc/fuse.conf' in refused('-o', 'allow_other', state, place,
+                                                                                exe=exe)
+    harness.in_namespace(body, uid=harness.NOBODY, prepare=prepare)
