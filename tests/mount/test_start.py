@@ -244,6 +244,30 @@ def test_other_mounts_are_named(place, state, root):
         run('umount', place)
 
 
+def test_copy_of_the_mount_elsewhere(place, state, root):
+    """Unmounted here, the view lives on where another mount namespace has it; SIGTERM ends it everywhere."""
+    begun(state, place)
+    pid = supervisor(place)
+    with subprocess.Popen(['unshare', '-m', '--propagation', 'private', 'sleep', 'infinity']) as other:
+        try:
+            inside = pathlib.Path(f'/proc/{other.pid}/root{place}/c/effective')
+            harness.wait_for(lambda: os.readlink(f'/proc/{other.pid}/ns/mnt') != os.readlink('/proc/self/ns/mnt') and
+                             b'sleep' in pathlib.Path(f'/proc/{other.pid}/cmdline').read_bytes(), 'the namespace')
+            harness.wait_for(lambda: subprocess.run(['fusermount3', '-u', place], capture_output=True,
+                                                    check=False).returncode == 0, 'the mount point to be free')
+            assert entries(place) == 0
+            assert inside.read_bytes() == b'1.1.1.1\n'
+            begun(state, place)  # the place itself is free
+            os.kill(pid, signal.SIGTERM)
+            harness.wait_for(lambda: not os.path.exists(f'/proc/{pid}'), 'the supervisor to end')
+            with harness.fails(harness.errno.ENOTCONN):
+                inside.read_bytes()
+            assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+        finally:
+            other.kill()
+    ended(place)
+
+
 def test_dead_mount_behind_a_link(place, base, state):
     (base / 'link').symlink_to(place)
     for other in (base / 'link', f'{base}/link/', f'{place}/'):
