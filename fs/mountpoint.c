@@ -35,24 +35,22 @@ static void refuse(GError **error, int errnum, const char *path, const char *tex
         shield_error_set(error, errnum, NULL, path, "%s", text);
 }
 
-/* A mount whose server died answers ENOTCONN to everything. */
+/* A mount whose server died answers ENOTCONN to everything. Another start may take it away meanwhile. */
 static gboolean clear_dead_mount(const char *path, GError **error)
 {
     g_autofree char *escaped = shield_error_subject(NULL, path);
     g_autoptr(SfsMount) mount = sfs_mounts_at(path);
 
-    if (!mount || !mount->ours) {
-        shield_error_set(error, ENOTCONN, NULL, path,
-                         "a dead mount of another program is there: unmount it first");
-        return FALSE;
+    if (mount && mount->ours && sfs_mounts_detach_dead(path)) {
+        g_message("%s: a dead mount of shieldfs was taken away", escaped);
+        return TRUE;
     }
-    if (!sfs_mounts_detach_dead(path) && sfs_mounts_is_dead(path)) {
-        shield_error_set(error, ENOTCONN, NULL, path,
-                         "a dead shieldfs mount is there: run fusermount3 -uz on it");
-        return FALSE;
-    }
-    g_message("%s: a dead mount of shieldfs was taken away", escaped);
-    return TRUE;
+    if (!mount || !sfs_mounts_is_dead(path))
+        return TRUE;
+    shield_error_set(error, ENOTCONN, NULL, path,
+                     mount->ours ? "a dead shieldfs mount is there: run fusermount3 -uz on it"
+                                 : "a dead mount of another program is there: unmount it first");
+    return FALSE;
 }
 
 /* Is there no shieldfs? Another mount may be covered. */
