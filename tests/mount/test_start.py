@@ -144,10 +144,9 @@ def locked(path):
 
 def waits(process, path):
     """Has PROCESS the directory open, as it has when it waits for its lock?"""
-    for fd in pathlib.Path(f'/proc/{process.pid}/fd').iterdir():
-        with contextlib.suppress(OSError):
-            if os.readlink(fd) == os.fspath(path):
-                return True
+    with contextlib.suppress(OSError):  # it has just been made, or ends
+        fds = pathlib.Path(f'/proc/{process.pid}/fd')
+        return os.fspath(path) in [os.readlink(fd) for fd in fds.iterdir()]
     return False
 
 
@@ -180,6 +179,31 @@ def test_lock_is_given_back(place, state):
         assert os.fspath(place) not in kept
     finally:
         os.close(place_fd)
+
+
+def test_helper_that_is_late(place, base, state, exe, root):
+    """fusermount3 goes by path: while it clears a dead mount, no other start mounts there."""
+    go = base / 'go'
+    (base / 'late').mkdir()
+    helper = bundles.put(base / 'late/fusermount3', f'#!/bin/sh\ntouch {base}/late/begun\n'
+                         f'until [ -e {go} ]; do sleep 0.01; done\nexec {shutil.which("fusermount3")} "$@"\n')
+    helper.chmod(0o755)
+    for path in (place, base, helper.parent):
+        os.chown(path, harness.NOBODY, -1)
+
+    def body():
+        left_dead(state, place, exe=exe)
+        first = start(state, place, exe=exe, env=dict(os.environ, PATH=f'{helper.parent}:{os.environ["PATH"]}'))
+        harness.wait_for(lambda: os.path.exists(base / 'late/begun'), 'the helper to begin')
+        second = start(state, place, exe=exe)
+        harness.wait_for(lambda: second.poll() is not None or waits(second, base), 'the second start to wait')
+        go.touch()
+        said = [p.communicate(timeout=harness.TIMEOUT)[1] for p in (first, second)]
+        assert sorted([first.returncode, second.returncode]) == [0, 1], said
+        assert entries(place) == 1
+        assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
+        ended(place)
+    harness.in_namespace(body, uid=harness.NOBODY)
 
 
 def test_directory_that_cannot_be_read(place, state, exe, root):
