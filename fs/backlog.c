@@ -135,10 +135,11 @@ guint64 sfs_backlog_serial(SfsBacklog *backlog)
 
 static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
 {
-    g_autofree char *text =
-        g_strdup_printf("no change can be announced: %s: %s", g_strerror(backlog->errnum),
-                        backlog->errnum == EROFS ? "remount it read-write (mount -o remount,rw), and all is"
-                                                 : "it is tried again until it works");
+    g_autofree char *text = g_strdup_printf(
+        "no change can be announced: %s: %s", g_strerror(backlog->errnum),
+        backlog->errnum == EROFS ? "remount it read-write (mount -o remount,rw): what was missed "
+                                   "is announced then"
+                                 : "it is tried again until it works");
 
     shield_add_line(lines, NULL, backlog->mountpoint, text);
 }
