@@ -283,7 +283,7 @@ def test_copy_of_the_mount_elsewhere(place, state, root):
             assert inside.read_bytes() == b'1.1.1.1\n'
             begun(state, place)  # the place itself is free
             os.kill(pid, signal.SIGTERM)
-            harness.wait_for(lambda: not os.path.exists(f'/proc/{pid}'), 'the supervisor to end')
+            harness.wait_for(lambda: pid not in harness.servers(place), 'the supervisor to end')
             with harness.fails(harness.errno.ENOTCONN):
                 inside.read_bytes()
             assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
@@ -326,6 +326,31 @@ def test_place_in_other_words(place, base, state, word):
     assert (place / 'c/effective').read_bytes() == b'1.1.1.1\n'
     ended(place)
     harness.wait_for(lambda: not harness.servers(word), 'the servers to end')
+
+
+ODD = ['a b', 'tab\t', 'line\nline', 'back\\slash', '\\040', '#', 'a,b', 'ümläut', '\x01', 'a - fuse b', '//deleted']
+
+
+@pytest.mark.parametrize('name', ODD, ids=repr)
+def test_place_with_an_odd_name(base, state, name):
+    """The mount table writes it otherwise; it is found there all the same, dead and alive."""
+    bundles.container(state, 'c', profile=['1.1.1.1'])
+    place = base / f'mnt{name}'
+    place.mkdir(parents=True)
+    try:
+        begun(state, place)
+        assert entries(place) == 1
+        assert 'already mounted here' in refused(state, place)
+        ended(place)
+        left_dead(state, place)
+        process = start(state, place)
+        assert process.communicate(timeout=harness.TIMEOUT)[1].endswith(': a dead mount of shieldfs was taken away\n')
+        assert process.returncode == 0 and entries(place) == 1
+        os.kill(supervisor(place), signal.SIGTERM)
+        harness.wait_for(lambda: not harness.servers(place), 'the servers to end')
+        assert entries(place) == 0
+    finally:
+        harness.release(place)
 
 
 def test_place_that_goes_away(place, state):
