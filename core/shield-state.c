@@ -11,6 +11,7 @@
 #include "contract.h"
 #include "layout.h"
 #include "shieldstate.h"
+#include "standard.h"
 #include "text.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -140,6 +141,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+    shield_standard_open();
     if (argc < 2)
         return wrong_usage("no command", NULL);
 
@@ -150,7 +152,7 @@ int main(int argc, char **argv)
             return wrong_usage("wrong number of arguments", argv[1]);
 
         int status = commands[i].run(argv + 2);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (!shield_standard_flush()) {
             fprintf(stderr, "shield-state: standard output: %s\n", g_strerror(errno));
             return EXIT_FAILED;
         }

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -209,7 +209,7 @@ void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket)
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
     SfsAnnounceRequest request;
 
-    signal(SIGXFSZ, SIG_IGN);
+    prctl(PR_SET_NAME, "shieldfs-events");
     (void)setrlimit(RLIMIT_FSIZE, &unlimited); /* ftruncate obeys it before the server is asked */
     umask(0);
     while (recv(socket, &request, sizeof request, 0) == sizeof request) {

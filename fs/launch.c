@@ -61,24 +61,25 @@ int sfs_launch(const char *mountpoint, GError **error)
         wait_for_child(ends[0], mountpoint);
     }
     close(ends[0]);
-    setsid();
     return ends[1];
 }
 
-void sfs_launch_ready(int ready)
+gboolean sfs_launch_ready(int ready)
 {
-    if (write(ready, "", 1) != 1)
-        g_message("the launcher is gone: %s", g_strerror(errno));
+    gboolean waiting = write(ready, "", 1) == 1;
+
     close(ready);
+    return waiting;
 }
 
-void sfs_launch_detach(void)
+void sfs_launch_detach(pid_t supervisor)
 {
     g_auto(ShieldFd) null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (chdir("/") < 0)
         g_message("/: %s", g_strerror(errno));
-    sfs_log_to_syslog();
+    sfs_log_to_syslog(supervisor);
+    setsid();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
         dup2(null, fd);
 }

@@ -3,6 +3,7 @@
  * main: the order in which shieldfs starts: options, checks, background, supervisor. It must not know what
  * the view shows.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "mountpoint.h"
 #include "ops.h"
 #include "options.h"
+#include "signals.h"
+#include "standard.h"
 #include "supervisor.h"
 
 /* What the shell left open is nobody's business here; a list among it, open for writing, would look as if it
@@ -44,12 +47,17 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = EXIT_FAILURE;
 
+    shield_standard_open();
+    sfs_signals_start();
     close_inherited();
     sfs_log_start();
     fuse_set_log_func(sfs_log_libfuse);
     switch (sfs_options_parse(&options, argc, argv)) {
     case SFS_OPTIONS_DONE:
-        status = EXIT_SUCCESS;
+        if (shield_standard_flush())
+            status = EXIT_SUCCESS;
+        else
+            g_message("standard output: %s", g_strerror(errno));
         break;
     case SFS_OPTIONS_RUN:
         if (start(&options, &error))

@@ -170,11 +170,12 @@ static void words_clear(Words *words)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Words, words_clear)
 
+/* word: which one; NULL: none. */
 static gboolean wrong(const char *what, const char *word)
 {
-    g_autofree char *escaped = shield_text_escape(word, -1);
+    g_autofree char *escaped = word ? shield_text_escape(word, -1) : g_strdup("");
 
-    fprintf(stderr, "shieldfs: %s%s%s: see 'shieldfs --help'\n", escaped, *word ? ": " : "", what);
+    fprintf(stderr, "shieldfs: %s%s%s: see 'shieldfs --help'\n", escaped, word ? ": " : "", what);
     return FALSE;
 }
 
@@ -288,7 +289,7 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
         g_autofree char *whole = shield_path_absolute(path);
 
         if (*path == '\0')
-            return wrong("an empty SOURCE", source ? source : path);
+            return wrong("an empty SOURCE", source);
         if (!g_ptr_array_find_with_equal_func(sources, whole, g_str_equal, NULL))
             g_ptr_array_add(sources, g_steal_pointer(&whole));
     }
@@ -305,7 +306,7 @@ static gboolean apply(SfsOptions *options, const Words *words)
     if (words->wrong)
         return wrong("unknown option, or one word too many", words->wrong);
     if (!mountpoint || !*mountpoint)
-        return wrong("no MOUNTPOINT given", "");
+        return wrong("no MOUNTPOINT given", NULL);
 
     options->mountpoint = g_strdup(mountpoint);
     options->foreground = words->foreground || words->debug;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@
 typedef struct {
     struct fuse_session *session;
     SfsSession own;
+    const char *place; /* the mount point, as the log shows it */
     int control;
     pthread_t loop_thread;
     int loop_ended; /* atomic */
@@ -44,6 +46,9 @@ static void wake_up(int signum)
  * it has come back: the first may arrive just before it starts to wait. */
 static void end_session(Server *server)
 {
+    struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
+
+    sigaction(SIGUSR1, &wake, NULL); /* not before: until now it is ignored, whoever sends it */
     fuse_session_exit(server->session);
     while (!g_atomic_int_get(&server->loop_ended)) {
         pthread_kill(server->loop_thread, SIGUSR1);
@@ -109,31 +114,31 @@ static gboolean serve(Server *server)
     int failed = pthread_create(&thread, NULL, obey_supervisor, server);
 
     if (failed) {
-        g_message("no thread for the supervisor's words: %s", g_strerror(failed));
+        g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
         return FALSE;
     }
+    pthread_setname_np(thread, "control");
 
     int result = run_loop(server->session, server->own.view->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);
     if (result != 0)
-        g_message("the connection to the kernel failed: %s", g_strerror(ABS(result)));
+        g_warning("%s: the connection to the kernel failed: %s", server->place, g_strerror(ABS(result)));
     return result == 0;
 }
 
-static void prepare_process(void)
+static void prepare_process(const Server *server)
 {
-    struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
     struct rlimit limit;
 
-    sigaction(SIGUSR1, &wake, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_NAME, "shieldfs-server");
     /* Each open raw file is a descriptor of ours. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-            g_message("the limit of open files stays at its default: %s", g_strerror(errno));
+            g_message("%s: the limit of open files stays at its default: %s", server->place,
+                      g_strerror(errno));
     }
 }
 
@@ -179,7 +184,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     if (!mount_view(server->session, mountpoint))
         return FALSE;
     if (!server->own.view->options->foreground)
-        sfs_launch_detach();
+        sfs_launch_detach(server->own.view->supervisor);
     sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
     sfs_announce_set_overdue(server->own.announce, tell_overdue, server);
     sfs_watcher_start(server->own.watcher);
@@ -214,6 +219,7 @@ static void wake_pollers(void *data)
 static gboolean session_start(SfsSession *own, const SfsOptions *options, const char *mountpoint)
 {
     own->view = sfs_view_new(options, mountpoint);
+    own->view->supervisor = getppid(); /* its death is ours */
     own->announce = sfs_announce_new(own->view, mountpoint);
     own->view->announcer_state = announcer_state;
     own->view->degraded = degraded;
@@ -246,10 +252,11 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     g_auto(GStrv) words = sfs_options_mount_args(options, mountpoint);
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
-    Server server = {.control = control, .loop_thread = pthread_self()};
+    g_autofree char *place = shield_text_escape(mountpoint, -1);
+    Server server = {.place = place, .control = control, .loop_thread = pthread_self()};
     gboolean served = FALSE;
 
-    prepare_process();
+    prepare_process(&server);
     if (session_start(&server.own, options, mountpoint))
         server.session = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.own);
     fuse_opt_free_args(&args);

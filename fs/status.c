@@ -126,6 +126,7 @@ GBytes *sfs_status_render(SfsView *view)
     g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
     g_string_append_printf(out, "announcer: %s\n",
                            view->announcer_state ? view->announcer_state(view->status_data) : "stopped");
+    g_string_append_printf(out, "pid: %d\n", view->supervisor);
     add_lines(out, "degraded", degraded);
     add_lines(out, "problem", problems);
     return g_string_free_to_bytes(out);

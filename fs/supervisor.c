@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "mounts.h"
 #include "open.h"
 #include "server.h"
+#include "signals.h"
 #include "text.h"
 
 /* How long the server may take to end before it is killed: longer than any answer it may still owe somebody.
@@ -29,10 +29,11 @@
 typedef struct {
     const SfsOptions *options;
     const char *mountpoint;
-    int lock;    /* the mount point's, until the mount is there; -1: not had */
-    int ready;   /* the launcher's pipe; -1: nobody waits */
-    int signals; /* a signalfd */
-    int control; /* to the server; -1: it has closed it */
+    const char *place; /* the mount point, as the log shows it */
+    int lock;          /* the mount point's, until the mount is there; -1: not had */
+    int ready;         /* the launcher's pipe; -1: nobody waits */
+    int signals;       /* a signalfd */
+    int control;       /* to the server; -1: it has closed it */
     pid_t server;
     pid_t announcer;         /* 0: none */
     gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
@@ -108,12 +109,9 @@ static void clear(const Supervisor *s)
         say_still_mounted(mount->path);
 }
 
-/* What every child does first: it ends with us, and leaves the signals to us, for a terminal and a control
- * group send them to all. */
+/* What every child does first: it ends with us, and leaves the signals to us. */
 static void become_child(Supervisor *s, pid_t supervisor)
 {
-    sigset_t none;
-
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor)
         _exit(EXIT_FAILURE); /* it died before the line above */
@@ -121,11 +119,7 @@ static void become_child(Supervisor *s, pid_t supervisor)
     shield_fd_close(s->control);
     shield_fd_close(s->lock);
     shield_fd_close(s->ready);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sfs_signals_leave();
 }
 
 static gboolean start_server(Supervisor *s)
@@ -134,7 +128,7 @@ static gboolean start_server(Supervisor *s)
     int ends[2];
 
     if (!sfs_message_pair(ends)) {
-        g_message("socketpair: %s", g_strerror(errno));
+        g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
         return FALSE;
     }
     s->control = ends[0];
@@ -145,7 +139,7 @@ static gboolean start_server(Supervisor *s)
     }
     close(ends[1]);
     if (s->server < 0)
-        g_message("fork: %s", g_strerror(errno));
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
     return s->server > 0;
 }
 
@@ -157,7 +151,7 @@ static void start_announcer(Supervisor *s)
 
     s->announce_at = 0;
     if (!sfs_message_pair(ends)) {
-        g_message("socketpair: %s", g_strerror(errno));
+        g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
         return;
     }
     s->announcer = fork();
@@ -170,7 +164,7 @@ static void start_announcer(Supervisor *s)
     close(ends[1]);
     s->announcer_start = g_get_monotonic_time();
     if (s->announcer < 0) {
-        g_message("fork: %s", g_strerror(errno));
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
         s->announcer = 0;
         s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
     } else {
@@ -195,6 +189,40 @@ static void reap_announcer(Supervisor *s)
         s->announce_at = now + s->backoff;
 }
 
+/* Announcing stops first. Then the mount goes, so that nobody finds it without a server; who has a file open
+ * meanwhile can read on until the server is gone. */
+static void begin_end(Supervisor *s)
+{
+    if (s->ending)
+        return;
+    s->ending = TRUE;
+    s->announce_at = 0;
+    s->kill_at = g_get_monotonic_time() + END_USEC;
+    if (s->announcer > 0)
+        kill(s->announcer, SIGKILL);
+    if (s->control < 0)
+        return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
+    unmount(s, FALSE);
+    sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
+}
+
+/* Into the background. A launcher that was killed meanwhile has told nobody that there is a mount, so there
+ * is to be none. */
+static gboolean leave_launcher(Supervisor *s)
+{
+    gboolean waiting = sfs_launch_ready(s->ready);
+
+    s->ready = -1;
+    sfs_launch_detach(getpid());
+    if (waiting) {
+        g_message("%s: mounted", s->place);
+    } else {
+        g_message("%s: unmounted again: who started it was killed", s->place);
+        begin_end(s);
+    }
+    return waiting;
+}
+
 static void take_mounted(Supervisor *s)
 {
     g_autoptr(SfsMount) mount = find_mount(s);
@@ -206,11 +234,8 @@ static void take_mounted(Supervisor *s)
         unmount(s, FALSE);
         return;
     }
-    if (s->ready >= 0) {
-        sfs_launch_ready(s->ready);
-        s->ready = -1;
-        sfs_launch_detach();
-    }
+    if (s->ready >= 0 && !leave_launcher(s))
+        return;
     start_announcer(s);
 }
 
@@ -233,7 +258,7 @@ static void kill_announcer(const Supervisor *s, pid_t pid)
 {
     if (pid != s->announcer || s->announcer_dead)
         return; /* another has taken its place */
-    g_message("the announcer does not answer: it is killed, and another started");
+    g_message("%s: the announcer does not answer: it is killed", s->place);
     kill(pid, SIGKILL);
 }
 
@@ -258,21 +283,16 @@ static void take_message(Supervisor *s)
         take_mounted(s);
 }
 
-/* Announcing stops first. Then the mount goes, so that nobody finds it without a server; who has a file open
- * meanwhile can read on until the server is gone. */
-static void begin_end(Supervisor *s)
+/* It ends by itself when its server has; that is no news of its own, nor what we did. */
+static void tell_death(const Supervisor *s, const siginfo_t *info)
 {
-    if (s->ending)
+    if (s->ending || (info->si_code == CLD_EXITED && info->si_status == EXIT_SUCCESS))
         return;
-    s->ending = TRUE;
-    s->announce_at = 0;
-    s->kill_at = g_get_monotonic_time() + END_USEC;
-    if (s->announcer > 0)
-        kill(s->announcer, SIGKILL);
-    if (s->control < 0)
-        return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
-    unmount(s, FALSE);
-    sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
+    if (info->si_code == CLD_EXITED)
+        g_message("%s: the announcer ended with status %d: there will be another", s->place, info->si_status);
+    else
+        g_message("%s: the announcer was killed by signal %d (%s): there will be another", s->place,
+                  info->si_status, g_strsignal(info->si_status));
 }
 
 /* One signal may stand for several children. TRUE when the server has ended. */
@@ -284,6 +304,7 @@ static gboolean take_deaths(Supervisor *s, int *status)
         waitid(P_PID, (id_t)s->announcer, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
         info.si_pid == s->announcer) {
         s->announcer_dead = TRUE;
+        tell_death(s, &info);
         if (s->control >= 0)
             sfs_message_send(s->control, (SfsMessage){SFS_FORGET, 0}, -1);
     }
@@ -292,20 +313,21 @@ static gboolean take_deaths(Supervisor *s, int *status)
 
 static gboolean take_signal(Supervisor *s, int *status)
 {
-    struct signalfd_siginfo info;
+    int signum = sfs_signals_next(s->signals);
 
-    if (read(s->signals, &info, sizeof info) != sizeof info)
+    switch (signum) {
+    case 0:
         return FALSE;
-    switch (info.ssi_signo) {
-    case SIGTERM:
-    case SIGINT:
-        begin_end(s);
-        return FALSE;
+    case SIGCHLD:
+        return take_deaths(s, status);
     case SIGHUP:
         refresh(s);
         return FALSE;
     default:
-        return take_deaths(s, status);
+        if (signum != SIGTERM && signum != SIGINT && !s->ending)
+            g_message("%s: ended by signal %d (%s)", s->place, signum, g_strsignal(signum));
+        begin_end(s);
+        return FALSE;
     }
 }
 
@@ -322,7 +344,7 @@ static void take_time(Supervisor *s)
     gint64 now = g_get_monotonic_time();
 
     if (s->kill_at && now >= s->kill_at) {
-        g_message("the server does not end: it is killed");
+        g_message("%s: the server does not end: it is killed", s->place);
         kill(s->server, SIGKILL);
         s->kill_at = 0;
     }
@@ -338,7 +360,7 @@ static int run(Supervisor *s)
         struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->control, .events = POLLIN}};
 
         if (poll(fds, G_N_ELEMENTS(fds), wait_msec(s)) < 0 && errno != EINTR)
-            g_message("poll: %s", g_strerror(errno));
+            g_warning("%s: poll: %s", s->place, g_strerror(errno));
         if (fds[1].revents)
             take_message(s);
         if (fds[0].revents && take_signal(s, &status))
@@ -361,36 +383,27 @@ static gboolean ended_well(const Supervisor *s, int status)
     gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 
     if (WIFSIGNALED(status) && !s->ending)
-        g_message("the server was killed by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
+        g_warning("%s: the server was killed by signal %d (%s)", s->place, WTERMSIG(status),
+                  g_strsignal(WTERMSIG(status)));
     return s->ending || well;
-}
-
-static int open_signals(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
 {
+    g_autofree char *place = shield_text_escape(mountpoint, -1);
     Supervisor s = {.options = options,
                     .mountpoint = mountpoint,
                     .lock = lock,
+                    .place = place,
                     .ready = ready,
-                    .signals = open_signals(),
+                    .signals = sfs_signals_take(),
                     .control = -1,
                     .mount_before = mount_id_at(mountpoint)};
     gboolean well = FALSE;
 
+    prctl(PR_SET_NAME, "shieldfs"); /* whatever it was started as */
     if (s.signals < 0)
-        g_message("signalfd: %s", g_strerror(errno));
+        g_warning("%s: signalfd: %s", s.place, g_strerror(errno));
     else if (start_server(&s))
         well = ended_well(&s, run(&s));
     end_announcer(&s);

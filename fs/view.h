@@ -19,6 +19,7 @@ typedef struct {
     ShieldPolicy policy; /* the options', with what the watcher adds */
     ShieldCatalog *catalog;
     SfsTree *tree;
+    pid_t supervisor;        /* the process to send signals to */
     struct timespec started; /* the time of what has none of its own */
     GMutex status_lock;      /* protects the three below */
     GBytes *status_text;     /* the last one shown */

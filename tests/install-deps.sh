@@ -54,6 +54,7 @@ python3
 python3-pytest
 python3-watchdog
 rsync
+strace
 tar
 tmux
 util-linux

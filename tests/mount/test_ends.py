@@ -104,7 +104,7 @@ def test_server_that_does_not_listen(mount, state):
     m.process.terminate()
     assert m.process.wait(harness.TIMEOUT / 6) == 0
     assert is_free(m.mnt) and os.listdir(m.mnt) == []
-    assert m.take_log() == ['the server does not end: it is killed']
+    assert m.take_log() == [f'{m.mnt}: the server does not end: it is killed']
     m.kill()
 
 

@@ -62,7 +62,7 @@ def test_version_and_status(mount, state):
     for name in ('status', 'version'):
         path = m.mnt / '.shieldfs' / name
         assert path.stat().st_size == len(path.read_bytes())
-    want = f'source: ok {state}\ncomplete: yes\nannouncer: ok\n'
+    want = f'source: ok {state}\ncomplete: yes\nannouncer: ok\npid: {m.process.pid}\n'
     assert (m.mnt / '.shieldfs/status').read_text() == want
     with fails(errno.ENOENT):
         os.stat(m.mnt / '.shieldfs/nothing')
