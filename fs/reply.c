@@ -39,12 +39,22 @@ void sfs_reply_errno(const SfsRequest *r, int errnum)
     fuse_reply_err(r->req, errnum);
 }
 
-/* What a person should know goes to the log; what is just gone does not. */
+/* Is it another error than the last open of the node met? NULL: this one works. */
+static gboolean is_news(const SfsRequest *r, const char *message)
+{
+    SfsTree *tree = sfs_request_session(r)->view->tree;
+    g_autoptr(SfsNode) node = sfs_tree_get(tree, r->ino);
+
+    return !node || sfs_tree_note_error(tree, node, message);
+}
+
+/* What a person should know goes to the log, once until it is right or wrong in another way; what is just
+ * gone does not. */
 void sfs_reply_error(const SfsRequest *r, const GError *error)
 {
     int errnum = shield_error_errno(error);
 
-    if (errnum != ENOENT && errnum != ESTALE)
+    if (errnum != ENOENT && errnum != ESTALE && is_news(r, error->message))
         g_message("%s", error->message);
     sfs_reply_errno(r, errnum);
 }
@@ -107,6 +117,7 @@ static void reply_open(const SfsRequest *r, struct fuse_file_info *fi, void *han
 
 void sfs_reply_open(const SfsRequest *r, struct fuse_file_info *fi, SfsFileHandle *handle)
 {
+    (void)is_news(r, NULL);
     fi->direct_io = 1;
     fi->noflush = 1; /* there is nothing to flush, and FLUSH takes the inode's lock */
     reply_open(r, fi, handle, sfs_file_handle_free);

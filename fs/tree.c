@@ -55,6 +55,7 @@ void sfs_node_unref(SfsNode *node)
     g_clear_pointer(&node->children, g_hash_table_unref);
     g_clear_pointer(&node->announced_children, g_hash_table_unref);
     g_free(node->name);
+    g_free(node->error);
     g_free(node);
 }
 
@@ -359,6 +360,17 @@ GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
             g_ptr_array_add(nodes, sfs_node_ref(node));
     }
     return nodes;
+}
+
+gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+
+    if (g_strcmp0(node->error, message) == 0)
+        return FALSE;
+    g_free(node->error);
+    node->error = g_strdup(message);
+    return TRUE;
 }
 
 void sfs_tree_show(SfsTree *tree, SfsNode *node)

@@ -83,6 +83,7 @@ typedef struct SfsNode {
     GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
     GHashTable *announced_children; /* likewise */
     SfsTold told;
+    char *error; /* what the log was told last of opening it; NULL: nothing is wrong */
 } SfsNode;
 
 SfsNode *sfs_node_ref(SfsNode *node);
@@ -141,6 +142,9 @@ void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told);
 
 /* The children that are attached or announced, each once; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);
+
+/* Opening the node failed with this message; NULL: it worked. Is it another than last time? */
+gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message);
 
 /* Somebody else than the announcer is given the node. */
 void sfs_tree_show(SfsTree *tree, SfsNode *node);
