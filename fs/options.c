@@ -289,7 +289,7 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
         g_autofree char *whole = shield_path_absolute(path);
 
         if (*path == '\0')
-            return wrong("an empty SOURCE", source);
+            return wrong("an empty SOURCE", source ? source : path);
         if (!g_ptr_array_find_with_equal_func(sources, whole, g_str_equal, NULL))
             g_ptr_array_add(sources, g_steal_pointer(&whole));
     }
