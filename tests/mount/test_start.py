@@ -255,7 +255,7 @@ def test_already_mounted_by_another_user(place, state, exe, root):
 
 def test_other_mounts_are_named(place, state, root):
     """And may be covered with -o nonempty, as before."""
-    harness.system_mount('thing', place, 'tmpfs', 0)
+    harness.system_mount('thing', place, 'tmpfs', 0, b'mode=755')
     try:
         begun(state, place)
         ended(place, below=1)
@@ -290,6 +290,23 @@ def test_copy_of_the_mount_elsewhere(place, state, root):
         finally:
             other.kill()
     ended(place)
+
+
+def test_other_mounts_are_named_to_a_plain_user(place, state, exe, root):
+    """He may not write there, or not even look."""
+    def tmpfs():
+        harness.system_mount('thing', place, 'tmpfs', 0, b'mode=755')
+
+    def fuse():
+        fd = os.open('/dev/fuse', os.O_RDWR)  # nobody serves it
+        harness.system_mount('other', place, 'fuse.other', 0, f'fd={fd},rootmode=40000,user_id=0,group_id=0'.encode())
+
+    for prepare, words in ((tmpfs, ['must be writable', 'thing, a mount of tmpfs']),
+                           (fuse, ['Permission denied', 'other, a mount of fuse.other'])):
+        def body(words=words):
+            said = refused(state, place, exe=exe)
+            assert all(w in said for w in [f'{place}: ', *words]), said
+        harness.in_namespace(body, uid=harness.NOBODY, prepare=prepare)
 
 
 def test_dead_mount_behind_a_link(place, base, state):
