@@ -76,7 +76,7 @@ static const char *message_of(const GLogField *fields, gsize n_fields)
 }
 
 /* Kernels before 6.5 can't be told not to wait for a pipe, none for a FIFO or a terminal. Then a look shows
- * that there is room, for so much as is ever written at once and unless another process is quicker. */
+ * whether there is room for as much as PIPE_BUF, unless another process is quicker. */
 static ssize_t write_shared(int fd, struct iovec line)
 {
     ssize_t wrote = pwritev2(fd, &line, 1, -1, RWF_NOWAIT);
@@ -102,15 +102,15 @@ static ssize_t write_some(const Log *log, char *line, gsize len)
     }
 }
 
-/* FALSE if it was not taken as a whole. A pipe takes all or nothing of so much at once; of a terminal, a
- * socket or a full disk's file that has taken a part, the next line begins anew. */
+/* FALSE if it was not taken as a whole. What has taken a part of it (never a pipe, of a line of usual length)
+ * gets the next line on a line of its own. */
 static gboolean write_line(Log *log, const char *text)
 {
     const char *begin = g_atomic_int_get(&log->torn) ? "\n" : "";
     g_autofree char *line = g_strdup_printf("%sshieldfs: %s\n", begin, text);
     gsize len = strlen(line);
 
-    if (len > PIPE_BUF) {
+    if (log->target == TO_SHARED && len > PIPE_BUF) {
         for (len = PIPE_BUF - 1; len > 0 && ((guchar)line[len] & 0xc0) == 0x80; len--)
             ; /* no character is cut */
         line[len++] = '\n';
