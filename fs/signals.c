@@ -8,13 +8,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What ends no process by default: it goes on, or is stopped, or nothing happens; and SIGPIPE, which means
- * nothing to us. */
+/* What ends no process by default: it goes on, or is stopped, or nothing happens. */
 static gboolean is_harmless(int signum)
 {
     switch (signum) {
     case SIGCONT:
-    case SIGPIPE:
     case SIGSTOP:
     case SIGTSTP:
     case SIGTTIN:

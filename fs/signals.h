@@ -17,7 +17,7 @@ void sfs_signals_start(void);
  * that is returned, SIGCHLD and SIGHUP too. -1 with errno. */
 int sfs_signals_take(void);
 
-/* The next one; 0: none that means anything. A write of our own that failed is none. */
+/* The next one; 0: none that means anything, as that of a write of our own: SIGPIPE, SIGXFSZ. */
 int sfs_signals_next(int signals);
 
 /* For its children, before anything else: they leave to the supervisor what was sent by somebody. */

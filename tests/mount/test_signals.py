@@ -20,7 +20,7 @@ from watching import Watch
 # What the kernel does with these is no end.
 HARMLESS = {signal.SIGCONT, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGURG,
             signal.SIGWINCH, signal.SIGCHLD, signal.SIGKILL}
-GOES_ON = {signal.SIGHUP, signal.SIGPIPE}
+GOES_ON = {signal.SIGHUP}
 ALL = sorted(set(range(1, 65)) - {32, 33} - HARMLESS)
 FAULTS = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
 
@@ -67,8 +67,9 @@ class Started:
         return status
 
 
-@pytest.mark.parametrize('group', [False, True])
-@pytest.mark.parametrize('signum', ALL)
+@pytest.mark.parametrize('signum, group', [
+    *((signum, group) for signum in ALL for group in (False, True)),
+    (32, False), (33, False)])  # glibc's own, which it hides from most calls
 def test_each_signal(base, state, signum, group):
     bundles.container(state, 'c', live=['1.1.1.1'])
     with Started(base, state) as s:
@@ -81,6 +82,72 @@ def test_each_signal(base, state, signum, group):
         assert status == 0 or (group and signum in FAULTS), s.log.read_text()
         if signum not in GOES_ON | {signal.SIGTERM, signal.SIGINT}:
             assert f'{s.mnt}: ended by signal {signum} (' in s.log.read_text() or status == 1
+
+
+def test_signals_to_the_others(base, state):
+    """Server and announcer leave to the supervisor what is sent to them."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    with Started(base, state) as s:
+        pids = watching.children_of(s.process.pid)
+        for pid in pids:
+            for signum in set(ALL) - FAULTS:
+                os.kill(pid, signum)
+        assert (s.mnt / 'c/effective').read_text() == '1.1.1.1\n'
+        assert watching.children_of(s.process.pid) == pids and s.answers()
+        s.process.terminate()
+        assert s.ended() == 0
+
+
+@pytest.mark.parametrize('limit', ['size', 'reader'])
+def test_signals_of_our_own_writes(base, state, limit):
+    """A log that has reached the limit of a file's size, or whose reader has gone, ends nobody who writes to it."""
+    bundles.container(state, 'c', live=['1.1.1.1'], files={'deny.list': b'\xff\n'})
+    reader, writer = os.pipe()
+
+    def prepare():
+        no_core()
+        if limit == 'size':
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with Started(base, state, prepare, **({'stderr': writer} if limit == 'reader' else {})) as s:
+        os.close(writer)
+        os.close(reader)
+        with harness.fails(errno.EILSEQ):  # the server speaks of that
+            (s.mnt / 'c/denied').read_bytes()
+        announcer = sorted(watching.children_of(s.process.pid), key=watching.has_fuse)[0]
+        os.kill(announcer, signal.SIGKILL)  # and the supervisor of that
+        wait_for(lambda: announcer not in watching.children_of(s.process.pid) and s.answers(), 'another')
+        assert s.log.read_bytes() == b'' and (s.mnt / 'c/allowed').read_text() == '1.1.1.1\n'
+        s.process.terminate()
+        assert s.ended() == 0
+
+
+@pytest.mark.parametrize('how, group', [(signal.SIGINT, True), (signal.SIGQUIT, True), (signal.SIGHUP, True),
+                                        (signal.SIGINT, False), (signal.SIGKILL, False)])
+def test_killed_at_any_moment_of_the_start(base, state, how, group):
+    """Ctrl-C, which reaches all, or a kill of the launcher alone: the mount is there or not, but never dead."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    mnt = base / 'mnt'
+    mnt.mkdir()
+
+    def is_up():
+        try:
+            return (mnt / '.shieldfs/version').exists()
+        except OSError:
+            return False
+    try:
+        for i in range(10):
+            launcher = subprocess.Popen([harness.SHIELDFS, state, mnt], stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=no_core)
+            harness.libc.usleep(2500 * i)  # whatever it is at by then
+            (os.killpg if group else os.kill)(launcher.pid, how)
+            launcher.wait(harness.TIMEOUT)
+            wait_for(lambda: not harness.servers(mnt) or is_up(), 'it to end or to be up')
+            if harness.servers(mnt):
+                harness.run('fusermount3', '-uz', mnt, ok=False)
+            wait_for(lambda: not harness.servers(mnt), 'all to end')
+            assert os.fspath(mnt) not in harness.mounts() and os.listdir(mnt) == []
+    finally:
+        harness.release(mnt)
 
 
 def inherit(ignored=(), blocked=()):
