@@ -64,7 +64,7 @@ def test_bad_options(state, mnt, words, name, foreground):
 
 
 def test_wrong_number_of_words(state, mnt):
-    refused(names=['MOUNTPOINT'])
+    assert refused(names=[]) == "shieldfs: no MOUNTPOINT given: see 'shieldfs --help'\n"
     refused(state, mnt, 'surplus', names=['surplus'])
     assert os.fspath(mnt) not in harness.mounts()
 

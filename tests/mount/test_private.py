@@ -175,7 +175,7 @@ def test_plain_user(base, state, exe, how):
         with fails(errno.EROFS):
             os.mkdir(m.mnt / 'new')
         assert m.status() == {'source': [f'ok {state}'], 'complete': ['yes'], 'announcer': ['ok'],
-                              'degraded': [], 'problem': []}
+                              'pid': [str(m.process.pid)], 'degraded': [], 'problem': []}
     plain_user(base, exe, body, how)
 
 
