@@ -138,27 +138,33 @@ static gboolean check_directory(const SfsOptions *options, const char *path, GEr
     return options->nonempty || check_empty(path, error);
 }
 
-char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
+static char *resolve(const char *mountpoint, GError **error)
 {
-    g_autofree char *whole = shield_path_absolute(options->mountpoint);
+    g_autofree char *whole = shield_path_absolute(mountpoint);
     char *resolved = realpath(whole, NULL); /* asks nothing of a mount that is there, dead or alive */
+    int failed = errno;
     g_autofree char *path = g_strdup(resolved);
 
     free(resolved);
+    if (!sfs_mounts_fit(SFS_MOUNTS_DEVICE, path ? path : whole))
+        shield_error_set_errno(error, ENAMETOOLONG, NULL,
+                               "MOUNTPOINT"); /* which would leave no room for this */
+    else if (!path && failed == ENOENT)
+        shield_error_set(error, ENOENT, NULL, mountpoint, "no such mount point: make the directory first");
+    else if (!path)
+        shield_error_set_errno(error, failed, NULL, mountpoint);
+    else
+        return g_steal_pointer(&path);
+    return NULL;
+}
+
+char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
+{
+    g_autofree char *path = resolve(options->mountpoint, error);
+
     *lock = -1;
-    if (!path && errno == ENOENT) {
-        shield_error_set(error, ENOENT, NULL, options->mountpoint,
-                         "no such mount point: make the directory first");
+    if (!path)
         return NULL;
-    }
-    if (!path) {
-        shield_error_set_errno(error, errno, NULL, options->mountpoint);
-        return NULL;
-    }
-    if (!sfs_mounts_fit(SFS_MOUNTS_DEVICE, path)) {
-        shield_error_set_errno(error, ENAMETOOLONG, NULL, path);
-        return NULL;
-    }
     if (!claim(path, lock, error) || !check_directory(options, path, error)) {
         sfs_mounts_unlock(lock);
         return NULL;

@@ -470,7 +470,8 @@ def test_long_place(place, base, state):
     ended(good)
     for more in (1, 100, 255):
         bad = deep(base / f'bad{more}', length + more)
-        assert 'File name too long' in refused(state, bad)
+        assert refused(state, bad) == 'shieldfs: MOUNTPOINT: File name too long\n'
+        assert refused(state, bad / 'missing') == 'shieldfs: MOUNTPOINT: File name too long\n'
         assert entries(bad) == 0
 
 
