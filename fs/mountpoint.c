@@ -45,19 +45,21 @@ static gboolean clear_dead_mount(const char *path, GError **error)
         g_message("%s: a dead mount of shieldfs was taken away", escaped);
         return TRUE;
     }
-    if (!mount || !sfs_mounts_is_dead(path))
+    if (!sfs_mounts_is_dead(path))
         return TRUE;
     shield_error_set(error, ENOTCONN, NULL, path,
-                     mount->ours ? "a dead shieldfs mount is there: run fusermount3 -uz on it"
-                                 : "a dead mount of another program is there: unmount it first");
+                     mount && mount->ours ? "a dead shieldfs mount is there: run fusermount3 -uz on it"
+                                          : "a dead mount of another program is there: unmount it first");
     return FALSE;
 }
 
 /* Is there no shieldfs? Another mount may be covered. */
 static gboolean check_free(const char *path, GError **error)
 {
-    if (sfs_mounts_is_dead(path) && !clear_dead_mount(path, error))
-        return FALSE;
+    while (sfs_mounts_is_dead(path)) {
+        if (!clear_dead_mount(path, error))
+            return FALSE;
+    }
 
     g_autoptr(SfsMount) mount = sfs_mounts_at(path);
     if (!mount || !mount->ours)

@@ -150,13 +150,10 @@ int sfs_mounts_lock(const char *path, gint64 wait_usec)
 
 void sfs_mounts_unlock(int *lock)
 {
-    int failed = errno;
-
     if (*lock >= 0)
         (void)flock(*lock, LOCK_UN);
     shield_fd_close(*lock);
     *lock = -1;
-    errno = failed;
 }
 
 /* The mount is held by a descriptor, so that what is looked at is what is taken away: by the time of an
@@ -204,12 +201,16 @@ gboolean sfs_mounts_detach(const SfsMount *mount)
 gboolean sfs_mounts_detach_dead(const char *path)
 {
     gboolean root = geteuid() == 0, gone = TRUE;
+    int failed;
     g_autofree char *parent = g_path_get_dirname(path);
     int lock = root ? -1 : sfs_mounts_lock(parent, CLEAR_USEC); /* root pins the mount */
     g_autoptr(SfsMount) mount = sfs_mounts_at(path);
 
     if (mount && mount->ours && sfs_mounts_is_dead(path))
         gone = root ? detach_pinned(mount, TRUE) : detach_by_helper(mount);
+    failed = errno;
+    gone = gone || !sfs_mounts_is_dead(path); /* somebody else was quicker */
     sfs_mounts_unlock(&lock);
+    errno = failed;
     return gone;
 }

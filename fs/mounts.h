@@ -51,6 +51,5 @@ gboolean sfs_mounts_detach_dead(const char *path);
  * locks). */
 int sfs_mounts_lock(const char *path, gint64 wait_usec);
 
-/* Gives it back, though other processes have copies of the descriptor, and closes it; -1 is fine. Keeps
- * errno. */
+/* Gives it back, though other processes have copies of the descriptor, and closes it; -1 is fine. */
 void sfs_mounts_unlock(int *lock);

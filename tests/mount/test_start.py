@@ -321,6 +321,25 @@ def test_dead_mount_behind_a_link(place, base, state):
         harness.wait_for(lambda other=other: not harness.servers(other), 'the servers to end')
 
 
+def test_dead_mounts_over_each_other(place, base, state, root):
+    other = base / 'other'
+    other.mkdir()
+    try:
+        begun(state, place)
+        begun(state, other)
+        harness.system_mount(other, place, None, 0x1000)  # a bind mount
+        for path in (other, place):
+            os.kill(supervisor(path), signal.SIGKILL)
+        harness.wait_for(lambda: not harness.servers(other) + harness.servers(place), 'the servers to end')
+        assert entries(place) == 2
+        process = start(state, place)
+        said = process.communicate(timeout=harness.TIMEOUT)[1]
+        assert said == f'shieldfs: {place}: a dead mount of shieldfs was taken away\n' * 2
+        assert process.returncode == 0 and entries(place) == 1
+    finally:
+        harness.release(other)
+
+
 def test_dead_mount_of_another_program(place, state, root):
     """It is not ours to take."""
     fuse = os.open('/dev/fuse', os.O_RDWR)
