@@ -24,6 +24,7 @@ typedef enum {
     SHIELD_FAULT_STOP_READING,    /* stop-reading: and before it reads a list */
     SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
     SHIELD_FAULT_STOP_WATCH,      /* stop-watch: and before it watches a directory */
+    SHIELD_FAULT_STOP_DETACH,     /* stop-detach: and before it takes a mount away */
     SHIELD_N_FAULTS
 } ShieldFault;
 

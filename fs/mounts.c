@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "catalog.h"
+#include "fault.h"
 #include "open.h"
 
 #define FS_TYPE "fuse.shieldfs"
@@ -175,6 +176,7 @@ static gboolean detach_pinned(const SfsMount *mount, gboolean dead)
         errno = EBUSY;
         return FALSE;
     }
+    shield_fault_stop(SHIELD_FAULT_STOP_DETACH);
     return umount2(place, MNT_DETACH) == 0;
 }
 

@@ -335,3 +335,27 @@ def test_all_announcements_fail(mount, state):
         bundles.remove(state / f'containers/new-{i}')
         assert os.listdir(m.mnt) == ['.shieldfs', 'c']
     wait_for(lambda: any('c/live.allowed: ' in line for line in m.log_lines()), 'them to be put off')
+
+
+def test_mount_that_is_taken_away_late(base, state, root):
+    """A start that was about to clear a dead mount takes none that another has made there meanwhile."""
+    place = base / 'mnt'
+    place.mkdir()
+    try:
+        harness.run(harness.SHIELDFS, state, place)
+        pids = harness.servers(place)
+        for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none of them is left to clear it
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, how)
+        wait_for(lambda: not harness.servers(place), 'the servers to end')
+        first = subprocess.Popen([harness.SHIELDFS, state, place], stderr=subprocess.PIPE, text=True,
+                                 env=dict(os.environ, SHIELD_FAULTS='stop-detach:1'))
+        wait_for(lambda: has_stopped(first.pid), 'the first start to stop')
+        assert harness.run(harness.SHIELDFS, state, place, ok=False).returncode == 0
+        first.send_signal(signal.SIGCONT)
+        assert 'already mounted here' in first.communicate(timeout=harness.TIMEOUT)[1]
+        assert first.returncode == 1
+        assert (place / '.shieldfs/version').read_bytes()
+    finally:
+        harness.release(place)
