@@ -135,6 +135,11 @@ void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched)
     g_atomic_int_set(&bundle->watched, watched);
 }
 
+gboolean shield_bundle_is_watched(ShieldBundle *bundle)
+{
+    return g_atomic_int_get(&bundle->watched);
+}
+
 static void drain(const ShieldBundle *bundle)
 {
     shield_fault_stop(SHIELD_FAULT_STOP_DRAIN);
@@ -216,7 +221,7 @@ static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, cons
 {
     if (g_atomic_int_get(&bundle->changed[file]))
         return TRUE;
-    if (g_atomic_int_get(&bundle->watched) && read->st.st_nlink <= 1)
+    if (shield_bundle_is_watched(bundle) && read->st.st_nlink <= 1)
         return !shield_reading_stamp_holds(read, dirfd, shield_layout_name(file));
     return refresh(bundle, dirfd, file) != read;
 }

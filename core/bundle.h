@@ -58,6 +58,7 @@ void shield_bundle_mark_all(ShieldBundle *bundle);
 
 /* Are events of every change to be had? If not, what is read is compared more often. */
 void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched);
+gboolean shield_bundle_is_watched(ShieldBundle *bundle);
 
 /* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if
  * there is none. Never NULL; errors are in it. A source that is being written is waited for as long as the

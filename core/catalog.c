@@ -4,34 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "inspect.h"
 #include "text.h"
 
-#define CONTAINERS "containers"
-#define TASKS "tasks"
-#define SHIELD "shield"
 #define NAME_LENGTH_MAX 255
 
-/* How long to wait for somebody else who resolves a source. */
-#define RESOLVING_TRIES 100
-#define RESOLVING_USEC 1000
-
-typedef struct {
-    char *path;
-    GMutex lock;      /* protects resolved */
-    char *resolved;   /* NULL: not found yet, or gone */
-    gboolean again;   /* resolve it anew; until that is done the old one serves */
-    GMutex resolving; /* held while path is resolved, by trylock only: see lock_resolving */
-} Source;
-
 struct ShieldCatalog {
-    Source *sources;
-    guint n;
-    char *excluded;
+    ShieldSources *sources;
 };
 
 ShieldPlace *shield_place_copy(const ShieldPlace *place)
@@ -58,156 +40,19 @@ ShieldCatalog *shield_catalog_new(const char *const *paths, const char *excluded
 {
     ShieldCatalog *catalog = g_new0(ShieldCatalog, 1);
 
-    catalog->n = g_strv_length((char **)paths);
-    catalog->sources = g_new0(Source, catalog->n);
-    catalog->excluded = g_strdup(excluded);
-    for (guint i = 0; i < catalog->n; i++) {
-        catalog->sources[i].path = shield_path_absolute(paths[i]);
-        g_mutex_init(&catalog->sources[i].lock);
-        g_mutex_init(&catalog->sources[i].resolving);
-    }
+    catalog->sources = shield_sources_new(paths, excluded);
     return catalog;
 }
 
 void shield_catalog_free(ShieldCatalog *catalog)
 {
-    for (guint i = 0; i < catalog->n; i++) {
-        g_free(catalog->sources[i].path);
-        g_free(catalog->sources[i].resolved);
-        g_mutex_clear(&catalog->sources[i].lock);
-        g_mutex_clear(&catalog->sources[i].resolving);
-    }
-    g_free(catalog->sources);
-    g_free(catalog->excluded);
+    shield_sources_free(catalog->sources);
     g_free(catalog);
 }
 
-guint shield_catalog_n_sources(const ShieldCatalog *catalog)
+ShieldSources *shield_catalog_sources(ShieldCatalog *catalog)
 {
-    return catalog->n;
-}
-
-const char *shield_catalog_source_path(const ShieldCatalog *catalog, guint source)
-{
-    return catalog->sources[source].path;
-}
-
-char *shield_catalog_source_resolved(ShieldCatalog *catalog, guint source)
-{
-    Source *s = &catalog->sources[source];
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
-
-    return g_strdup(s->resolved);
-}
-
-static void set_resolved(Source *s, const char *resolved)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
-
-    g_free(s->resolved);
-    s->resolved = g_strdup(resolved);
-}
-
-void shield_catalog_forget(ShieldCatalog *catalog)
-{
-    for (guint i = 0; i < catalog->n; i++) {
-        Source *s = &catalog->sources[i];
-        g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
-
-        s->again = TRUE;
-    }
-}
-
-static gboolean is_excluded(const ShieldCatalog *catalog, const char *resolved)
-{
-    return catalog->excluded && (shield_path_contains(catalog->excluded, resolved) ||
-                                 shield_path_contains(resolved, catalog->excluded));
-}
-
-static int open_absolute(const char *path)
-{
-    g_auto(ShieldFd) root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-    return root < 0 ? -1 : shield_open_beneath(root, path);
-}
-
-static int open_resolved(ShieldCatalog *catalog, guint source)
-{
-    g_autofree char *known = shield_catalog_source_resolved(catalog, source);
-
-    if (known)
-        return open_absolute(known);
-    errno = ENOENT;
-    return -1;
-}
-
-/* Whoever resolves has the lock resolving. FALSE with errno. */
-static gboolean resolve(ShieldCatalog *catalog, Source *s)
-{
-    char *resolved = realpath(s->path, NULL);
-    int failed = errno;
-
-    if (resolved && is_excluded(catalog, resolved)) {
-        failed = EXDEV;
-        g_clear_pointer(&resolved, free);
-    }
-    set_resolved(s, resolved);
-
-    gboolean found = resolved != NULL;
-    free(resolved);
-    errno = failed;
-    return found;
-}
-
-/* Somebody may be resolving it at this moment: then it is worth a short wait. But not a long one: he may be
- * waiting for us, if a link of the operator's leads into the mount, and this is the request that his
- * resolving has caused. */
-static gboolean lock_resolving(Source *s)
-{
-    for (int tries = 0; tries < RESOLVING_TRIES; tries++) {
-        if (g_mutex_trylock(&s->resolving))
-            return TRUE;
-        g_usleep(RESOLVING_USEC);
-    }
-    return FALSE;
-}
-
-static gboolean take_again(Source *s)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
-    gboolean again = s->again;
-
-    s->again = FALSE;
-    return again;
-}
-
-/* A resolved path has no links and leads nowhere into the mount, so that opening it name by name never asks
- * this very program. Resolving may: the links are the operator's. */
-int shield_catalog_open_source(ShieldCatalog *catalog, guint source)
-{
-    Source *s = &catalog->sources[source];
-    int fd = -1;
-
-    if (g_mutex_trylock(&s->resolving)) {
-        if (take_again(s))
-            (void)resolve(catalog, s);
-        g_mutex_unlock(&s->resolving);
-    }
-    fd = open_resolved(catalog, source);
-    if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
-        return fd;
-    if (!lock_resolving(s)) {
-        errno = ENOENT;
-        return -1;
-    }
-    fd = open_resolved(catalog, source); /* somebody else may have resolved it meanwhile */
-    if (fd < 0 && resolve(catalog, s))
-        fd = open_resolved(catalog, source);
-
-    int failed = errno;
-    g_mutex_unlock(&s->resolving);
-    errno = failed;
-    return fd;
+    return catalog->sources;
 }
 
 gboolean shield_is_container_name(const char *name)
@@ -220,7 +65,7 @@ gboolean shield_is_container_name(const char *name)
 
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
 {
-    g_auto(ShieldFd) source = shield_catalog_open_source(catalog, place->source);
+    g_auto(ShieldFd) source = shield_sources_open(catalog->sources, place->source);
 
     return source < 0 ? -1 : shield_open_beneath(source, place->path);
 }
@@ -246,7 +91,7 @@ static gboolean try_path(int source_fd, const ShieldPlace *place, int *dirfd, in
 
 static gboolean find_in_source(int source_fd, ShieldPlace *place, int *dirfd, int *failed)
 {
-    place->path = g_strconcat(CONTAINERS "/", place->name, NULL);
+    place->path = g_strconcat(SHIELD_CONTAINERS "/", place->name, NULL);
     if (try_path(source_fd, place, dirfd, failed))
         return TRUE;
 
@@ -259,7 +104,7 @@ static gboolean find_in_source(int source_fd, ShieldPlace *place, int *dirfd, in
         if (!shield_is_container_name(project) || !shield_is_container_name(dot + 1))
             continue;
         g_free(place->path);
-        place->path = g_strconcat(TASKS "/", project, "/", dot + 1, "/" SHIELD, NULL);
+        place->path = g_strconcat(SHIELD_TASKS "/", project, "/", dot + 1, "/" SHIELD_SHIELD, NULL);
         if (try_path(source_fd, place, dirfd, failed))
             return TRUE;
     }
@@ -275,9 +120,9 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
         errno = ENOENT;
         return NULL;
     }
-    for (guint i = 0; i < catalog->n; i++) {
+    for (guint i = 0; i < shield_sources_count(catalog->sources); i++) {
         g_autoptr(ShieldPlace) place = g_new0(ShieldPlace, 1);
-        g_auto(ShieldFd) source = shield_catalog_open_source(catalog, i);
+        g_auto(ShieldFd) source = shield_sources_open(catalog->sources, i);
 
         if (source < 0 && !says_absent(errno))
             failed = errno;
@@ -291,7 +136,7 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 
 /* Scanning. */
 typedef struct {
-    ShieldCatalog *catalog;
+    ShieldSources *sources;
     guint source;
     GPtrArray *places;
     ShieldScan *out;
@@ -302,7 +147,7 @@ static void add_problem(Scan *scan, const char *directory, const char *name, con
     if (!scan->out->problems)
         return;
 
-    const char *root = scan->catalog->sources[scan->source].path;
+    const char *root = shield_sources_path(scan->sources, scan->source);
     g_autofree char *path = directory ? g_build_filename(root, directory, NULL) : g_strdup(root);
     shield_add_line(scan->out->problems, path, name, text);
 }
@@ -321,7 +166,7 @@ static void visit(const Scan *scan, int fd, const char *path)
     if (!scan->out->visit)
         return;
 
-    g_autofree char *root = shield_catalog_source_resolved(scan->catalog, scan->source);
+    g_autofree char *root = shield_sources_resolved(scan->sources, scan->source);
     g_autofree char *whole = g_build_filename(root ? root : "/", path, NULL);
     scan->out->visit(fd, whole, scan->out->data);
 }
@@ -333,16 +178,20 @@ static void note_incomplete(Scan *scan, int errnum)
         scan->out->errnum = errnum;
 }
 
-/* Enters name in the directory fd, which is called path; -1 if it isn't there or can't be shown. */
+/* Enters name in the directory fd, which is called path; -1 with errno if it isn't there or can't be shown.
+ */
 static int enter(Scan *scan, int fd, const char *path, const char *name)
 {
     int below = shield_open_beneath(fd, name);
 
     if (below >= 0 || errno == ENOENT || errno == ENOTDIR)
         return below;
-    if (errno != ELOOP)
-        note_incomplete(scan, errno);
-    add_problem(scan, path, name, errno == ELOOP ? "symbolic link: not followed" : g_strerror(errno));
+
+    int errnum = errno;
+    if (errnum != ELOOP)
+        note_incomplete(scan, errnum);
+    add_problem(scan, path, name, errnum == ELOOP ? "symbolic link: not followed" : g_strerror(errnum));
+    errno = errnum;
     return -1;
 }
 
@@ -354,6 +203,8 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     struct stat st;
 
+    if (!entries && errno == ENOENT)
+        return names; /* it has just gone */
     if (!entries) {
         note_incomplete(scan, errno);
         add_problem(scan, path, NULL, g_strerror(errno));
@@ -374,27 +225,40 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
     return names;
 }
 
-static void scan_containers(Scan *scan, int source_fd)
+/* Enters containers or tasks. FALSE if there is no such name. */
+static gboolean enter_half(Scan *scan, int source_fd, const char *name, int *fd)
 {
-    g_auto(ShieldFd) fd = enter(scan, source_fd, NULL, CONTAINERS);
+    *fd = enter(scan, source_fd, NULL, name);
+
+    int errnum = *fd < 0 ? errno : 0;
+    if (errnum == ENOTDIR)
+        add_problem(scan, NULL, name, "no directory: not looked into");
+    return errnum != ENOENT;
+}
+
+static gboolean scan_containers(Scan *scan, int source_fd)
+{
+    g_auto(ShieldFd) fd = -1;
+    gboolean there = enter_half(scan, source_fd, SHIELD_CONTAINERS, &fd);
 
     if (fd < 0)
-        return;
-    visit(scan, fd, CONTAINERS);
+        return there;
+    visit(scan, fd, SHIELD_CONTAINERS);
 
-    g_autoptr(GPtrArray) names = list_names(scan, fd, CONTAINERS);
+    g_autoptr(GPtrArray) names = list_names(scan, fd, SHIELD_CONTAINERS);
     for (guint i = 0; i < names->len; i++) {
         const char *name = g_ptr_array_index(names, i);
 
-        add_place(scan, g_strdup(name), g_build_filename(CONTAINERS, name, NULL));
+        add_place(scan, g_strdup(name), g_build_filename(SHIELD_CONTAINERS, name, NULL));
     }
+    return TRUE;
 }
 
 static void scan_task(Scan *scan, int fd, const char *path, const char *project, const char *task)
 {
     visit(scan, fd, path);
 
-    g_auto(ShieldFd) shield = enter(scan, fd, path, SHIELD);
+    g_auto(ShieldFd) shield = enter(scan, fd, path, SHIELD_SHIELD);
     g_autofree char *name = g_strconcat(project, ".", task, NULL);
 
     if (shield < 0)
@@ -402,13 +266,13 @@ static void scan_task(Scan *scan, int fd, const char *path, const char *project,
     if (strlen(name) > NAME_LENGTH_MAX)
         add_problem(scan, path, NULL, "its name in the view would be longer than 255 bytes: not shown");
     else
-        add_place(scan, g_steal_pointer(&name), g_build_filename(path, SHIELD, NULL));
+        add_place(scan, g_steal_pointer(&name), g_build_filename(path, SHIELD_SHIELD, NULL));
 }
 
 static void scan_project(Scan *scan, int tasks_fd, const char *project)
 {
-    g_autofree char *path = g_build_filename(TASKS, project, NULL);
-    g_auto(ShieldFd) fd = enter(scan, tasks_fd, TASKS, project);
+    g_autofree char *path = g_build_filename(SHIELD_TASKS, project, NULL);
+    g_auto(ShieldFd) fd = enter(scan, tasks_fd, SHIELD_TASKS, project);
 
     if (fd < 0)
         return;
@@ -425,17 +289,19 @@ static void scan_project(Scan *scan, int tasks_fd, const char *project)
     }
 }
 
-static void scan_tasks(Scan *scan, int source_fd)
+static gboolean scan_tasks(Scan *scan, int source_fd)
 {
-    g_auto(ShieldFd) fd = enter(scan, source_fd, NULL, TASKS);
+    g_auto(ShieldFd) fd = -1;
+    gboolean there = enter_half(scan, source_fd, SHIELD_TASKS, &fd);
 
     if (fd < 0)
-        return;
-    visit(scan, fd, TASKS);
+        return there;
+    visit(scan, fd, SHIELD_TASKS);
 
-    g_autoptr(GPtrArray) projects = list_names(scan, fd, TASKS);
+    g_autoptr(GPtrArray) projects = list_names(scan, fd, SHIELD_TASKS);
     for (guint i = 0; i < projects->len; i++)
         scan_project(scan, fd, g_ptr_array_index(projects, i));
+    return TRUE;
 }
 
 /* By name; of equal ones first the one that wins: the earlier source, containers before tasks (as the bytes
@@ -462,7 +328,7 @@ static void drop_clashes(Scan *scan)
             continue;
         }
         if (scan->out->problems) {
-            const char *root = scan->catalog->sources[first->source].path;
+            const char *root = shield_sources_path(scan->sources, first->source);
             g_autofree char *winner = g_build_filename(root, first->path, NULL);
             g_autofree char *winner_escaped = shield_text_escape(winner, -1);
             g_autofree char *text = g_strdup_printf("not shown: %s is called %s too and comes first",
@@ -475,23 +341,34 @@ static void drop_clashes(Scan *scan)
     }
 }
 
+static void scan_source(Scan *scan)
+{
+    g_auto(ShieldFd) fd = shield_sources_open(scan->sources, scan->source);
+    int errnum = fd < 0 ? errno : 0;
+
+    if (scan->out->states)
+        g_array_append_val(scan->out->states, errnum);
+    if (errnum && errnum != ENOENT)
+        note_incomplete(scan, errnum);
+    if (errnum)
+        return;
+    visit(scan, fd, NULL);
+
+    gboolean containers = scan_containers(scan, fd), tasks = scan_tasks(scan, fd);
+    if (!containers && !tasks && scan->out->problems) {
+        g_autofree char *text = shield_sources_misfit(scan->sources, scan->source, fd);
+
+        add_problem(scan, NULL, NULL, text);
+    }
+}
+
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out)
 {
-    Scan scan = {.catalog = catalog, .out = out};
+    Scan scan = {.sources = catalog->sources, .out = out};
 
     scan.places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
-    for (scan.source = 0; scan.source < catalog->n; scan.source++) {
-        g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, scan.source);
-
-        if (fd < 0) {
-            if (errno != ENOENT)
-                note_incomplete(&scan, errno);
-            continue;
-        }
-        visit(&scan, fd, NULL);
-        scan_containers(&scan, fd);
-        scan_tasks(&scan, fd);
-    }
+    for (scan.source = 0; scan.source < shield_sources_count(catalog->sources); scan.source++)
+        scan_source(&scan);
     g_ptr_array_sort(scan.places, compare_places);
     drop_clashes(&scan);
     return scan.places;

@@ -3,9 +3,7 @@
  * catalog: sources to bundles, in both layouts: SOURCE/containers/NAME and SOURCE/tasks/PROJECT/TASK/shield.
  * It keeps no state of what it finds: every question is answered from the directories as they are. It must
  * not know what is in a bundle.
- *
- * A SOURCE is the operator's own path: it may be, or contain, a symbolic link, and need not exist yet. It is
- * resolved when it appears and again when it reappears. Below it no link is followed.
+ * Below a source no link is followed.
  */
 #pragma once
 
@@ -14,6 +12,7 @@
 
 #include "open.h"
 #include "paths.h"
+#include "sources.h"
 
 typedef struct ShieldCatalog ShieldCatalog;
 
@@ -29,24 +28,12 @@ gboolean shield_place_equal(const ShieldPlace *a, const ShieldPlace *b);
 void shield_place_free(ShieldPlace *place);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldPlace, shield_place_free)
 
-/* paths: the sources, first wins. excluded: an absolute path without links; a source that lies in it or
- * contains it is refused whenever that comes to light; NULL for none. */
+/* As shield_sources_new. */
 ShieldCatalog *shield_catalog_new(const char *const *paths, const char *excluded);
 void shield_catalog_free(ShieldCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldCatalog, shield_catalog_free)
 
-guint shield_catalog_n_sources(const ShieldCatalog *catalog);
-const char *shield_catalog_source_path(const ShieldCatalog *catalog, guint source);
-
-/* The source's path with all links resolved, as it was when it was last found; NULL if it never was. Free it.
- */
-char *shield_catalog_source_resolved(ShieldCatalog *catalog, guint source);
-
-/* An O_PATH descriptor of the source; -1 with errno: ENOENT if it is waited for, EXDEV if it is refused. */
-int shield_catalog_open_source(ShieldCatalog *catalog, guint source);
-
-/* Resolve every source anew the next time. */
-void shield_catalog_forget(ShieldCatalog *catalog);
+ShieldSources *shield_catalog_sources(ShieldCatalog *catalog);
 
 /* Is it a want of ours, of descriptors or memory, that says nothing about what is there? */
 gboolean shield_is_shortage(int errnum);
@@ -60,6 +47,7 @@ int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 /* What a scan tells beside the bundles; each may be left NULL. */
 typedef struct {
     GPtrArray *problems; /* gets a line (char *, owned) for whatever can't be shown */
+    GArray *states;      /* gets an int for each source: what shield_sources_open said, 0 if it was found */
     /* Called for each directory that bundles are found by, the sources first, before it is looked into. fd is
      * the directory (O_PATH), path its absolute path without links. */
     void (*visit)(int fd, const char *path, void *data);

@@ -117,6 +117,8 @@ static void inspect_directory(const char *label, int dirfd, gboolean in_hooks, G
 {
     g_autoptr(GPtrArray) entries = shield_list_directory(dirfd);
 
+    if (!entries && errno == ENOENT)
+        return; /* it has just gone */
     if (!entries) {
         g_autoptr(GError) error = NULL;
 

@@ -92,14 +92,15 @@ static void forget_target(ShieldWatch *watch, void *target)
 
 ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     void *known;
 
-    if (shield_is_remote(dirfd)) {
+    if (shield_is_remote(dirfd)) { /* it may wait for a server: without the lock */
         errno = EOPNOTSUPP;
         return SHIELD_WATCH_REFUSED;
     }
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
     shield_fault_stop(SHIELD_FAULT_STOP_WATCH);
 
@@ -108,6 +109,7 @@ ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind ki
     int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD | IN_EXCL_UNLINK);
     if (wd < 0)
         return SHIELD_WATCH_REFUSED;
+    (void)watch->func(target, 0, NULL, watch->data);
     if (g_hash_table_lookup_extended(watch->wd_of, target, NULL, &known) && known == GINT_TO_POINTER(wd))
         return SHIELD_WATCH_KEPT;
     forget_target(watch, target); /* it was on a directory that another has replaced */

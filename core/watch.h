@@ -24,8 +24,8 @@ typedef enum {
 } ShieldWatchKind;
 
 /* Called under the watch's lock, once for each target of the directory. mask: inotify's. name: NULL for the
- * directory itself. target NULL and mask IN_Q_OVERFLOW: events were lost. Returns TRUE if it set a mark that
- * was not set. */
+ * directory itself. mask 0: from here on, until IN_IGNORED, target's directory is watched. target NULL and
+ * mask IN_Q_OVERFLOW: events were lost. Returns TRUE if it set a mark that was not set. */
 typedef gboolean (*ShieldWatchFunc)(void *target, guint32 mask, const char *name, void *data);
 
 /* NULL with errno. */

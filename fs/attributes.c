@@ -60,7 +60,8 @@ static mode_t deny_with_owner(mode_t mode, mode_t backing)
  * all above it. */
 static void walk_to_bundle(SfsView *view, SfsAccess *access, const SfsContainer *container, gboolean inside)
 {
-    g_autofree char *source = shield_catalog_source_resolved(view->catalog, container->place->source);
+    g_autofree char *source =
+        shield_sources_resolved(shield_catalog_sources(view->catalog), container->place->source);
     g_autofree char *below =
         inside ? g_strdup(container->place->path) : g_path_get_dirname(container->place->path);
     g_autofree char *path = source ? g_build_filename(source, below, NULL) : NULL;

@@ -33,6 +33,7 @@ static gboolean start(const SfsOptions *options, GError **error)
     mountpoint = sfs_mountpoint_prepare(options, &lock, error);
     if (!mountpoint || !sfs_mountpoint_check_sources(options, mountpoint, error))
         return FALSE;
+    sfs_mountpoint_tell_of_absence(options);
     if (!options->foreground) {
         ready = sfs_launch(mountpoint, error);
         if (ready < 0)

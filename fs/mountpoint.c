@@ -199,6 +199,18 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
     return TRUE;
 }
 
+void sfs_mountpoint_tell_of_absence(const SfsOptions *options)
+{
+    for (char **source = options->sources; *source; source++) {
+        if (access(*source, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+            return;
+    }
+
+    g_autofree char *all = g_strjoinv(", ", options->sources);
+    g_autofree char *paths = shield_text_escape(all, -1);
+    g_message("%s: no such directory: the view is empty until there is one", paths);
+}
+
 /* As fusermount3 reads it: a comment ends a line, and what does not end in a newline, or is longer than its
  * buffer, is no line. */
 static gboolean user_allow_other(void)

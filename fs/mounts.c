@@ -17,6 +17,7 @@
 #include "open.h"
 
 #define FS_TYPE "fuse.shieldfs"
+#define MOUNT_TABLE "/proc/self/mountinfo"
 /* What getmntent(3) reads of a line, and what is in it besides device and path: type, options, separators. */
 #define MAX_LINE 4095
 #define REST_OF_LINE 255
@@ -64,7 +65,7 @@ static SfsMount *find(const void *wanted,
     g_autofree char *text = NULL;
     SfsMount *best = NULL;
 
-    if (!g_file_get_contents("/proc/self/mountinfo", &text, NULL, NULL))
+    if (!g_file_get_contents(MOUNT_TABLE, &text, NULL, NULL))
         return NULL;
 
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
@@ -117,6 +118,47 @@ static gboolean holds_closer(const SfsMount *mount, const SfsMount *best, const 
 SfsMount *sfs_mounts_holding(const char *path)
 {
     return find(path, holds_closer);
+}
+
+int sfs_mounts_open(void)
+{
+    return open(MOUNT_TABLE, O_RDONLY | O_CLOEXEC);
+}
+
+char *sfs_mounts_read(void)
+{
+    char *text = NULL;
+
+    return g_file_get_contents(MOUNT_TABLE, &text, NULL, NULL) ? text : g_strdup("");
+}
+
+/* What tells a mount from another: its line up to the end of the fifth word, the place. */
+static gsize identity_length(const char *line)
+{
+    const char *end = line;
+
+    for (int words = 0; words < 5; words++) {
+        end += strspn(end, " ");
+        end += strcspn(end, " ");
+    }
+    return (gsize)(end - line);
+}
+
+char *sfs_mounts_pick(const char *table, gboolean (*wanted)(const char *path, const void *data),
+                      const void *data)
+{
+    g_auto(GStrv) lines = g_strsplit(table, "\n", -1);
+    GString *picked = g_string_new(NULL);
+
+    for (char **line = lines; *line; line++) {
+        g_autoptr(SfsMount) mount = parse_line(*line);
+
+        if (mount && wanted(mount->path, data)) {
+            g_string_append_len(picked, *line, (gssize)identity_length(*line));
+            g_string_append_c(picked, '\n');
+        }
+    }
+    return g_string_free(picked, FALSE);
 }
 
 /* As the mount table writes a word: each of these as four bytes. */

@@ -38,6 +38,18 @@ gboolean sfs_mounts_fit(const char *device, const char *path);
 /* Is it a FUSE mount whose server is gone? To be asked only of one whose server answers if it is there. */
 gboolean sfs_mounts_is_dead(const char *path);
 
+/* A descriptor that poll(2) says POLLPRI of after each change of the table (of this process's namespace),
+ * once for each change or several; -1 with errno. */
+int sfs_mounts_open(void);
+
+/* The table's text, which asks no filesystem anything; "" if it can't be read. Free it. */
+char *sfs_mounts_read(void);
+
+/* Of those mounts in the text whose place (absolute, without links) wanted says yes to, what tells each from
+ * another: a text that is good for comparing. Free it. */
+char *sfs_mounts_pick(const char *table, gboolean (*wanted)(const char *path, const void *data),
+                      const void *data);
+
 /* Takes the mount away, lazily: whoever is in it keeps what he has open. Where that needs privilege,
  * fusermount3 has it, which takes what is on top at that path. FALSE with errno. */
 gboolean sfs_mounts_detach(const SfsMount *mount);

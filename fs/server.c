@@ -211,6 +211,13 @@ static void degraded(void *data, GPtrArray *lines)
     (void)sfs_announce_degraded(own->announce, lines);
 }
 
+static gboolean vouch(void *data, const SfsContainer *container)
+{
+    SfsSession *own = data;
+
+    return own->watcher && sfs_watcher_vouch(own->watcher, container);
+}
+
 static void wake_pollers(void *data)
 {
     sfs_polls_wake(data);
@@ -223,7 +230,8 @@ static gboolean session_start(SfsSession *own, const SfsOptions *options, const 
     own->announce = sfs_announce_new(own->view, mountpoint);
     own->view->announcer_state = announcer_state;
     own->view->degraded = degraded;
-    own->view->status_data = own;
+    own->view->vouch = vouch;
+    own->view->asked = own;
     own->watcher = sfs_watcher_new(own->view, own->announce);
     if (!own->watcher)
         return FALSE;

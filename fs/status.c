@@ -18,24 +18,29 @@ GBytes *sfs_status_version(void)
     return g_bytes_new_take(text, strlen(text));
 }
 
-/* One word for what open_source said. */
-static const char *source_state(int fd, int errnum)
+/* One word for what the scan said of a source. */
+static const char *source_state(int errnum)
 {
-    if (fd >= 0)
+    switch (errnum) {
+    case 0:
         return "ok";
-    if (errnum == ENOENT)
+    case ENOENT:
         return "waiting";
-    return errnum == EXDEV ? "refused" : strerrorname_np(errnum);
+    case EXDEV:
+        return "refused";
+    default:
+        return strerrorname_np(errnum);
+    }
 }
 
-static void add_sources(SfsView *view, GString *out)
+static void add_sources(SfsView *view, const GArray *states, GString *out)
 {
-    for (guint i = 0; i < shield_catalog_n_sources(view->catalog); i++) {
-        g_auto(ShieldFd) fd = shield_catalog_open_source(view->catalog, i);
-        int errnum = errno;
-        g_autofree char *path = shield_text_escape(shield_catalog_source_path(view->catalog, i), -1);
+    ShieldSources *sources = shield_catalog_sources(view->catalog);
 
-        g_string_append_printf(out, "source: %s %s\n", source_state(fd, errnum), path);
+    for (guint i = 0; i < states->len; i++) {
+        g_autofree char *path = shield_text_escape(shield_sources_path(sources, i), -1);
+
+        g_string_append_printf(out, "source: %s %s\n", source_state(g_array_index(states, int, i)), path);
     }
 }
 
@@ -116,16 +121,17 @@ GBytes *sfs_status_render(SfsView *view)
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) places = NULL;
-    ShieldScan scan = {.problems = problems};
+    g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
+    ShieldScan scan = {.problems = problems, .states = states};
 
-    add_sources(view, out);
     places = shield_catalog_scan(view->catalog, &scan);
     inspect_bundles(view, places, problems, degraded);
     if (view->degraded)
-        view->degraded(view->status_data, degraded);
+        view->degraded(view->asked, degraded);
+    add_sources(view, states, out);
     g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
     g_string_append_printf(out, "announcer: %s\n",
-                           view->announcer_state ? view->announcer_state(view->status_data) : "stopped");
+                           view->announcer_state ? view->announcer_state(view->asked) : "stopped");
     g_string_append_printf(out, "pid: %d\n", view->supervisor);
     add_lines(out, "degraded", degraded);
     add_lines(out, "problem", problems);

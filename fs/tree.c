@@ -20,6 +20,7 @@ SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *
 
     g_atomic_ref_count_init(&container->refs);
     container->place = shield_place_copy(place);
+    g_mutex_init(&container->lock);
     container->identity = *identity;
     container->bundle = shield_bundle_new(place->name, policy);
     return container;
@@ -37,7 +38,22 @@ void sfs_container_unref(SfsContainer *container)
         return;
     shield_place_free(container->place);
     shield_bundle_unref(container->bundle);
+    g_mutex_clear(&container->lock);
     g_free(container);
+}
+
+ShieldIdentity sfs_container_identity(SfsContainer *container)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&container->lock);
+
+    return container->identity;
+}
+
+void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&container->lock);
+
+    container->identity = *identity;
 }
 
 SfsNode *sfs_node_ref(SfsNode *node)
@@ -156,10 +172,15 @@ SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
 }
 
 /* Two threads may have found the same directory, each by itself. */
-static gboolean same_container(const SfsContainer *a, const SfsContainer *b)
+static gboolean same_container(SfsContainer *a, SfsContainer *b)
 {
-    return a == b || (a && b && shield_place_equal(a->place, b->place) &&
-                      shield_identity_equal(&a->identity, &b->identity));
+    if (a == b)
+        return TRUE;
+    if (!a || !b || !shield_place_equal(a->place, b->place))
+        return FALSE;
+
+    ShieldIdentity of_a = sfs_container_identity(a), of_b = sfs_container_identity(b);
+    return shield_identity_equal(&of_a, &of_b);
 }
 
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,

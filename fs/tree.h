@@ -43,10 +43,11 @@ typedef enum {
 } SfsKind;
 
 /* What stands behind a container of the view: one directory at one place. Immutable but for the bundle's
- * cache. */
+ * cache and the directory's time of birth. */
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
+    GMutex lock; /* a leaf: protects identity */
     ShieldIdentity identity;
     ShieldBundle *bundle;
 } SfsContainer;
@@ -56,6 +57,10 @@ SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *
 SfsContainer *sfs_container_ref(SfsContainer *container);
 void sfs_container_unref(SfsContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsContainer, sfs_container_unref)
+
+/* Which directory it is; and that this one is the same, whatever has become of its time of birth. */
+ShieldIdentity sfs_container_identity(SfsContainer *container);
+void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity);
 
 /* What watchers were told of a node last. */
 typedef struct {

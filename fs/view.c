@@ -51,7 +51,7 @@ void sfs_view_forget(SfsView *view)
 {
     g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
 
-    shield_catalog_forget(view->catalog);
+    shield_sources_forget(shield_catalog_sources(view->catalog));
     for (guint i = 0; i < containers->len; i++) {
         const SfsContainer *container = g_ptr_array_index(containers, i);
 
@@ -69,7 +69,22 @@ SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum)
     return NULL;
 }
 
-int sfs_view_open_container(SfsView *view, const SfsContainer *container)
+/* Is the directory that now is the one that container stands for? The first write to it on an overlayfs gives
+ * it another time of birth; then its watch knows. */
+static gboolean is_same(SfsView *view, SfsContainer *container, const ShieldIdentity *now)
+{
+    ShieldIdentity known = sfs_container_identity(container);
+
+    if (shield_identity_equal(&known, now))
+        return TRUE;
+    if (known.dev != now->dev || known.ino != now->ino || !view->vouch ||
+        !view->vouch(view->asked, container))
+        return FALSE;
+    sfs_container_set_identity(container, now);
+    return TRUE;
+}
+
+int sfs_view_open_container(SfsView *view, SfsContainer *container)
 {
     g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, container->place);
     ShieldIdentity now;
@@ -78,7 +93,7 @@ int sfs_view_open_container(SfsView *view, const SfsContainer *container)
         errno = ENOENT; /* no directory any more */
     if (fd < 0 || !shield_identity_of(fd, &now))
         return -1;
-    if (!shield_identity_equal(&now, &container->identity)) {
+    if (!is_same(view, container, &now)) {
         errno = ENOENT; /* another directory in its place: the next lookup gives it a number of its own */
         return -1;
     }
@@ -88,7 +103,7 @@ int sfs_view_open_container(SfsView *view, const SfsContainer *container)
     return same;
 }
 
-static int open_hooks(SfsView *view, const SfsContainer *container)
+static int open_hooks(SfsView *view, SfsContainer *container)
 {
     g_auto(ShieldFd) bundle = sfs_view_open_container(view, container);
 
@@ -112,7 +127,7 @@ static SfsNode *attach_container(SfsView *view, SfsNode *root, const ShieldPlace
     if (!shield_identity_of(fd, &identity))
         return NULL;
     if (known && shield_place_equal(known->container->place, place) &&
-        shield_identity_equal(&known->container->identity, &identity))
+        is_same(view, known->container, &identity))
         container = sfs_container_ref(known->container);
     else
         container = sfs_container_new(place, &identity, &view->policy);
@@ -297,7 +312,7 @@ static void add_unseen(SfsView *view, GHashTable *names)
     g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
 
     for (guint i = 0; i < containers->len; i++) {
-        const SfsContainer *container = g_ptr_array_index(containers, i);
+        SfsContainer *container = g_ptr_array_index(containers, i);
         g_auto(ShieldFd) fd = sfs_view_open_container(view, container);
 
         if (fd >= 0 || errno != ENOENT)

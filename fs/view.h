@@ -25,11 +25,12 @@ typedef struct {
     GBytes *status_text;     /* the last one shown */
     struct timespec status_time;
     guint64 status_serial;
-    /* Asked for what status says of the announcer, and for its lines on what is not watched; NULL: nobody
-     * knows. */
+    /* Asked for what status says of the announcer, for its lines on what is not watched, and whether the
+     * directory that is watched for a container is still there; NULL: nobody knows. */
     const char *(*announcer_state)(void *data);
     void (*degraded)(void *data, GPtrArray *lines);
-    void *status_data;
+    gboolean (*vouch)(void *data, const SfsContainer *container);
+    void *asked;
 } SfsView;
 
 /* mountpoint: absolute, without links. */
@@ -78,7 +79,7 @@ guint sfs_view_count_containers(SfsView *view);
 
 /* The directory behind a container (O_PATH, the caller's), if it still is the one that node stands for; -1
  * with errno, ENOENT if it is gone or another. */
-int sfs_view_open_container(SfsView *view, const SfsContainer *container);
+int sfs_view_open_container(SfsView *view, SfsContainer *container);
 
 /* The directory that a raw file or a hooks directory lies in; likewise. */
 int sfs_view_open_parent(SfsView *view, const SfsNode *node);

@@ -50,6 +50,12 @@ void sfs_watcher_drain(void *data)
         sfs_watcher_wake(watcher);
 }
 
+gboolean sfs_watcher_vouch(SfsWatcher *watcher, const SfsContainer *container)
+{
+    sfs_watcher_drain(watcher);
+    return shield_bundle_is_watched(container->bundle);
+}
+
 void sfs_watcher_refresh(SfsWatcher *watcher)
 {
     sfs_watches_mark_everything(watcher->watches);
@@ -139,6 +145,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
         }
     }
     sfs_watches_retain_bundles(watcher->watches, nodes);
+    sfs_watches_publish(watcher->watches);
     compare_later(watcher, scan.incomplete);
 }
 
@@ -147,6 +154,7 @@ static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
 {
     gboolean news = sfs_watches_add_bundle(watcher->watches, container);
 
+    sfs_watches_publish(watcher->watches);
     compare_later(watcher, FALSE);
     return news;
 }
@@ -297,13 +305,16 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
     struct pollfd fds[] = {
         {.fd = watcher->wake, .events = POLLIN},
         {.fd = shield_watch_descriptor(sfs_watches_queue(watcher->watches)), .events = POLLIN},
-        {.fd = sfs_wire_socket(sfs_announce_wire(watcher->announce)), .events = POLLIN}};
+        {.fd = sfs_wire_socket(sfs_announce_wire(watcher->announce)), .events = POLLIN},
+        {.fd = sfs_watches_mounts(watcher->watches), .events = POLLPRI}};
     eventfd_t ignored;
 
     if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->poll_due, watcher->status_due)) < 0)
         return; /* EINTR */
     if (fds[0].revents)
         (void)eventfd_read(watcher->wake, &ignored);
+    if (fds[3].revents)
+        sfs_watches_look_at_mounts(watcher->watches);
 }
 
 /* The status file tells of the announcer too. */
@@ -345,7 +356,7 @@ static void *work(void *data)
         (void)shield_watch_drain(sfs_watches_queue(watcher->watches));
         now = g_get_monotonic_time();
         if (watcher->poll_due && now >= watcher->poll_due)
-            sfs_watches_mark_everything(watcher->watches);
+            sfs_watches_mark_unwatched(watcher->watches);
         work_off_marks(watcher);
         note_announcer(watcher);
         if (watcher->status_due && now >= watcher->status_due)

@@ -38,6 +38,10 @@ void sfs_watcher_stop(SfsWatcher *watcher);
  * ShieldPolicy's drain; data is the watcher. */
 void sfs_watcher_drain(void *data);
 
+/* Is the directory that is watched for the container still there, in whatever place? A watch ends with its
+ * directory, and while it lasts no other can have the same inode number. FALSE too if that isn't known. */
+gboolean sfs_watcher_vouch(SfsWatcher *watcher, const SfsContainer *container);
+
 /* Compares everything anew. */
 void sfs_watcher_refresh(SfsWatcher *watcher);
 

@@ -3,16 +3,12 @@
 #include "watches.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "inspect.h"
+#include "ways.h"
 
-/* Links that lead nowhere yet, one to the next. */
-#define MAX_LINKS 8
 /* Begun anew under its name, rather than written into. */
 #define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
 
@@ -20,6 +16,8 @@
 typedef struct {
     SfsContainer *container; /* a reference; NULL: no bundle */
     gboolean hooks;
+    char *path;         /* what the status file calls it; NULL: it was never tried to watch it */
+    int errnum;         /* why it is not watched; 0: it is, or there is no need */
     char *only;         /* the one name in it that matters, "" if none does; NULL: all do */
     guint64 generation; /* of the scan that saw it last */
 } Target;
@@ -34,11 +32,12 @@ struct SfsWatches {
     ShieldWatch *watch;
     SfsWrittenFunc written; /* NULL: nobody is to be told */
     void *written_data;
+    SfsWays *ways;
     GHashTable *holders; /* what for and path to Target */
     guint64 generation;
     GMutex lock;         /* protects the rest; the watcher's thread alone changes it */
     GHashTable *bundles; /* SfsContainer to BundleWatch */
-    GPtrArray *degraded;
+    GPtrArray *degraded; /* a line for each target that was not watched when a look was complete */
 };
 
 static void mark_list(SfsWatches *watches, const SfsContainer *container, guint32 mask, const char *name)
@@ -59,7 +58,8 @@ void sfs_watches_set_written(SfsWatches *watches, SfsWrittenFunc func, void *dat
     watches->written_data = data;
 }
 
-void sfs_watches_mark_everything(SfsWatches *watches)
+/* For each bundle, what func does to it. */
+static void each_bundle(SfsWatches *watches, void (*func)(ShieldBundle *bundle))
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
     GHashTableIter iter;
@@ -67,8 +67,36 @@ void sfs_watches_mark_everything(SfsWatches *watches)
 
     g_hash_table_iter_init(&iter, watches->bundles);
     while (g_hash_table_iter_next(&iter, &container, NULL))
-        shield_bundle_mark_all(((SfsContainer *)container)->bundle);
+        func(((SfsContainer *)container)->bundle);
+}
+
+void sfs_watches_mark_everything(SfsWatches *watches)
+{
+    each_bundle(watches, shield_bundle_mark_all);
     (void)sfs_marks_everything(watches->marks);
+}
+
+/* What has events is as they say. A change made elsewhere shows in the stamps, which are compared anyway; but
+ * one through a mapping may not. */
+void sfs_watches_mark_unwatched(SfsWatches *watches)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+    GHashTableIter iter;
+    void *value;
+
+    g_hash_table_iter_init(&iter, watches->bundles);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Target *bundle = &((BundleWatch *)value)->bundle;
+
+        if (bundle->errnum && bundle->errnum != EOPNOTSUPP)
+            shield_bundle_mark_all(bundle->container->bundle);
+    }
+    (void)sfs_marks_everything(watches->marks);
+}
+
+static void doubt(ShieldBundle *bundle)
+{
+    shield_bundle_set_watched(bundle, FALSE);
 }
 
 static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
@@ -76,13 +104,15 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     SfsWatches *watches = user_data;
     const Target *target = data;
 
-    if (!target) { /* events were lost */
+    if (!target) { /* events were lost, the end of a watch perhaps among them */
+        each_bundle(watches, doubt);
         sfs_watches_mark_everything(watches);
         return TRUE;
     }
-    if (target->container && !target->hooks && (mask & IN_IGNORED))
-        shield_bundle_set_watched(target->container->bundle,
-                                  FALSE); /* its directory was unmounted, or is gone */
+    if (target->container && !target->hooks && (mask == 0 || (mask & IN_IGNORED)))
+        shield_bundle_set_watched(target->container->bundle, mask == 0);
+    if (mask == 0)
+        return FALSE;
     if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
     if (!target->container || !name)
@@ -92,16 +122,11 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     return sfs_marks_name(watches->marks, target->container, target->hooks, name, mask);
 }
 
-/* errno says why. */
-static void note_unwatched(SfsWatches *watches, const char *path)
+static void note(Target *target, const char *path, int errnum)
 {
-    const char *why = errno == ENOSPC       ? "the limit of inotify watches is reached"
-                      : errno == EOPNOTSUPP ? "its filesystem does not tell of changes"
-                                            : g_strerror(errno);
-    g_autofree char *text =
-        g_strdup_printf("not watched (%s): compared every %u s", why, watches->view->options->poll_sec);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
-    shield_add_line(watches->degraded, NULL, path, text);
+    g_free(target->path);
+    target->path = g_strdup(path);
+    target->errnum = errnum;
 }
 
 static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, ShieldWatchKind kind,
@@ -109,9 +134,45 @@ static ShieldWatched add_watch(SfsWatches *watches, int fd, const char *path, Sh
 {
     ShieldWatched watched = shield_watch_add(watches->watch, fd, kind, target);
 
-    if (watched == SHIELD_WATCH_REFUSED)
-        note_unwatched(watches, path);
+    note(target, path, watched == SHIELD_WATCH_REFUSED ? errno : 0);
     return watched;
+}
+
+static void add_degraded(const SfsWatches *watches, GPtrArray *lines, const Target *target)
+{
+    if (!target->errnum)
+        return;
+
+    const char *why = target->errnum == ENOSPC
+                          ? "the limit of inotify watches is reached, raise fs.inotify.max_user_watches"
+                      : target->errnum == EOPNOTSUPP ? "its filesystem does not tell of changes"
+                                                     : g_strerror(target->errnum);
+    g_autofree char *text =
+        g_strdup_printf("not watched (%s): compared every %u s", why, watches->view->options->poll_sec);
+    shield_add_line(lines, NULL, target->path, text);
+}
+
+void sfs_watches_publish(SfsWatches *watches)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    void *value;
+
+    g_hash_table_iter_init(&iter, watches->holders);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        add_degraded(watches, lines, value);
+    g_hash_table_iter_init(&iter, watches->bundles);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const BundleWatch *bw = value;
+
+        add_degraded(watches, lines, &bw->bundle);
+        add_degraded(watches, lines, &bw->hooks);
+    }
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watches->lock);
+    GPtrArray *before = watches->degraded;
+    watches->degraded = lines;
+    lines = before;
 }
 
 static void target_free(void *data)
@@ -119,6 +180,7 @@ static void target_free(void *data)
     Target *target = data;
 
     g_free(target->only);
+    g_free(target->path);
     g_free(target);
 }
 
@@ -144,99 +206,16 @@ static void watch_holder(int fd, const char *path, void *data)
     add_watch(watches, fd, path, SHIELD_WATCH_NAMES, holder(watches, "", path, NULL));
 }
 
-static gboolean leads_to(const char *path, int fd)
+static void watch_way(int fd, const char *path, const char *awaited, void *data)
 {
-    struct stat there, known;
+    SfsWatches *watches = data;
 
-    return stat(path, &there) == 0 && fstat(fd, &known) == 0 && there.st_dev == known.st_dev &&
-           there.st_ino == known.st_ino;
-}
+    if (awaited) {
+        g_autofree char *way = g_build_filename(path, awaited, NULL);
 
-/* Watches what becomes of the directory at path, and opens it; -1 if there is none. It was there after the
- * watch was set, so that its going makes an event. */
-static int open_watched(SfsWatches *watches, const char *path)
-{
-    for (;;) {
-        g_auto(ShieldFd) fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd < 0)
-            return -1;
+        add_watch(watches, fd, path, SHIELD_WATCH_ARRIVAL, holder(watches, "to:", way, awaited));
+    } else {
         add_watch(watches, fd, path, SHIELD_WATCH_SELF, holder(watches, "way:", path, ""));
-        if (leads_to(path, fd)) {
-            int found = fd;
-
-            fd = -1;
-            return found;
-        }
-    }
-}
-
-/* Watches the directories on the way to path: what becomes of each; and the last one that is there, if that
- * isn't path itself, for the next to come in it. */
-static void watch_way(SfsWatches *watches, const char *path)
-{
-    g_auto(ShieldFd) above = open_watched(watches, "/");
-
-    for (const char *end = path; *end && above >= 0;) {
-        const char *name = end + 1;
-
-        end = strchrnul(name, '/');
-
-        g_autofree char *way = g_strndup(path, (gsize)(end - path));
-        g_autofree char *where = g_path_get_dirname(way);
-        int fd = open_watched(watches, way);
-        if (fd < 0) {
-            g_autofree char *only = g_strndup(name, (gsize)(end - name));
-
-            add_watch(watches, above, where, SHIELD_WATCH_ARRIVAL, holder(watches, "to:", way, only));
-            fd = open_watched(watches, way); /* it may have come before the watch was there */
-        }
-        shield_fd_close(above);
-        above = fd;
-    }
-}
-
-/* Where the first link on the way to path leads that leads nowhere, with the rest of path; NULL: there is
- * none. Free it. */
-static char *follow_dangling(const char *path)
-{
-    for (const char *rest = path; *rest;) {
-        rest = strchrnul(rest + 1, '/');
-
-        g_autofree char *link = g_strndup(path, (gsize)(rest - path));
-        g_autofree char *to = g_file_read_link(link, NULL);
-        if (!to || access(link, F_OK) == 0)
-            continue;
-        g_autofree char *where = g_path_get_dirname(link);
-        g_autofree char *whole = g_strconcat(*to == '/' ? "" : where, "/", to, rest, NULL);
-        return shield_path_absolute(whole);
-    }
-    return NULL;
-}
-
-/* The way of a path that leads nowhere yet is watched before it is resolved, and that of what it resolves to
- * before that is scanned. */
-static void watch_ways(SfsWatches *watches)
-{
-    ShieldCatalog *catalog = watches->view->catalog;
-
-    for (guint i = 0; i < shield_catalog_n_sources(catalog); i++) {
-        const char *given = shield_catalog_source_path(catalog, i);
-
-        watch_way(watches, given);
-
-        g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, i);
-        g_autofree char *resolved = shield_catalog_source_resolved(catalog, i);
-        g_autofree char *path = fd >= 0 ? NULL : follow_dangling(given);
-
-        if (resolved && strcmp(resolved, given) != 0)
-            watch_way(watches, resolved);
-        for (int links = 1; path && links < MAX_LINKS; links++) {
-            g_autofree char *here = g_steal_pointer(&path);
-
-            watch_way(watches, here);
-            path = follow_dangling(here);
-        }
     }
 }
 
@@ -284,8 +263,7 @@ static gboolean add_hooks(SfsWatches *watches, BundleWatch *bw, int dirfd)
 
     if (fd >= 0)
         return add_watch(watches, fd, path, SHIELD_WATCH_CONTENT, &bw->hooks) == SHIELD_WATCH_PLACED;
-    if (shield_is_shortage(errno))
-        note_unwatched(watches, path);
+    note(&bw->hooks, path, shield_is_shortage(errno) ? errno : 0);
     return FALSE;
 }
 
@@ -295,15 +273,19 @@ gboolean sfs_watches_add_bundle(SfsWatches *watches, SfsContainer *container)
     g_auto(ShieldFd) fd = sfs_view_open_container(watches->view, container);
     const char *name = container->place->name;
 
+    if (fd < 0 && !shield_is_shortage(errno))
+        return FALSE;
+
+    int errnum = errno;
+    BundleWatch *bw = bundle_watch(watches, container);
     if (fd < 0) {
-        if (shield_is_shortage(errno))
-            note_unwatched(watches, name);
+        note(&bw->bundle, name, errnum);
         return FALSE;
     }
 
-    BundleWatch *bw = bundle_watch(watches, container);
     ShieldWatched watched = add_watch(watches, fd, name, SHIELD_WATCH_CONTENT, &bw->bundle);
-    shield_bundle_set_watched(container->bundle, watched != SHIELD_WATCH_REFUSED);
+    if (watched == SHIELD_WATCH_REFUSED)
+        shield_bundle_set_watched(container->bundle, FALSE);
     news |= watched == SHIELD_WATCH_PLACED;
     news |= add_hooks(watches, bw, fd);
     return news;
@@ -315,10 +297,13 @@ static void unwatch_bundle(SfsWatches *watches, SfsContainer *container)
 
     shield_watch_remove(watches->watch, &bw->bundle);
     shield_watch_remove(watches->watch, &bw->hooks);
+    shield_bundle_set_watched(container->bundle, FALSE);
     g_mutex_lock(&watches->lock);
     g_hash_table_remove(watches->bundles, container);
     g_mutex_unlock(&watches->lock);
     sfs_container_unref(bw->bundle.container);
+    g_free(bw->bundle.path);
+    g_free(bw->hooks.path);
     g_free(bw);
 }
 
@@ -341,13 +326,21 @@ void sfs_watches_retain_bundles(SfsWatches *watches, GPtrArray *nodes)
 
 void sfs_watches_begin_scan(SfsWatches *watches, ShieldScan *scan)
 {
-    g_mutex_lock(&watches->lock);
-    g_ptr_array_set_size(watches->degraded, 0);
-    g_mutex_unlock(&watches->lock);
     watches->generation++;
-    watch_ways(watches);
+    sfs_ways_walk(watches->ways, watch_way, watches);
     scan->visit = watch_holder;
     scan->data = watches;
+}
+
+int sfs_watches_mounts(const SfsWatches *watches)
+{
+    return sfs_ways_descriptor(watches->ways);
+}
+
+void sfs_watches_look_at_mounts(SfsWatches *watches)
+{
+    if (sfs_ways_have_changed(watches->ways))
+        (void)sfs_marks_everything(watches->marks);
 }
 
 gboolean sfs_watches_are_degraded(SfsWatches *watches)
@@ -381,6 +374,7 @@ SfsWatches *sfs_watches_new(SfsView *view, SfsMarks *marks)
     }
     watches->view = view;
     watches->marks = marks;
+    watches->ways = sfs_ways_new(shield_catalog_sources(view->catalog));
     watches->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
     watches->bundles = g_hash_table_new(NULL, NULL);
     watches->degraded = g_ptr_array_new_with_free_func(g_free);
@@ -394,6 +388,7 @@ void sfs_watches_free(SfsWatches *watches)
 
     sfs_watches_retain_bundles(watches, none);
     shield_watch_free(watches->watch);
+    sfs_ways_free(watches->ways);
     g_hash_table_unref(watches->holders);
     g_hash_table_unref(watches->bundles);
     g_ptr_array_unref(watches->degraded);

@@ -30,10 +30,22 @@ ShieldWatch *sfs_watches_queue(SfsWatches *watches);
 /* Marks whatever there is. Any thread. */
 void sfs_watches_mark_everything(SfsWatches *watches);
 
+/* The same for a comparison now and then: of what is watched and of what is remote no list is read again for
+ * that alone. For the watcher's thread. */
+void sfs_watches_mark_unwatched(SfsWatches *watches);
+
 /* A scan of all that bundles are found by: watches what it comes by, and at the end forgets what it did not.
  * scan gets the function to call. */
 void sfs_watches_begin_scan(SfsWatches *watches, ShieldScan *scan);
 void sfs_watches_end_scan(SfsWatches *watches, const ShieldScan *scan);
+
+/* What has been found to be watched or not is complete: from here on degraded tells of it. */
+void sfs_watches_publish(SfsWatches *watches);
+
+/* A descriptor that poll(2) says POLLPRI of when a mount has come or gone (-1: there is none); and what to do
+ * then: everything is marked if the mount is on the way to a source, or over something in one. */
+int sfs_watches_mounts(const SfsWatches *watches);
+void sfs_watches_look_at_mounts(SfsWatches *watches);
 
 /* Watches a bundle and its hooks. TRUE if one of them was not watched before: what is in there may be
  * anything. */

@@ -22,6 +22,7 @@ TIMEOUT = 300 if SLOW else 60
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|==\d+==')
 END = re.compile(r'shieldfs: debug: end: \d+ inodes still looked up')
+ABSENT = re.compile(r'shieldfs: /.*: no such directory: the view is empty until there is one')  # not of the mount
 FORGOTTEN = re.compile(r'^shieldfs: debug: FORGET \d+: \d+ times, 0 inodes still looked up$', re.MULTILINE)
 NOBODY, STRANGER = 65534, 65533
 libc = ctypes.CDLL(None, use_errno=True)
@@ -193,7 +194,7 @@ class Mount:
     def log_lines(self):
         """The log without the request lines; every line must be printable text from us."""
         lines = self.log_path.read_bytes().decode('utf-8').split('\n')
-        return [ln for ln in lines if ln and not ln.startswith('shieldfs: debug: ')]
+        return [ln for ln in lines if ln and not ln.startswith('shieldfs: debug: ') and not ABSENT.fullmatch(ln)]
 
     def take_log(self):
         """The log lines since the last call; the caller judges them, so that nobody else need expect them."""

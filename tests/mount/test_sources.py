@@ -186,48 +186,6 @@ def test_writes_after_the_name_is_gone(mount, state):
         watch.expect_nothing()
 
 
-@pytest.mark.parametrize('place', ['containers', 'containers/c/hooks'])
-def test_covered_by_a_mount(root, mount, state, place):
-    """Found out by who looks; then what changes on top is announced."""
-    behind = bundles.full(state / 'containers/c')
-    m = mount(state)
-    shown = m.mnt / 'c/hooks' if place.endswith('hooks') else m.mnt
-    harness.run('mount', '-t', 'tmpfs', 'none', state / place)
-    try:
-        with Watch(m.mnt, shown) as watch:
-            assert not [name for name in os.listdir(shown) if name != '.shieldfs']
-            wait_for(lambda: any(event.startswith('DELETE') for _, event in watch.poll()), 'the end of what was there')
-            if shown == m.mnt:
-                bundles.container(state, 'top', live=['1.1.1.1'])
-            else:
-                bundles.put(behind / 'hooks/top', '')
-            top = os.path.relpath(shown / 'top', m.mnt)
-            wait_for(lambda: any(path == top for path, _ in watch.poll()), 'what is on top')
-    finally:
-        harness.run('umount', state / place)
-    os.listdir(shown)
-    wait_for(lambda: os.listdir(shown), 'what was there')
-
-
-def test_empty_hooks_covered_by_a_mount(root, mount, state):
-    """Nothing in there goes, so only what is on top can tell."""
-    behind = bundles.container(state, 'c')
-    hooks = behind / 'hooks'
-    hooks.mkdir()
-    m = mount(state)
-    harness.run('mount', '-t', 'tmpfs', 'none', hooks)
-    try:
-        bundles.put(hooks / 'one', '')
-        bundles.put(hooks / 'two', '')
-        with Watch(m.mnt, m.mnt / 'c/hooks') as watch:
-            os.stat(m.mnt / 'c/hooks/one')
-            watch.wait_for(('c/hooks/one', 'CREATE'), ('c/hooks/two', 'CREATE'))
-            bundles.put(hooks / 'three', '')
-            watch.wait_for(('c/hooks/three', 'CREATE'))
-    finally:
-        harness.run('umount', hooks)
-
-
 def test_hooks_without_a_watch(root, mount, state):
     """They come when there are no more watches to be had: compared now and then, as the status says."""
     behind = bundles.container(state, 'c')

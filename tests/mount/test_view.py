@@ -54,6 +54,7 @@ def test_both_layouts(mount, state):
 
 
 def test_version_and_status(mount, state):
+    (state / 'containers').mkdir()
     m = mount(state)
     said = harness.run(harness.SHIELDFS, '--version').stdout.decode()
     number = re.search(r'\d+\.\d+\.\d+', said)[0]

@@ -71,7 +71,7 @@ def test_no_watches_left(root, mount, state):
         bundles.full(state / f'containers/c{i}')
     with watching.sysctl('fs/inotify/max_user_watches', 3):
         m = mount(state, options=['poll=1', 'allow_other'])
-        assert any('not watched' in line for line in m.status()['degraded'])
+        assert any('not watched (the limit of inotify watches is reached, raise fs.inotify.max_user_watches)' in line for line in m.status()['degraded'])
         user = ('setpriv', f'--reuid={harness.NOBODY}', '--clear-groups')
         with Watch(m.mnt, m.mnt, m.mnt / 'c0', m.mnt / 'c0/effective', prefix=user) as watch:
             append(behind / 'live.allowed', '10.9.9.9\n')

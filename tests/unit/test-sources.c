@@ -36,7 +36,7 @@ static void assert_shows(ShieldCatalog *catalog, const char *names)
 static int source_errno(ShieldCatalog *catalog)
 {
     errno = 0;
-    g_auto(ShieldFd) fd = shield_catalog_open_source(catalog, 0);
+    g_auto(ShieldFd) fd = shield_sources_open(shield_catalog_sources(catalog), 0);
 
     return fd >= 0 ? 0 : errno;
 }
@@ -47,17 +47,17 @@ static void test_waiting_source(void)
     g_autoptr(ShieldCatalog) catalog = catalog_of(dir, "not/yet/there");
     g_autofree char *path = unit_path(dir, "not/yet/there");
 
-    g_assert_cmpuint(shield_catalog_n_sources(catalog), ==, 1);
-    g_assert_cmpstr(shield_catalog_source_path(catalog, 0), ==, path);
+    g_assert_cmpuint(shield_sources_count(shield_catalog_sources(catalog)), ==, 1);
+    g_assert_cmpstr(shield_sources_path(shield_catalog_sources(catalog), 0), ==, path);
     g_assert_cmpint(source_errno(catalog), ==, ENOENT);
-    g_assert_null(shield_catalog_source_resolved(catalog, 0));
+    g_assert_null(shield_sources_resolved(shield_catalog_sources(catalog), 0));
     assert_shows(catalog, "");
 
     unit_mkdir(dir, "not/yet");
     g_assert_cmpint(source_errno(catalog), ==, ENOENT);
     unit_mkdir(dir, "not/yet/there/containers/web-1");
     assert_shows(catalog, "web-1\n");
-    g_autofree char *resolved = shield_catalog_source_resolved(catalog, 0);
+    g_autofree char *resolved = shield_sources_resolved(shield_catalog_sources(catalog), 0);
     g_assert_cmpstr(resolved, ==, path);
 
     unit_remove(dir, "not");
@@ -69,7 +69,7 @@ static void test_waiting_source(void)
 
 static char *resolved_name(ShieldCatalog *catalog)
 {
-    g_autofree char *resolved = shield_catalog_source_resolved(catalog, 0);
+    g_autofree char *resolved = shield_sources_resolved(shield_catalog_sources(catalog), 0);
 
     return resolved ? g_path_get_basename(resolved) : NULL;
 }
@@ -101,7 +101,7 @@ static void test_source_is_a_link(void)
     unit_mkdir(dir, "v3/containers/three");
     unit_remove(dir, "real/current");
     unit_link(dir, "../v3", "real/current");
-    shield_catalog_forget(catalog);
+    shield_sources_forget(shield_catalog_sources(catalog));
     assert_shows(catalog, "three\n");
 
     unit_remove(dir, "v3");
@@ -246,7 +246,7 @@ static void *find_again_and_again(void *data)
             g_atomic_int_inc(&hammer->missed);
         shield_fd_close(fd);
         if (i % 10 == 0)
-            shield_catalog_forget(hammer->catalog);
+            shield_sources_forget(shield_catalog_sources(hammer->catalog));
     }
     return NULL;
 }
