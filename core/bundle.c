@@ -13,6 +13,13 @@
 /* How long, at least, a list without a lease counts as being written if nobody closes it. */
 #define DOUBT_SEC 5
 
+/* For how long a list that nobody leaves alone is tried to be read in nobody's way, at most. */
+#define PROBE_USEC (500 * 1000)
+
+/* Pauses between two looks at a list that is being written. */
+#define LOOK_MIN_USEC (20 * 1000)
+#define LOOK_MAX_USEC (2000 * 1000)
+
 /* A computed file's last snapshot, and what its times may be from now on. */
 typedef struct {
     ShieldSnapshot *last;
@@ -21,6 +28,14 @@ typedef struct {
     struct timespec source;  /* what the sources said when last was made */
     guint64 serial;          /* of the content in last */
 } Shown;
+
+/* A list that could not be read whole when that was tried last: somebody writes it, or has moved it. */
+typedef struct {
+    gint64 since; /* monotonic time; 0: it was read whole */
+    gint64 due;   /* when to look again, though no event may tell: not every writer's end makes one */
+    gint64 pause;
+    gboolean refused; /* somebody has been given an error for it since */
+} Busy;
 
 struct ShieldBundle {
     gatomicrefcount refs;
@@ -32,26 +47,10 @@ struct ShieldBundle {
     GMutex lock;                 /* protects all below */
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
-    Shown *shown;                            /* one for each row of the synth table */
+    Busy busy[SHIELD_N_FILES];
+    Shown *shown;     /* one for each row of the synth table */
     GMutex last_lock; /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
-
-ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot)
-{
-    g_atomic_ref_count_inc(&snapshot->refs);
-    return snapshot;
-}
-
-void shield_snapshot_unref(ShieldSnapshot *snapshot)
-{
-    if (!g_atomic_ref_count_dec(&snapshot->refs))
-        return;
-    g_clear_pointer(&snapshot->list, shield_list_unref);
-    g_clear_pointer(&snapshot->text, g_bytes_unref);
-    g_clear_error(&snapshot->error);
-    g_ptr_array_unref(snapshot->readings);
-    g_free(snapshot);
-}
 
 ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
 {
@@ -166,43 +165,122 @@ static gboolean is_unsure(ShieldBundle *bundle, ShieldFile file, const ShieldRea
     return unsure;
 }
 
-/* Brings the reading of file up to date, at most by one reading. Lock held. */
+/* file could not be read whole. The pauses grow only when they are over, however often that is noted. Lock
+ * held. */
+static void note_busy(ShieldBundle *bundle, ShieldFile file)
+{
+    Busy *busy = &bundle->busy[file];
+    gint64 now = g_get_monotonic_time();
+
+    if (!busy->since)
+        busy->since = now;
+    if (now < busy->due)
+        return;
+    busy->pause = CLAMP(busy->pause * 2, LOOK_MIN_USEC, LOOK_MAX_USEC);
+    busy->due = MAX(now + busy->pause, bundle->doubt_ends[file]);
+}
+
+/* May the lease be a probe alone, before and after the reading, so that it is in no writer's way? Only events
+ * tell then of who comes and goes in between. If somebody does for most of the settle time, he has to wait
+ * for once, else nobody would ever read. Lock held. */
+static gboolean may_probe(ShieldBundle *bundle, ShieldFile file)
+{
+    gint64 since = bundle->busy[file].since;
+    gint64 patience = MIN((gint64)bundle->policy->settle_ms * 1000 / 2, PROBE_USEC);
+
+    return bundle->policy->drain && g_atomic_int_get(&bundle->watched) &&
+           (!since || g_get_monotonic_time() - since < patience);
+}
+
+typedef struct {
+    ShieldBundle *bundle;
+    ShieldFile file;
+} Probed;
+
+static gboolean left_alone(void *data)
+{
+    const Probed *probed = data;
+
+    drain(probed->bundle);
+    return !g_atomic_int_get(&probed->bundle->changed[probed->file]);
+}
+
+/* Reads file. NULL: it could not be read whole. Lock held. */
+static ShieldReading *read_list(ShieldBundle *bundle, int dirfd, ShieldFile file)
+{
+    Probed probed = {bundle, file};
+    const ShieldProbe probe = {left_alone, &probed};
+    gboolean probes = may_probe(bundle, file);
+
+    shield_fault_stop(SHIELD_FAULT_STOP_READING);
+    if (probes) { /* what has happened so far is no news of the reading */
+        drain(bundle);
+        g_atomic_int_set(&bundle->changed[file], FALSE);
+    }
+
+    g_autoptr(ShieldReading) fresh =
+        shield_reading_take(dirfd, bundle->label, shield_layout_name(file), shield_synth_kind(file),
+                            bundle->policy, probes ? &probe : NULL);
+    if (!is_unsure(bundle, file, fresh) && !(fresh->error && fresh->error->code == EBUSY))
+        return g_steal_pointer(&fresh);
+    g_atomic_int_set(&bundle->changed[file], TRUE);
+    return NULL;
+}
+
+/* Brings the reading of file up to date, at most by one reading. NULL: it can't be read whole now; the last
+ * complete one stays in its place, for those who don't wait. Lock held. */
 static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
     ShieldReading **slot = &bundle->readings[file];
-    const char *name = shield_layout_name(file);
 
     /* Unset before the reading: a mark that comes meanwhile means one more. */
     gboolean marked = g_atomic_int_compare_and_exchange(&bundle->changed[file], TRUE, FALSE);
-    if (*slot && !marked && shield_reading_is_current(*slot, dirfd, name))
-        return *slot;
+    if (!*slot || marked || !shield_reading_is_current(*slot, dirfd, shield_layout_name(file))) {
+        ShieldReading *fresh = read_list(bundle, dirfd, file);
 
-    ShieldReading *fresh =
-        shield_reading_take(dirfd, bundle->label, name, shield_synth_kind(file), bundle->policy);
-    if (is_unsure(bundle, file, fresh) || (fresh->error && fresh->error->code == EBUSY)) {
-        /* The last complete one stays in its place, for those who don't wait. */
-        g_atomic_int_set(&bundle->changed[file], TRUE);
-        shield_reading_unref(fresh);
-        return NULL;
+        if (!fresh)
+            return NULL;
+        if (*slot && same_content(*slot, fresh) && shield_stamp_equal(&(*slot)->st, &fresh->st)) {
+            (*slot)->racy = fresh->racy; /* only ever from true to false: nothing new to compute */
+            shield_reading_unref(fresh);
+        } else {
+            g_clear_pointer(slot, shield_reading_unref);
+            *slot = fresh;
+        }
     }
-    if (*slot && same_content(*slot, fresh) && shield_stamp_equal(&(*slot)->st, &fresh->st)) {
-        (*slot)->racy = fresh->racy; /* only ever from true to false: nothing new to compute */
-        shield_reading_unref(fresh);
-    } else {
-        g_clear_pointer(slot, shield_reading_unref);
-        *slot = fresh;
-    }
+    bundle->busy[file] = (Busy){0};
     return *slot;
 }
 
-gint64 shield_bundle_doubt_ends(ShieldBundle *bundle, const ShieldSynth *synth)
+gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldSynth *synth)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
-    gint64 end = 0;
+    gint64 due = 0;
 
     for (guint i = 0; i < synth->n_sources; i++)
-        end = MAX(end, bundle->doubt_ends[synth->sources[i]]);
-    return end;
+        due = MAX(due, bundle->busy[synth->sources[i]].due);
+    return due ? MAX(due, g_get_monotonic_time() + LOOK_MIN_USEC) : 0;
+}
+
+gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldSynth *synth)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    gboolean news = FALSE;
+
+    for (guint i = 0; i < synth->n_sources; i++) {
+        Busy *busy = &bundle->busy[synth->sources[i]];
+
+        news |= busy->since && !busy->refused;
+        busy->refused = busy->since != 0;
+    }
+    return news;
+}
+
+gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+
+    return bundle->busy[file].refused;
 }
 
 ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)
@@ -289,18 +367,11 @@ static struct timespec latest_time(int dirfd, GPtrArray *readings)
     return latest;
 }
 
-static gboolean snapshots_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
-{
-    if (a->error || b->error)
-        return a->error && b->error && a->error->code == b->error->code;
-    return g_bytes_equal(a->text, b->text);
-}
-
 /* Chooses the time to show: the latest source's, but never one at which another content has been shown, for
  * programs that poll must see every change. Lock held. */
 static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timespec latest)
 {
-    if (!shown->last || !snapshots_equal(shown->last, snapshot)) {
+    if (!shown->last || !shield_snapshot_equal(shown->last, snapshot)) {
         shown->serial++;
         if (shown->last)
             shown->floor = shield_time_next(shown->highest);
@@ -309,27 +380,6 @@ static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timesp
     snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
     if (!shown->last || shield_time_before(shown->highest, snapshot->mtime))
         shown->highest = snapshot->mtime;
-}
-
-static ShieldSnapshot *snapshot_new(GPtrArray *readings, const ShieldSynth *synth)
-{
-    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
-    ShieldList *lists[SHIELD_SYNTH_MAX_SOURCES];
-
-    g_atomic_ref_count_init(&snapshot->refs);
-    snapshot->readings = g_ptr_array_ref(readings);
-    for (guint i = 0; i < readings->len && !snapshot->error; i++) {
-        const ShieldReading *reading = g_ptr_array_index(readings, i);
-
-        lists[i] = reading->list;
-        if (reading->error)
-            snapshot->error = g_error_copy(reading->error);
-    }
-    if (!snapshot->error) {
-        snapshot->list = synth->compute(lists);
-        snapshot->text = shield_list_render(snapshot->list);
-    }
-    return snapshot;
 }
 
 static gboolean same_readings(GPtrArray *a, GPtrArray *b)
@@ -373,7 +423,7 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
         if (!may_make)
             return NULL;
 
-        ShieldSnapshot *snapshot = snapshot_new(readings, synth);
+        ShieldSnapshot *snapshot = shield_snapshot_new(readings, synth);
         stamp_snapshot(shown, snapshot, source);
         shown->source = source;
         set_last(bundle, shown, snapshot);
@@ -387,19 +437,19 @@ static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const Shiel
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
-    return refresh_all(bundle, dirfd, synth, culprit) ? compute(bundle, dirfd, synth, TRUE) : NULL;
+    if (refresh_all(bundle, dirfd, synth, culprit))
+        return compute(bundle, dirfd, synth, TRUE);
+    note_busy(bundle, *culprit);
+    return NULL;
 }
 
-static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, int dirfd, ShieldFile culprit)
+static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
 {
-    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+    GError *error = NULL;
 
-    g_atomic_ref_count_init(&snapshot->refs);
-    snapshot->readings = g_ptr_array_new();
-    snapshot->mtime = latest_time(dirfd, snapshot->readings);
-    shield_error_set(&snapshot->error, EBUSY, bundle->label, shield_layout_name(culprit),
+    shield_error_set(&error, EBUSY, bundle->label, shield_layout_name(culprit),
                      "still being written after %u ms: try again", bundle->policy->settle_ms);
-    return snapshot;
+    return shield_snapshot_new_error(error);
 }
 
 ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
@@ -407,7 +457,7 @@ ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldS
     ShieldFile culprit;
     ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
 
-    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+    return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }
 
 ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
@@ -441,5 +491,5 @@ ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const Shield
 
     if (!snapshot)
         snapshot = shield_bundle_last(bundle, synth);
-    return snapshot ? snapshot : busy_snapshot(bundle, dirfd, culprit);
+    return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }

@@ -10,24 +10,7 @@
 
 #include <glib.h>
 
-#include "reading.h"
-#include "synth.h"
-
-/* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted.
- */
-typedef struct {
-    gatomicrefcount refs;
-    ShieldList *list;      /* NULL on error */
-    GBytes *text;          /* the list, one entry a line; NULL on error */
-    GError *error;         /* SHIELD_ERROR or NULL */
-    struct timespec mtime; /* the latest source's; it grows with every change of content */
-    guint64 serial;        /* counts the contents and errors that this computed file has had, from 1 */
-    GPtrArray *readings;   /* of ShieldReading: what it was computed from, in the row's order */
-} ShieldSnapshot;
-
-ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot);
-void shield_snapshot_unref(ShieldSnapshot *snapshot);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldSnapshot, shield_snapshot_unref)
+#include "snapshot.h"
 
 typedef struct ShieldBundle ShieldBundle;
 
@@ -71,13 +54,18 @@ ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldS
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
 
-/* Where no lease is to be had, only an event tells that a writer is done, and there may never be one: when
- * (monotonic time, microseconds) such a list of synth's will be taken as it is. 0: there is none. */
-gint64 shield_bundle_doubt_ends(ShieldBundle *bundle, const ShieldSynth *synth);
-
 /* The same if nothing has to be read or computed for it, else NULL. Waits for nobody who reads or computes.
  */
 ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
 
 /* The last that was computed, be it out of date, or NULL. Waits for nobody either. */
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth);
+
+/* When (monotonic time, microseconds) to look whether a source of synth that was being written when that was
+ * tried last still is; 0: none was. */
+gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldSynth *synth);
+
+/* Somebody is given an error since a source of synth is being written. Until it is read whole, that is known
+ * of it. TRUE: it was not before. */
+gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldSynth *synth);
+gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file);

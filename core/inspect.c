@@ -139,7 +139,10 @@ static void inspect_list(ShieldBundle *bundle, int dirfd, ShieldFile file, GPtrA
 {
     g_autoptr(ShieldReading) reading = shield_bundle_reading(bundle, dirfd, file);
 
-    if (reading && reading->error)
+    if (shield_bundle_has_refused(bundle, file))
+        shield_add_line(problems, shield_bundle_label(bundle), shield_layout_name(file),
+                        "being written, for longer than an open waits");
+    else if (reading && reading->error)
         g_ptr_array_add(problems, g_strdup(reading->error->message));
     if (reading && reading->without_lease)
         shield_add_line(degraded, shield_bundle_label(bundle), shield_layout_name(file),

@@ -26,7 +26,8 @@ ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks);
 
 /* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things
  * that are no files, lists that can't be used. A function of what is on disk; a list that is being written is
- * no problem. degraded gets "NAME/FILE: TEXT" for each list that can't be leased. */
+ * no problem, unless somebody was refused because of it. degraded gets "NAME/FILE: TEXT" for each list that
+ * can't be leased. */
 void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded);
 
 /* Appends "LABEL/NAME: TEXT", escaped, to lines. */

@@ -19,6 +19,8 @@
 #define TICK_USEC 10000
 #define RACY_USEC (2 * TICK_USEC)
 
+#define READ_MIN 16384 /* bytes by which a list that is longer than it looked is read on, at least */
+
 #define RETRY_MIN_USEC 100
 #define RETRY_MAX_USEC 2000
 
@@ -63,24 +65,28 @@ static Lease take_lease(int fd)
     return errno == EAGAIN ? LEASE_BUSY : LEASE_UNAVAILABLE;
 }
 
-/* Reads from the start to the end of the file, at most max bytes and one. NULL with errno on failure. */
+/* Reads from the start to the end of the file, at most max bytes and one. NULL with errno on failure. The
+ * size is a hint: if it is right, this is one system call that copies and one that finds the end. */
 static GBytes *read_all(int fd, gsize size_hint, gsize max)
 {
-    g_autoptr(GByteArray) out = g_byte_array_sized_new((guint)MIN(size_hint, max) + 1);
-    guint8 chunk[16384];
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    gsize filled = 0;
 
-    while (out->len <= max) {
-        gsize want = MIN(sizeof chunk, max + 1 - out->len);
-        ssize_t got = pread(fd, chunk, want, out->len);
+    g_byte_array_set_size(out, (guint)MIN(size_hint, max) + 1);
+    for (;;) {
+        ssize_t got = pread(fd, out->data + filled, out->len - filled, (off_t)filled);
 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return NULL;
-        if (got == 0)
+        filled += (gsize)got;
+        if (got == 0 || filled > max)
             break;
-        g_byte_array_append(out, chunk, (guint)got);
+        if (filled == out->len)
+            g_byte_array_set_size(out, (guint)MIN(max + 1, filled + MAX(filled, READ_MIN)));
     }
+    g_byte_array_set_size(out, (guint)filled);
     return g_byte_array_free_to_bytes(g_steal_pointer(&out));
 }
 
@@ -95,35 +101,77 @@ static gboolean reads_the_same(int fd, const struct stat *before, GBytes *text, 
            g_bytes_equal(text, again);
 }
 
-static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, const char *name,
-                          const ShieldPolicy *policy)
+static void release_lease(int fd)
+{
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK); /* fails only if a break has taken it from us */
+}
+
+/* Does nobody have it open for writing, and is it as it was? */
+static gboolean stands_still(int fd, const struct stat *before)
+{
+    struct stat after;
+    Lease lease = take_lease(fd);
+
+    if (lease == LEASE_HELD)
+        release_lease(fd);
+    return lease == LEASE_HELD && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) &&
+           before->st_nlink == after.st_nlink;
+}
+
+/* Is the text no middle of a rewrite? probe: of one that was made without a lease held; else NULL. */
+static gboolean is_whole(int fd, const ShieldReading *reading, GBytes *text, const ShieldPolicy *policy,
+                         const ShieldProbe *probe)
+{
+    if (probe)
+        return stands_still(fd, &reading->st) && probe->left_alone(probe->data);
+    return !reading->without_lease || policy->settle_ms == 0 ||
+           reads_the_same(fd, &reading->st, text, policy->max_size);
+}
+
+/* NULL with errno: EBUSY if somebody is writing it. */
+static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *policy, const ShieldProbe *probe)
 {
     Lease lease = policy->settle_ms > 0 ? take_lease(fd) : LEASE_UNAVAILABLE;
     g_autoptr(GBytes) text = NULL;
 
     if (lease == LEASE_BUSY) {
-        shield_error_set(&reading->error, EBUSY, label, name, "is being written");
+        errno = EBUSY;
         return NULL;
     }
     reading->without_lease = lease == LEASE_UNAVAILABLE;
-
-    if (fstat(fd, &reading->st) == 0)
+    if (fstat(fd, &reading->st) == 0) {
+        if (lease != LEASE_HELD || reading->st.st_nlink != 1)
+            probe = NULL; /* what is done by another name makes no event */
+        if (probe)
+            release_lease(fd);
         text = read_all(fd, (gsize)MAX(reading->st.st_size, 0), policy->max_size);
-    int saved = errno;
+    }
+    int failed = errno;
 
-    if (lease == LEASE_HELD)
-        (void)fcntl(fd, F_SETLEASE, F_UNLCK); /* fails only if a break has taken it from us */
-    if (!text) {
-        shield_error_set_errno(&reading->error, saved, label, name);
-    } else if (g_bytes_get_size(text) > policy->max_size) {
+    if (lease == LEASE_HELD && !probe)
+        release_lease(fd);
+    if (text && !is_whole(fd, reading, text, policy, probe)) {
+        g_clear_pointer(&text, g_bytes_unref);
+        failed = EBUSY;
+    }
+    errno = failed;
+    return g_steal_pointer(&text);
+}
+
+static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, const char *name,
+                          const ShieldPolicy *policy, const ShieldProbe *probe)
+{
+    g_autoptr(GBytes) text = read_text(fd, reading, policy, probe);
+
+    if (text && g_bytes_get_size(text) <= policy->max_size)
+        return g_steal_pointer(&text);
+    if (text)
         shield_error_set(&reading->error, EFBIG, label, name,
                          "longer than the limit of %" G_GSIZE_FORMAT " bytes", policy->max_size);
-    } else if (lease != LEASE_HELD && policy->settle_ms > 0 &&
-               !reads_the_same(fd, &reading->st, text, policy->max_size)) {
+    else if (errno == EBUSY)
         shield_error_set(&reading->error, EBUSY, label, name, "is being written");
-    } else {
-        return g_steal_pointer(&text);
-    }
+    else
+        shield_error_set_errno(&reading->error, errno, label, name);
     return NULL;
 }
 
@@ -167,7 +215,7 @@ static gboolean fails_for_another_reason(const GError *error)
 }
 
 ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
-                                   const ShieldPolicy *policy)
+                                   const ShieldPolicy *policy, const ShieldProbe *probe)
 {
     ShieldReading *reading = g_new0(ShieldReading, 1);
 
@@ -178,7 +226,7 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
     g_auto(ShieldFd) fd = dirfd < 0 ? -1 : shield_open_regular(dirfd, name, &reading->st);
 
     if (fd >= 0) {
-        reading->text = read_whole(fd, reading, label, name, policy);
+        reading->text = read_whole(fd, reading, label, name, policy, probe);
     } else if (counts_as_missing(errno, reading->st.st_mode)) {
         reading->text = g_bytes_new_static("", 0);
     } else if (errno == EAGAIN) { /* somebody's write lease, which the try has begun to break */
@@ -223,11 +271,11 @@ ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *n
                                      const ShieldPolicy *policy)
 {
     ShieldRetry retry = shield_retry_start(policy);
-    ShieldReading *reading = shield_reading_take(dirfd, label, name, kind, policy);
+    ShieldReading *reading = shield_reading_take(dirfd, label, name, kind, policy, NULL);
 
     while (reading->error && reading->error->code == EBUSY && shield_retry_again(&retry)) {
         shield_reading_unref(reading);
-        reading = shield_reading_take(dirfd, label, name, kind, policy);
+        reading = shield_reading_take(dirfd, label, name, kind, policy, NULL);
     }
     return reading;
 }

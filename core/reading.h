@@ -4,7 +4,8 @@
  * its stamp, and the list or the error that it gave. It must not know what the list is for, nor retry.
  *
  * Whole means: nobody had the file open for writing while it was read. A read lease shows that: the kernel
- * refuses it while there is a writer, and lets no writer in until it is released.
+ * refuses it while there is a writer, and lets no writer in until it is released. It is held while the file
+ * is read; or it is only taken before and after that, and the events that came in between tell the rest.
  */
 #pragma once
 
@@ -41,10 +42,17 @@ typedef struct {
     gint64 usec;            /* the wall clock when it was taken, microseconds */
 } ShieldReading;
 
+/* Tells whether nothing has happened to the name since the reading began, from events. */
+typedef struct {
+    gboolean (*left_alone)(void *data);
+    void *data;
+} ShieldProbe;
+
 /* Reads name in dirfd (-1: there is no bundle, so every file is missing). Never NULL. An error of code EBUSY
- * says that somebody is writing it at this moment. label names the bundle in messages. */
+ * says that somebody is writing it at this moment. label names the bundle in messages. probe: the lease need
+ * not be held, as the caller can tell; NULL: it is. */
 ShieldReading *shield_reading_take(int dirfd, const char *label, const char *name, ShieldTextKind kind,
-                                   const ShieldPolicy *policy);
+                                   const ShieldPolicy *policy, const ShieldProbe *probe);
 
 /* The same, but while somebody is writing it, it is tried again, for as long as the policy says. */
 ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *name, ShieldTextKind kind,

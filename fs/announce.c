@@ -36,6 +36,12 @@ void sfs_announce_set_overdue(SfsAnnounce *announce, void (*overdue)(void *data,
     announce->overdue_data = data;
 }
 
+void sfs_announce_set_written(SfsAnnounce *announce, void (*written)(void *data, SfsNode *node), void *data)
+{
+    announce->written = written;
+    announce->written_data = data;
+}
+
 const char *sfs_announce_state(SfsAnnounce *announce)
 {
     const char *state = sfs_wire_state(announce->wire);
@@ -192,15 +198,24 @@ static void announce_change(SfsAnnounce *announce, Look *look, const SfsTold *to
         nothing_new(announce, look, now);
 }
 
-/* What can't be said of a computed file may be sayable later without a change. */
+/* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
+static gint64 due_again(const SfsNode *node)
+{
+    return node->kind == SFS_COMPUTED ? shield_bundle_look_again(node->container->bundle, node->synth) : 0;
+}
+
+/* While a list is being written, the last complete one is what there is. That the writer is done need not
+ * make an event; whoever comes upon it here tells of it as one would. */
 static void look_again(SfsAnnounce *announce, Look *look)
 {
-    const SfsNode *node = look->node;
-    gint64 due =
-        node->kind == SFS_COMPUTED ? shield_bundle_doubt_ends(node->container->bundle, node->synth) : 0;
+    gint64 due = due_again(look->node);
+    gboolean ended = look->being_written && !due;
 
+    look->being_written = due != 0;
     if (due)
         queue(announce, look, due);
+    if (ended && announce->written)
+        announce->written(announce->written_data, look->node);
 }
 
 /* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
@@ -231,7 +246,8 @@ static void compare(SfsAnnounce *announce, Look *look)
     SfsSight sight = see(announce, look->node, &now);
 
     sfs_announce_look_at_ghosts(announce);
-    look_again(announce, look);
+    if (sight == SFS_CLEAR || sight == SFS_UNCLEAR)
+        look_again(announce, look);
     look->unclear = sight == SFS_UNCLEAR;
     if (look->unclear)
         sfs_backlog_remove(announce->backlog, look->node);
@@ -281,6 +297,8 @@ void sfs_announce_assume(SfsAnnounce *announce, SfsNode *node)
     sfs_tree_set_announced(announce->view->tree, node, TRUE);
     if (sfs_view_see(announce->view, node, &now) == SFS_CLEAR)
         sfs_tree_tell(announce->view->tree, node, &now);
+    if (due_again(node))
+        look_again(announce, look_at(announce, node));
 }
 
 void sfs_announce_answered(SfsAnnounce *announce)

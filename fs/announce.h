@@ -20,6 +20,9 @@ typedef struct SfsAnnounce SfsAnnounce;
 SfsAnnounce *sfs_announce_new(SfsView *view, const char *mountpoint);
 void sfs_announce_free(SfsAnnounce *announce);
 
+/* What to call when a list that a computed file, node, is made of was being written and is not any more. */
+void sfs_announce_set_written(SfsAnnounce *announce, void (*written)(void *data, SfsNode *node), void *data);
+
 /* The way to the announcer. */
 SfsWire *sfs_announce_wire(SfsAnnounce *announce);
 

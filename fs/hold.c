@@ -91,6 +91,15 @@ static void answer(Held *held, SfsContent content)
     held_free(held);
 }
 
+/* The status file names the list that is in the way. */
+static void note_refused(const Held *held)
+{
+    const SfsNode *node = held->node;
+
+    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->synth))
+        sfs_watcher_suspect(sfs_request_session(&held->r)->watcher, held->node);
+}
+
 /* An error is news too, of which a poller is told once. But that a writer keeps everyone waiting is none. */
 static void answer_error(Held *held, const GError *error, guint64 serial)
 {
@@ -98,6 +107,8 @@ static void answer_error(Held *held, const GError *error, guint64 serial)
         sfs_file_handle_renew(held->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
     if (serial)
         note_shown(held, serial);
+    if (error->code == EBUSY)
+        note_refused(held);
     sfs_reply_error(&held->r, error);
     held_free(held);
 }

@@ -17,13 +17,14 @@ typedef struct {
     gint64 last; /* when an announcement of it was asked for last, or came back */
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
-    gint64 pause;      /* until the next try for the CLOSE_WRITE that a lease holds up */
-    gboolean written;  /* look at it as changed */
-    gboolean touched;  /* that its mtime differs has a reason: it was set */
-    gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
-    gboolean ghost;    /* is gone, was never announced, but somebody saw it */
-    gboolean unclear;  /* what it is could not be said when it was looked at last */
-    gboolean failed;   /* the log has been told that watchers will not be told of it */
+    gint64 pause;           /* until the next try for the CLOSE_WRITE that a lease holds up */
+    gboolean written;       /* look at it as changed */
+    gboolean touched;       /* that its mtime differs has a reason: it was set */
+    gboolean unclosed;      /* MODIFY was announced, CLOSE_WRITE is owed */
+    gboolean ghost;         /* is gone, was never announced, but somebody saw it */
+    gboolean unclear;       /* what it is could not be said when it was looked at last */
+    gboolean being_written; /* so was a list that it is made of, when it was looked at last */
+    gboolean failed;        /* the log has been told that watchers will not be told of it */
 } SfsLook;
 
 typedef struct SfsLooks SfsLooks;

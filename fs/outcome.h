@@ -24,6 +24,8 @@ struct SfsAnnounce {
     SfsBacklog *backlog;
     void (*overdue)(void *data, pid_t pid);
     void *overdue_data;
+    void (*written)(void *data, SfsNode *node); /* NULL: nobody is to be told */
+    void *written_data;
 };
 
 static inline Look *look_at(SfsAnnounce *announce, SfsNode *node)

@@ -380,6 +380,19 @@ static void assume_below(SfsWatcher *watcher, SfsNode *directory)
     }
 }
 
+/* As if the end of the writer of one of the lists that node is made of had made an event. */
+static void note_written(void *data, SfsNode *node)
+{
+    SfsWatcher *watcher = data;
+    gboolean news = FALSE;
+
+    for (guint i = 0; i < node->synth->n_sources; i++)
+        news |= sfs_marks_name(watcher->marks, node->container, FALSE,
+                               shield_layout_name(node->synth->sources[i]), IN_CLOSE_WRITE);
+    if (news)
+        sfs_watcher_wake(watcher);
+}
+
 SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
 {
     SfsWatcher *watcher = g_new0(SfsWatcher, 1);
@@ -396,6 +409,7 @@ SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
     }
 
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    sfs_announce_set_written(announce, note_written, watcher);
     view->policy.drain = sfs_watcher_drain;
     view->policy.drain_data = watcher;
     rescan(watcher, TRUE);

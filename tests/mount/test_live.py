@@ -172,7 +172,7 @@ def test_tail_f(mount, state):
     ('denied.domains', ('effective.domains',), ('denied', 'effective', 'allowed')),
 ])
 def test_list_held_open_for_writing(mount, state, source, broken, fine):
-    """EBUSY after the settle time, and the log names the file; stat tells of the last whole version."""
+    """EBUSY after the settle time, and log and status name the file; stat tells of the last whole version."""
     behind = bundles.full(state / 'containers/c')
     want = {n: reference.render(behind, n) for n in harness.COMPUTED}
     m = mount(state, options=['settle=100'])
@@ -192,8 +192,9 @@ def test_list_held_open_for_writing(mount, state, source, broken, fine):
         for name in fine:
             assert (m.mnt / 'c' / name).read_bytes() == want[name]
         assert (m.mnt / 'c' / source).read_bytes() == b'9.9.'
-        assert m.status()['problem'] == []
+        assert m.status()['problem'] == [f'c/{source}: being written, for longer than an open waits']
         os.write(writer, b'9.9\n')
+    assert m.status()['problem'] == []
     for name in broken:
         assert (m.mnt / 'c' / name).read_bytes() == reference.render(behind, name)
 

@@ -105,12 +105,12 @@ static void test_racy(void)
 
     unit_write(dir, "deny.list", "a\n");
     g_autoptr(ShieldReading) young =
-        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy);
+        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy, NULL);
     unit_age(dir, "deny.list");
     g_autoptr(ShieldReading) old =
-        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy);
+        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy, NULL);
     g_autoptr(ShieldReading) missing =
-        shield_reading_take(dir->fd, "web-1", "live.allowed", SHIELD_TEXT_ENTRIES, &policy);
+        shield_reading_take(dir->fd, "web-1", "live.allowed", SHIELD_TEXT_ENTRIES, &policy, NULL);
 
     struct stat st = unit_stat(dir, "deny.list");
     if (young->usec - ((gint64)st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000) < 15000)
@@ -318,7 +318,8 @@ static void test_max_size(void)
     /* Endless, and of a size that tells nothing. */
     g_auto(ShieldFd) proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
     const ShieldPolicy tiny = {.max_size = 3, .settle_ms = 30000};
-    g_autoptr(ShieldReading) status = shield_reading_take(proc, "proc", "status", SHIELD_TEXT_ENTRIES, &tiny);
+    g_autoptr(ShieldReading) status =
+        shield_reading_take(proc, "proc", "status", SHIELD_TEXT_ENTRIES, &tiny, NULL);
     unit_assert_error(status->error, EFBIG, "proc/status: longer than the limit of 3 bytes");
 }
 

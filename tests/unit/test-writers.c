@@ -347,7 +347,7 @@ static void test_lease_released(void)
 
     unit_write(dir, "deny.list", "a\n");
     g_autoptr(ShieldReading) reading =
-        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &patient);
+        shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &patient, NULL);
     g_assert_no_error(reading->error);
     g_assert_false(reading->without_lease);
     int writer = openat(dir->fd, "deny.list", O_WRONLY | O_NONBLOCK | O_CLOEXEC);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* snapshot: computing, and comparing what was computed; see snapshot.h. */
+#include "snapshot.h"
+
+ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot)
+{
+    g_atomic_ref_count_inc(&snapshot->refs);
+    return snapshot;
+}
+
+void shield_snapshot_unref(ShieldSnapshot *snapshot)
+{
+    if (!g_atomic_ref_count_dec(&snapshot->refs))
+        return;
+    g_clear_pointer(&snapshot->list, shield_list_unref);
+    g_clear_pointer(&snapshot->text, g_bytes_unref);
+    g_clear_error(&snapshot->error);
+    g_ptr_array_unref(snapshot->readings);
+    g_free(snapshot);
+}
+
+ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldSynth *synth)
+{
+    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+    ShieldList *lists[SHIELD_SYNTH_MAX_SOURCES];
+
+    g_atomic_ref_count_init(&snapshot->refs);
+    snapshot->readings = g_ptr_array_ref(readings);
+    for (guint i = 0; i < readings->len && !snapshot->error; i++) {
+        const ShieldReading *reading = g_ptr_array_index(readings, i);
+
+        lists[i] = reading->list;
+        if (reading->error)
+            snapshot->error = g_error_copy(reading->error);
+    }
+    if (!snapshot->error) {
+        snapshot->list = synth->compute(lists);
+        snapshot->text = shield_list_render(snapshot->list);
+    }
+    return snapshot;
+}
+
+ShieldSnapshot *shield_snapshot_new_error(GError *error)
+{
+    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+
+    g_atomic_ref_count_init(&snapshot->refs);
+    snapshot->readings = g_ptr_array_new();
+    snapshot->error = error;
+    return snapshot;
+}
+
+gboolean shield_snapshot_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
+{
+    if (a->error || b->error)
+        return a->error && b->error && a->error->code == b->error->code;
+    return g_bytes_equal(a->text, b->text);
+}

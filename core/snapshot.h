@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot: a computed file at one moment, made of readings. It must not know when they are taken, nor which
+ * snapshots were there before.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "reading.h"
+#include "synth.h"
+
+/* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted.
+ */
+typedef struct {
+    gatomicrefcount refs;
+    ShieldList *list;      /* NULL on error */
+    GBytes *text;          /* the list, one entry a line; NULL on error */
+    GError *error;         /* SHIELD_ERROR or NULL */
+    struct timespec mtime; /* the latest source's; it grows with every change of content */
+    guint64 serial;        /* counts the contents and errors that this computed file has had, from 1 */
+    GPtrArray *readings;   /* of ShieldReading: what it was computed from, in the row's order */
+} ShieldSnapshot;
+
+ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot);
+void shield_snapshot_unref(ShieldSnapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldSnapshot, shield_snapshot_unref)
+
+/* Computes synth of its sources' readings, in its order; keeps a reference to the array. Time and serial are
+ * the caller's to set. */
+ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldSynth *synth);
+
+/* One that is an error; takes it. */
+ShieldSnapshot *shield_snapshot_new_error(GError *error);
+
+/* Have both the same content, or the same kind of error? */
+gboolean shield_snapshot_equal(const ShieldSnapshot *a, const ShieldSnapshot *b);
