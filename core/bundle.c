@@ -9,6 +9,7 @@
 #include "error.h"
 #include "fault.h"
 #include "open.h"
+#include "shown.h"
 
 /* How long, at least, a list without a lease counts as being written if nobody closes it. */
 #define DOUBT_SEC 5
@@ -19,15 +20,6 @@
 /* Pauses between two looks at a list that is being written. */
 #define LOOK_MIN_USEC (20 * 1000)
 #define LOOK_MAX_USEC (2000 * 1000)
-
-/* A computed file's last snapshot, and what its times may be from now on. */
-typedef struct {
-    ShieldSnapshot *last;
-    struct timespec floor;   /* the content in last may not look older than this */
-    struct timespec highest; /* the latest time ever shown */
-    struct timespec source;  /* what the sources said when last was made */
-    guint64 serial;          /* of the content in last */
-} Shown;
 
 /* A list that could not be read whole when that was tried last: somebody writes it, or has moved it. */
 typedef struct {
@@ -48,8 +40,8 @@ struct ShieldBundle {
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
     Busy busy[SHIELD_N_FILES];
-    Shown *shown;     /* one for each row of the synth table */
-    GMutex last_lock; /* a leaf: protects the pointers `last` in shown for who has not the other lock */
+    ShieldShown *shown; /* one for each row of the synth table */
+    GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
 
 ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
@@ -59,7 +51,7 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     g_atomic_ref_count_init(&bundle->refs);
     bundle->label = g_strdup(label);
     bundle->policy = policy;
-    bundle->shown = g_new0(Shown, shield_synth_n);
+    bundle->shown = g_new0(ShieldShown, shield_synth_n);
     for (guint i = 0; i < shield_synth_n; i++)
         bundle->shown[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
     g_mutex_init(&bundle->lock);
@@ -346,51 +338,6 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synt
     return TRUE;
 }
 
-static struct timespec latest_time(int dirfd, GPtrArray *readings)
-{
-    struct timespec latest = {0, 0};
-    gboolean any = FALSE;
-
-    for (guint i = 0; i < readings->len; i++) {
-        const ShieldReading *reading = g_ptr_array_index(readings, i);
-
-        if (!S_ISREG(reading->st.st_mode) && !S_ISLNK(reading->st.st_mode))
-            continue;
-        if (!any || shield_time_before(latest, reading->st.st_mtim))
-            latest = reading->st.st_mtim;
-        any = TRUE;
-    }
-
-    struct stat st;
-    if (!any && dirfd >= 0 && fstat(dirfd, &st) == 0)
-        return st.st_mtim;
-    return latest;
-}
-
-/* Chooses the time to show: the latest source's, but never one at which another content has been shown, for
- * programs that poll must see every change. Lock held. */
-static void stamp_snapshot(Shown *shown, ShieldSnapshot *snapshot, struct timespec latest)
-{
-    if (!shown->last || !shield_snapshot_equal(shown->last, snapshot)) {
-        shown->serial++;
-        if (shown->last)
-            shown->floor = shield_time_next(shown->highest);
-    }
-    snapshot->serial = shown->serial;
-    snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
-    if (!shown->last || shield_time_before(shown->highest, snapshot->mtime))
-        shown->highest = snapshot->mtime;
-}
-
-static gboolean same_readings(GPtrArray *a, GPtrArray *b)
-{
-    for (guint i = 0; i < a->len; i++) {
-        if (g_ptr_array_index(a, i) != g_ptr_array_index(b, i))
-            return FALSE;
-    }
-    return TRUE;
-}
-
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
@@ -399,7 +346,7 @@ ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synt
     return last ? shield_snapshot_ref(last) : NULL;
 }
 
-static void set_last(ShieldBundle *bundle, Shown *shown, ShieldSnapshot *snapshot)
+static void set_last(ShieldBundle *bundle, ShieldShown *shown, ShieldSnapshot *snapshot)
 {
     g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = shown->last;
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
@@ -411,20 +358,20 @@ static void set_last(ShieldBundle *bundle, Shown *shown, ShieldSnapshot *snapsho
  * none may be made. Lock held. */
 static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, gboolean may_make)
 {
-    Shown *shown = &bundle->shown[synth - shield_synth];
+    ShieldShown *shown = &bundle->shown[synth - shield_synth];
     g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
 
     for (guint i = 0; i < synth->n_sources; i++)
         g_ptr_array_add(readings, shield_reading_ref(bundle->readings[synth->sources[i]]));
 
-    struct timespec source = latest_time(dirfd, readings);
+    struct timespec source = shield_latest_time(dirfd, readings);
     if (!shown->last || !shield_time_equal(source, shown->source) ||
-        !same_readings(shown->last->readings, readings)) {
+        !shield_same_readings(shown->last->readings, readings)) {
         if (!may_make)
             return NULL;
 
         ShieldSnapshot *snapshot = shield_snapshot_new(readings, synth);
-        stamp_snapshot(shown, snapshot, source);
+        shield_shown_stamp(shown, snapshot, source);
         shown->source = source;
         set_last(bundle, shown, snapshot);
     }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shown: which content of a computed file was shown last, and the times to show for it, for programs that
+ * poll. It must not know where contents come from. Whoever uses one locks it.
+ */
+#pragma once
+
+#include "snapshot.h"
+
+/* A computed file's last snapshot, and what its times may be from now on. */
+typedef struct {
+    ShieldSnapshot *last;
+    struct timespec floor;   /* the content in last may not look older than this */
+    struct timespec highest; /* the latest time ever shown */
+    struct timespec source;  /* what the sources said when last was made */
+    guint64 serial;          /* of the content in last */
+} ShieldShown;
+
+/* Sets the time and the serial of the snapshot that is to be shown next: the latest source's time, but never
+ * one at which another content has been shown, for programs that poll must see every change. */
+void shield_shown_stamp(ShieldShown *shown, ShieldSnapshot *snapshot, struct timespec latest);
+
+/* The latest time of the files that were read; if there is none, that of the directory dirfd (-1: none). */
+struct timespec shield_latest_time(int dirfd, GPtrArray *readings);
+
+/* Are both the same objects? */
+gboolean shield_same_readings(GPtrArray *a, GPtrArray *b);
