@@ -4,32 +4,16 @@
 
 #include <errno.h>
 
-#include "contents.h"
-#include "error.h"
 #include "fault.h"
+#include "held.h"
 
 #define THREADS 2
-
-typedef enum { OPEN, READ, GETATTR } Kind;
-
-typedef struct {
-    GList link; /* in the queue that holds it */
-    Kind kind;
-    SfsRequest r;
-    SfsNode *node;            /* a reference */
-    struct fuse_file_info fi; /* of an OPEN */
-    SfsFileHandle *handle;    /* of a READ from the start */
-    gsize size;               /* of the READ */
-    ShieldRetry retry;
-    gboolean pinned; /* by a fault: not answered before its time is up */
-    gboolean tried;  /* the try that goes on began after he came */
-} Held;
 
 /* Those who wait for one bundle. One thread at a time tries for all of them, so that nothing is computed
  * twice; whoever comes meanwhile waits for the next try, as this one may have read before he came. */
 typedef struct {
     SfsContainer *container; /* a reference */
-    GQueue held;             /* of Held, those that are being tried too */
+    GQueue held;             /* of SfsHeld, those that are being tried too */
     gboolean busy;           /* a thread is trying */
     gint64 due;              /* monotonic time of the next try */
 } Group;
@@ -40,19 +24,13 @@ struct SfsHold {
     GMutex lock; /* of those here and libfuse's the last but the session's; protects the rest */
     GCond changed;
     GHashTable *groups;  /* SfsContainer to Group, none of them empty unless it is busy */
-    GHashTable *waiting; /* request to Held: all that are in groups */
+    GHashTable *waiting; /* request to SfsHeld: all that are in groups */
     GCond interruption;
-    GQueue interrupted; /* of Held */
+    GQueue interrupted; /* of SfsHeld */
     gboolean end;
     GThread *threads[THREADS];
     GThread *refuser; /* answers the interrupted */
 };
-
-static void held_free(Held *held)
-{
-    sfs_node_unref(held->node);
-    g_free(held);
-}
 
 static void group_free(void *data)
 {
@@ -62,108 +40,22 @@ static void group_free(void *data)
     g_free(group);
 }
 
-/* What has changed without an event is announced when an open finds it. */
-static void note_shown(const Held *held, guint64 serial)
-{
-    const SfsSession *own = sfs_request_session(&held->r);
-
-    if (held->node->kind != SFS_VERSION && sfs_tree_is_announced(own->view->tree, held->node) &&
-        sfs_tree_told(own->view->tree, held->node).serial != serial)
-        sfs_watcher_suspect(own->watcher, held->node);
-}
-
-/* Answers with content, whose text is given up, and frees held. */
-static void answer(Held *held, SfsContent content)
-{
-    int errnum = 0;
-
-    note_shown(held, content.serial);
-    if (held->kind == READ) {
-        sfs_file_handle_renew(held->handle, content, 0);
-        g_autoptr(GBytes) bytes = sfs_file_handle_read(held->handle, held->size, 0, &errnum);
-        if (bytes)
-            sfs_reply_bytes(&held->r, bytes);
-        else /* another thread's read has found an error since */
-            sfs_reply_errno(&held->r, errnum);
-    } else {
-        sfs_reply_open(&held->r, &held->fi, sfs_file_handle_new_computed(content));
-    }
-    held_free(held);
-}
-
-/* The status file names the list that is in the way. */
-static void note_refused(const Held *held)
-{
-    const SfsNode *node = held->node;
-
-    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->synth))
-        sfs_watcher_suspect(sfs_request_session(&held->r)->watcher, held->node);
-}
-
-/* An error is news too, of which a poller is told once. But that a writer keeps everyone waiting is none. */
-static void answer_error(Held *held, const GError *error, guint64 serial)
-{
-    if (held->kind == READ && error->code != EBUSY)
-        sfs_file_handle_renew(held->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
-    if (serial)
-        note_shown(held, serial);
-    if (error->code == EBUSY)
-        note_refused(held);
-    sfs_reply_error(&held->r, error);
-    held_free(held);
-}
-
-/* Whatever was found, and at once: during a rewrite it is the last complete version that has a size. */
-static void answer_attributes(Held *held, int errnum, const struct stat *st)
-{
-    if (errnum)
-        sfs_reply_errno(&held->r, errnum);
-    else
-        sfs_reply_attributes_of(&held->r, held->node, st);
-    held_free(held);
-}
-
-static void answer_interrupted(Held *held)
-{
-    sfs_reply_errno(&held->r, EINTR);
-    held_free(held);
-}
-
-/* What a try has found for a node. */
-typedef struct {
-    SfsNode *node;
-    SfsContent content;
-    GError *error;
-    int errnum; /* of the attributes */
-    struct stat st;
-} Found;
-
-static void answer_found(Held *held, const Found *found)
-{
-    if (held->kind == GETATTR)
-        answer_attributes(held, found->errnum, &found->st);
-    else if (found->error)
-        answer_error(held, found->error, found->content.serial);
-    else
-        answer(held, (SfsContent){g_bytes_ref(found->content.text), found->content.serial});
-}
-
 /* Takes those out of the group for whom found is the answer; the others of the try wait for the next. Lock
  * held. */
-static GQueue take_answered(SfsHold *hold, Group *group, const Found *found)
+static GQueue take_answered(SfsHold *hold, Group *group, const SfsFound *found)
 {
     gboolean busy = found->error && found->error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD);
     GQueue answered = G_QUEUE_INIT;
 
     for (GList *link = group->held.head, *next; link; link = next) {
-        Held *held = link->data;
+        SfsHeld *held = link->data;
 
         next = link->next;
         if (!held->tried || held->node != found->node)
             continue;
         held->tried = FALSE;
 
-        gboolean waits = held->kind != GETATTR && (busy || held->pinned);
+        gboolean waits = held->kind != SFS_HELD_GETATTR && (busy || held->pinned);
         gint64 due = waits ? shield_retry_next(&held->retry) : -1;
         if (due >= 0) {
             group->due = MIN(group->due, due);
@@ -180,7 +72,7 @@ static GQueue take_answered(SfsHold *hold, Group *group, const Found *found)
  */
 static void try_node(SfsHold *hold, Group *group, SfsNode *node, SfsView *view, gboolean attributes)
 {
-    Found found = {.node = node};
+    SfsFound found = {.node = node};
     GList *link;
 
     g_mutex_unlock(&hold->lock);
@@ -193,7 +85,7 @@ static void try_node(SfsHold *hold, Group *group, SfsNode *node, SfsView *view, 
     g_mutex_unlock(&hold->lock);
 
     while ((link = g_queue_pop_head_link(&answered)))
-        answer_found(link->data, &found);
+        sfs_held_answer_found(link->data, &found);
     g_clear_pointer(&found.content.text, g_bytes_unref);
     g_clear_error(&found.error);
     g_mutex_lock(&hold->lock);
@@ -202,15 +94,15 @@ static void try_node(SfsHold *hold, Group *group, SfsNode *node, SfsView *view, 
 /* Likewise for the node of the first who is to be tried; FALSE: nobody is. */
 static gboolean try_next(SfsHold *hold, Group *group)
 {
-    const Held *first = NULL;
+    const SfsHeld *first = NULL;
     gboolean attributes = FALSE;
 
     for (GList *link = group->held.head; link; link = link->next) {
-        const Held *held = link->data;
+        const SfsHeld *held = link->data;
 
         if (held->tried && !first)
             first = held;
-        attributes |= held->tried && held->node == first->node && held->kind == GETATTR;
+        attributes |= held->tried && held->node == first->node && held->kind == SFS_HELD_GETATTR;
     }
     if (!first)
         return FALSE;
@@ -248,7 +140,7 @@ static void drop_if_empty(SfsHold *hold, Group *group)
 static void work_on(SfsHold *hold, Group *group)
 {
     for (GList *link = group->held.head; link; link = link->next)
-        ((Held *)link->data)->tried = TRUE;
+        ((SfsHeld *)link->data)->tried = TRUE;
     group->busy = TRUE;
     group->due = G_MAXINT64; /* earlier, if somebody comes, or a list is written, while it is tried */
     while (try_next(hold, group))
@@ -286,7 +178,7 @@ static void *refuse_interrupted(void *data)
     for (;;) {
         if ((link = g_queue_pop_head_link(&hold->interrupted))) {
             g_mutex_unlock(&hold->lock);
-            answer_interrupted(link->data);
+            sfs_held_interrupt(link->data);
             g_mutex_lock(&hold->lock);
         } else if (hold->end) {
             return NULL;
@@ -316,7 +208,7 @@ static void answer_all(Group *group)
     GList *link;
 
     while ((link = g_queue_pop_head_link(&group->held)))
-        answer_interrupted(link->data);
+        sfs_held_interrupt(link->data);
 }
 
 void sfs_hold_free(SfsHold *hold)
@@ -376,7 +268,7 @@ static Group *group_of(SfsHold *hold, SfsContainer *container)
 }
 
 /* Lock held. */
-static void refuse(SfsHold *hold, Held *held)
+static void refuse(SfsHold *hold, SfsHeld *held)
 {
     g_queue_push_tail_link(&hold->interrupted, &held->link);
     g_cond_signal(&hold->interruption);
@@ -388,7 +280,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 {
     SfsHold *hold = data;
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&hold->lock);
-    Held *held = g_hash_table_lookup(hold->waiting, req);
+    SfsHeld *held = g_hash_table_lookup(hold->waiting, req);
 
     if (!held)
         return;
@@ -400,7 +292,7 @@ static void on_interrupt(fuse_req_t req, void *data)
     refuse(hold, held);
 }
 
-static void enqueue(SfsHold *hold, Held *held)
+static void enqueue(SfsHold *hold, SfsHeld *held)
 {
     /* Before others can answer it, after which there is no request. */
     fuse_req_interrupt_func(held->r.req, on_interrupt, hold);
@@ -415,17 +307,8 @@ static void enqueue(SfsHold *hold, Held *held)
     try_now(hold, group);
 }
 
-static Held *held_new(Held init)
-{
-    Held *held = g_new(Held, 1);
-
-    *held = init;
-    held->link.data = held;
-    return held;
-}
-
 /* Answers at once if that can be done, else holds it. */
-static void take(SfsHold *hold, Held *held)
+static void take(SfsHold *hold, SfsHeld *held)
 {
     SfsView *view = sfs_request_session(&held->r)->view;
     g_autoptr(GError) error = NULL;
@@ -434,34 +317,36 @@ static void take(SfsHold *hold, Held *held)
     held->retry = shield_retry_start(&view->policy);
     held->pinned = held->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
     if (!held->pinned && sfs_contents_at_once(view, held->node, &content, &error))
-        answer(held, content);
+        sfs_held_answer(held, content);
     else if (error)
-        answer_error(held, error, content.serial);
+        sfs_held_answer_error(held, error, content.serial);
     else
         enqueue(hold, held);
 }
 
 void sfs_hold_open(SfsHold *hold, const SfsRequest *r, SfsNode *node, const struct fuse_file_info *fi)
 {
-    take(hold, held_new((Held){.kind = OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi}));
+    take(hold,
+         sfs_held_new((SfsHeld){.kind = SFS_HELD_OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi}));
 }
 
 void sfs_hold_read(SfsHold *hold, const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, gsize size)
 {
     take(hold,
-         held_new((Held){.kind = READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size}));
+         sfs_held_new((SfsHeld){
+             .kind = SFS_HELD_READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size}));
 }
 
 void sfs_hold_getattr(SfsHold *hold, const SfsRequest *r, SfsNode *node)
 {
     SfsView *view = sfs_request_session(r)->view;
-    Held *held = held_new((Held){.kind = GETATTR, .r = *r, .node = sfs_node_ref(node)});
+    SfsHeld *held = sfs_held_new((SfsHeld){.kind = SFS_HELD_GETATTR, .r = *r, .node = sfs_node_ref(node)});
     g_autoptr(GError) error = NULL;
     SfsContent content = {0};
     struct stat st;
 
     if (sfs_contents_at_once(view, node, &content, &error) || error)
-        answer_attributes(held, sfs_view_attributes(view, node, &st), &st);
+        sfs_held_answer_attributes(held, sfs_view_attributes(view, node, &st), &st);
     else
         enqueue(hold, held);
     g_clear_pointer(&content.text, g_bytes_unref);
