@@ -384,6 +384,7 @@ static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const Shiel
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
+    *culprit = synth->sources[0];
     if (refresh_all(bundle, dirfd, synth, culprit))
         return compute(bundle, dirfd, synth, TRUE);
     note_busy(bundle, *culprit);

@@ -355,6 +355,85 @@ static void test_lease_released(void)
     close(writer);
 }
 
+typedef struct {
+    const UnitDir *dir;
+    gboolean answer;
+    guint asked;
+} Events;
+
+/* Stands for the events: whoever comes now need not wait. */
+static gboolean left_alone(void *data)
+{
+    Events *events = data;
+    int writer = openat(events->dir->fd, "deny.list", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+    g_assert_cmpint(writer, >=, 0);
+    close(writer);
+    events->asked++;
+    return events->answer;
+}
+
+static ShieldReading *probe(Events *events)
+{
+    const ShieldProbe by_events = {left_alone, events};
+
+    return shield_reading_take(events->dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &patient,
+                               &by_events);
+}
+
+/* Where events tell, the lease is not held; they decide. Not of a file that may be written by another name.
+ */
+static void test_lease_as_probe(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    Events events = {dir, TRUE, 0};
+
+    unit_write(dir, "deny.list", "a\n");
+    g_autoptr(ShieldReading) whole = probe(&events);
+    g_assert_no_error(whole->error);
+    g_assert_cmpuint(events.asked, ==, 1);
+
+    events.answer = FALSE;
+    g_autoptr(ShieldReading) disturbed = probe(&events);
+    unit_assert_error(disturbed->error, EBUSY, "web-1/deny.list: is being written");
+    g_assert_cmpuint(events.asked, ==, 2);
+
+    g_assert_no_errno(linkat(dir->fd, "deny.list", dir->fd, "another", 0));
+    g_autoptr(ShieldReading) two_names = probe(&events);
+    g_assert_no_error(two_names->error);
+    g_assert_cmpuint(events.asked, ==, 2);
+}
+
+/* What is known of a list that is being written, until it is read whole. */
+static void test_busy(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &patient);
+    const ShieldSynth *effective = shield_synth_find("effective"), *allowed = shield_synth_find("allowed");
+    int writer = unit_open_for_writing(dir, "deny.list");
+
+    g_assert_cmpint(shield_bundle_look_again(bundle, effective), ==, 0);
+    g_assert_false(shield_bundle_refuse(bundle, effective));
+    for (int i = 0; i < 3; i++) {
+        g_autoptr(ShieldSnapshot) busy = shield_bundle_try(bundle, dir->fd, effective);
+
+        unit_assert_error(busy->error, EBUSY, NULL);
+        g_assert_cmpint(shield_bundle_look_again(bundle, effective), >, g_get_monotonic_time());
+    }
+    g_assert_cmpint(shield_bundle_look_again(bundle, allowed), ==, 0);
+    g_assert_false(shield_bundle_has_refused(bundle, SHIELD_DENY));
+    g_assert_true(shield_bundle_refuse(bundle, effective));
+    g_assert_false(shield_bundle_refuse(bundle, effective)); /* no news */
+    g_assert_true(shield_bundle_has_refused(bundle, SHIELD_DENY));
+    g_assert_false(shield_bundle_has_refused(bundle, SHIELD_LIVE_ALLOWED));
+
+    close(writer);
+    g_autoptr(ShieldSnapshot) whole = shield_bundle_try(bundle, dir->fd, effective);
+    g_assert_no_error(whole->error);
+    g_assert_cmpint(shield_bundle_look_again(bundle, effective), ==, 0);
+    g_assert_false(shield_bundle_has_refused(bundle, SHIELD_DENY));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -368,5 +447,7 @@ int main(int argc, char **argv)
     g_test_add_func("/writers/many-readers", test_many_readers);
     g_test_add_func("/writers/without-lease", test_without_lease);
     g_test_add_func("/writers/lease-released", test_lease_released);
+    g_test_add_func("/writers/lease-as-probe", test_lease_as_probe);
+    g_test_add_func("/writers/busy", test_busy);
     return g_test_run();
 }
