@@ -22,6 +22,11 @@ def pytest_configure(config):
             pytest.exit(f'no program at {path} (set SHIELDFS and SHIELD_STATE, or build into build/)', 1)
     if not pathlib.Path('/dev/fuse').exists():
         pytest.exit('/dev/fuse is missing: the tests on real mounts cannot run', returncode=1)
+    # A plain user has no such namespace: in a user namespace of his own the setuid fusermount3 may not mount.
+    if os.geteuid() == 0:
+        harness.private_namespace()
+    config.addinivalue_line('markers', 'root: needs root; not run as a plain user')
+    config.addinivalue_line('markers', 'idle: needs a machine that has nothing else to do')
     excuse_leaks(config)
 
 
