@@ -189,14 +189,18 @@ def test_writes_after_the_name_is_gone(mount, state):
 def test_hooks_without_a_watch(root, mount, state):
     """They come when there are no more watches to be had: compared now and then, as the status says."""
     behind = bundles.container(state, 'c')
-    m = mount(state, options=['poll=1'])
-    with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch, watching.sysctl('fs/inotify/max_user_watches', 3):
-        (behind / 'hooks').mkdir()
-        watch.wait_for(('c/hooks', 'CREATE,ISDIR'))
-        wait_for(lambda: any(line.startswith('c/hooks: not watched') for line in m.status()['degraded']), 'status')
-        bundles.put(behind / 'hooks/one', '')
-        wait_for(lambda: b' one: node ' in m.log_path.read_bytes(), 'the new hook to be announced')
-    wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+
+    def body():
+        m = mount(state, options=['poll=1'])
+        with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch, watching.few_watches(0):
+            (behind / 'hooks').mkdir()
+            watch.wait_for(('c/hooks', 'CREATE,ISDIR'))
+            wait_for(lambda: any(line.startswith('c/hooks: not watched') for line in m.status()['degraded']), 'status')
+            bundles.put(behind / 'hooks/one', '')
+            wait_for(lambda: b' one: node ' in m.log_path.read_bytes(), 'the new hook to be announced')
+        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+        m.stop()
+    harness.in_user_namespace(body)
 
 
 def test_no_descriptors_left(mount, state):

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import signal
 import subprocess
 
 import harness
@@ -18,6 +19,7 @@ MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x
 DELETE_SELF, MOVE_SELF, OVERFLOW, IGNORED, ISDIR = 0x400, 0x800, 0x4000, 0x8000, 0x40000000
 CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
 QUIET = 0.25
+OUTSIDE = os.readlink('/proc/self/ns/user')
 CHANGED = ['MODIFY', 'CLOSE_WRITE']
 NEW = ['CREATE', *CHANGED]
 GONE = ['ATTRIB', 'DELETE_SELF']
@@ -173,15 +175,25 @@ def announcer(m):
 
 
 @contextlib.contextmanager
-def sysctl(name, value):
-    """A number in /proc/sys for a while; what it was comes back in the end, or earlier by calling."""
-    path = pathlib.Path('/proc/sys') / name
+def few_watches(count):
+    """Each user has at most COUNT inotify watches for a while; only in a user namespace (harness.in_user_namespace)."""
+    path = pathlib.Path('/proc/sys/user/max_inotify_watches')
+    assert os.readlink('/proc/self/ns/user') != OUTSIDE
     before = path.read_text()
+    path.write_text(f'{count}\n')
+    yield
+    path.write_text(before)
 
-    def restore():
-        path.write_text(before)
+
+@contextlib.contextmanager
+def deaf(m, file):
+    """The server of M stands still, and its queue of events is filled: by changes of times in the directory of FILE."""
+    size = int(pathlib.Path('/proc/sys/fs/inotify/max_queued_events').read_text())
+    server = children(m)[0]
+    os.kill(server, signal.SIGSTOP)
     try:
-        path.write_text(f'{value}\n')
-        yield restore
+        for i in range(size + 1):  # two by turns, as an event like the last one is dropped
+            os.utime(file if i % 2 else file.parent)
+        yield
     finally:
-        restore()
+        os.kill(server, signal.SIGCONT)
