@@ -29,6 +29,7 @@ packages() {
     build)
         cat <<'LIST'
 cmd:cc gcc
+cmd:dpkg-architecture dpkg-dev
 libc6-dev
 meson
 ninja-build
@@ -49,6 +50,8 @@ fswatch
 inotify-tools
 less
 mount
+node-chokidar
+cmd:node nodejs
 procps
 python3
 python3-pytest
@@ -68,8 +71,6 @@ clang-tidy-14 clang-tidy
 gcc
 git
 libc6-dbg
-node-chokidar
-cmd:node nodejs
 shellcheck
 valgrind
 LIST

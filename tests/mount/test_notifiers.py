@@ -12,6 +12,8 @@ import subprocess
 
 import bundles
 import pytest
+import watchdog.events
+import watchdog.observers.inotify
 import watching
 from harness import holds_for, wait_for
 from watching import Inotify, Watch
@@ -83,17 +85,15 @@ def test_entr(mount, state, base, name):
 
 
 def test_watchdog(mount, state, base):
-    events = pytest.importorskip('watchdog.events')
-    observers = pytest.importorskip('watchdog.observers.inotify')
     behind = bundles.container(state, 'c', live=['1.1.1.1'])
     bundles.container(base, 'web', live=['2.2.2.2'])
     m = mount(state)
     seen = set()
 
-    class Handler(events.FileSystemEventHandler):
+    class Handler(watchdog.events.FileSystemEventHandler):
         def on_any_event(self, event):
             seen.add((event.event_type, os.path.relpath(event.src_path, m.mnt)))
-    observer = observers.InotifyObserver()
+    observer = watchdog.observers.inotify.InotifyObserver()
     observer.schedule(Handler(), os.fspath(m.mnt), recursive=True)
     observer.start()
     try:
@@ -164,8 +164,7 @@ def changes(behind, spare, lines, words):
 @pytest.mark.parametrize('how', ['inotify', 'polls'])
 def test_chokidar(mount, state, base, how):
     """With its two ways of watching: by Node.js's fs.watch, which is inotify, and by fs.watchFile, which polls."""
-    if not os.path.exists(f'{NODE_PATH}/chokidar'):
-        pytest.skip('no chokidar here: tests/install-deps.sh check')
+    assert os.path.exists(f'{NODE_PATH}/chokidar'), 'no chokidar here: tests/install-deps.sh test'
     bundles.container(state, 'c', live=['1.1.1.1'], deny=['9.9.9.9'])
     bundles.container(base, 'web', live=['2.2.2.2'])
     m = mount(state)

@@ -215,9 +215,7 @@ def test_python_and_shell(view, truth):
 
 
 def test_less_in_a_terminal(view, truth, base):
-    """less by hand, when there is a terminal multiplexer to hold its terminal."""
-    if not shutil.which('tmux'):
-        pytest.skip('no tmux to give less a terminal')
+    """less by hand; tmux holds its terminal."""
     tmux = ['tmux', '-f', '/dev/null', '-S', os.fspath(base / 'tmux')]
     path = view / 'big/effective'
     run(*tmux, 'new-session', '-d', '-x', '80', '-y', '20', f'less -X {path}',

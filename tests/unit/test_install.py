@@ -227,5 +227,27 @@ def program_builds_and_runs():
     same((state / 'hooks').is_dir(), True)
 
 
+def library_is_where_the_loader_looks():
+    """Debian's loader and pkg-config look in lib/MULTIARCH, never in lib64."""
+    name = output(['dpkg-architecture', '-qDEB_HOST_MULTIARCH']).strip()
+    same(str(find('libshieldstate.so').parent).endswith(f'/lib/{name}'), True)
+    same(str(find('libshieldstate.pc').parent).endswith(f'/lib/{name}/pkgconfig'), True)
+
+
+def example_of_the_readme_runs():
+    """Built with the library by its pkg-config file, from where it is installed."""
+    text = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
+    source, program = ROOT / 'effective.c', ROOT / 'effective'
+    source.write_text(re.search(r'^```c\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)[1])
+    output([*CC, *WARNINGS, *sanitizer_flags(), '-o', str(program), str(source), *pkg_config('--cflags', '--libs')])
+    env = dict(os.environ, LD_LIBRARY_PATH=str(find('libshieldstate.so').parent))
+    bundle = ROOT / 'bundle'
+    bundle.mkdir()
+    (bundle / 'live.allowed').write_text('1.1.1.1\n8.8.8.8\n')
+    (bundle / 'deny.list').write_text('8.8.8.8\n')
+    same(output([str(program), str(bundle)], env=env), '1.1.1.1\n')
+
+
 run_checks([install, pkg_config_file_is_right, headers_are_self_contained, headers_hide_no_others,
-            contract_has_26_functions, only_what_is_promised_is_exported, soname, program_builds_and_runs])
+            contract_has_26_functions, only_what_is_promised_is_exported, soname, program_builds_and_runs,
+            library_is_where_the_loader_looks, example_of_the_readme_runs])
