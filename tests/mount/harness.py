@@ -145,6 +145,14 @@ def servers(mnt):
     return pids
 
 
+def has_ended(pid):
+    """Is there no process PID, or only what its parent has not waited for yet?"""
+    try:
+        return pathlib.Path(f'/proc/{pid}/stat').read_bytes().rpartition(b') ')[2][:1] in b'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def escape(source):
     """A directory as one word of a SOURCE."""
     return os.fspath(source).replace(':', '\\:')

@@ -186,7 +186,7 @@ def test_relative_words(base, state, mnt):
     finally:
         harness.release(mnt)
         for pid in harness.servers('mnt'):
-            harness.wait_for(lambda pid=pid: not os.path.exists(f'/proc/{pid}'), 'the server to end')
+            harness.wait_for(lambda pid=pid: harness.has_ended(pid), 'the server to end')
 
 
 @pytest.mark.parametrize('words', [[], ['none']], ids=['no-source', 'none'])

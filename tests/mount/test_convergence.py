@@ -31,10 +31,11 @@ def read(path):
 
 class Model:
     """What the events tell of the containers: {path: content}, None for a directory. Directories are watched as
-    they are announced; none is ever listed."""
+    they are announced, and then LISTED once: what came into them before the watch is announced to nobody."""
 
-    def __init__(self, m):
+    def __init__(self, m, listed):
         self.mnt, self.known, self.inotify, self.watched = m.mnt, walk(m.mnt), watching.Inotify(), {}
+        self.listed = listed
         self.watch('')
         for path, content in self.known.items():
             if content is None:
@@ -58,10 +59,21 @@ class Model:
         if mask & watching.DELETE:
             self.known = {p: c for p, c in self.known.items() if p != path and not p.startswith(f'{path}/')}
         elif mask & watching.CREATE and mask & watching.ISDIR:
-            self.known[path] = None
-            self.watch(path)
+            self.follow(path)
         elif mask & (watching.CREATE | watching.CLOSE_WRITE):
             self.known[path] = read(self.mnt / path)
+
+
+    def follow(self, path):
+        self.known[path] = None
+        self.watch(path)
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.mnt / path) if self.listed else ():
+                below = f'{path}/{name}'
+                if (self.mnt / below).is_dir():
+                    self.follow(below)
+                else:
+                    self.known[below] = read(self.mnt / below)
 
 
 def walk(mnt):
@@ -138,15 +150,16 @@ class Chaos:
             self.change_file(bundle)
 
 
+@pytest.mark.parametrize('listed', [True, pytest.param(False, marks=pytest.mark.idle)], ids=['listed', 'events-only'])
 @pytest.mark.parametrize('readers', [0, 2])
-def test_model_from_events(mount, state, base, readers):
+def test_model_from_events(mount, state, base, readers, listed):
     choose = random.Random(SEED)
     print(f'SHIELD_SEED={SEED}')
     chaos = Chaos(state, base / 'aside', choose)
     for name in NAMES[:4]:
         chaos.make(chaos.containers / name)
     m = watching.settled(mount(state))
-    model = Model(m)
+    model = Model(m, listed)
     loop = f'while :; do grep -r . {m.mnt}; done >/dev/null 2>&1'
     with model.inotify, contextlib.ExitStack() as stack:
         for _ in range(readers):
@@ -154,7 +167,7 @@ def test_model_from_events(mount, state, base, readers):
             stack.callback(os.killpg, reader.pid, signal.SIGKILL)
         for _ in range(ROUNDS):
             chaos.change()
-            model.catch_up()  # he who comes later than 50 ms after a directory misses files in it
+            model.catch_up()  # without listing, he who comes later than 50 ms after a directory misses files in it
         stack.close()
         wait_for(lambda: model.catch_up() and watching.at_rest(m), 'rest', 20)
         try:

@@ -161,6 +161,7 @@ def test_reader_with_a_lease(mount, state):
 def replace_announcer(m):
     """Kill it; the next one is started with the mount point as it is now."""
     before = watching.children(m)
+    m.expect_log(r'.*: the announcer was killed by signal 9 \(Killed\): there will be another')
     os.kill(before[1], signal.SIGKILL)
     wait_for(lambda: len(watching.children(m)) == 2 and watching.children(m) != before, 'another announcer', 10)
 

@@ -7,8 +7,10 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import select
 import signal
 import subprocess
+import threading
 
 import harness
 from harness import holds_for, wait_for
@@ -18,6 +20,9 @@ EVENTS = 'modify,close_write,attrib,create,delete,delete_self,move,move_self,unm
 MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 DELETE_SELF, MOVE_SELF, OVERFLOW, IGNORED, ISDIR = 0x400, 0x800, 0x4000, 0x8000, 0x40000000
 CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
+WORDS = {'MODIFY': MODIFY, 'ATTRIB': ATTRIB, 'CLOSE_WRITE': CLOSE_WRITE, 'MOVED_FROM': MOVED_FROM, 'MOVED_TO': MOVED_TO,
+         'CREATE': CREATE, 'DELETE': DELETE, 'DELETE_SELF': DELETE_SELF, 'MOVE_SELF': MOVE_SELF, 'UNMOUNT': 0x2000,
+         'Q_OVERFLOW': OVERFLOW, 'ISDIR': ISDIR}
 QUIET = 0.25
 OUTSIDE = os.readlink('/proc/self/ns/user')
 CHANGED = ['MODIFY', 'CLOSE_WRITE']
@@ -25,13 +30,12 @@ NEW = ['CREATE', *CHANGED]
 GONE = ['ATTRIB', 'DELETE_SELF']
 
 
-class Watch:
-    """inotifywait -m on paths of a mount; events are (path in the mount, EVENT)."""
+class Tool:
+    """inotifywait -m on some paths."""
 
-    def __init__(self, mnt, *paths, recursive=False, prefix=()):
-        argv = [*prefix, 'inotifywait', '-m', *(['-r'] if recursive else []), '-e', EVENTS,
-                '--format', '%w\t%e\t%f', '--', *paths]
-        self.mnt, self.events, self.rest = os.fspath(mnt), [], b''
+    def __init__(self, paths, prefix):
+        argv = [*prefix, 'inotifywait', '-m', '-e', EVENTS, '--format', '%w\t%e\t%f', '--', *paths]
+        self.rest = b''
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL)
         os.set_blocking(self.process.stdout.fileno(), False)
@@ -41,29 +45,105 @@ class Watch:
             assert line, said
             said += line
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self.process.kill()
         self.process.communicate()
 
-    def poll(self):
-        """All events so far."""
+    def take(self):
+        """[(path, EVENT)] that have come since."""
+        events = []
         while part := self.process.stdout.read():
             *lines, self.rest = (self.rest + part).split(b'\n')
             for line in lines:
                 place, event, name = os.fsdecode(line).split('\t')
-                path = os.path.relpath(os.path.join(place, name).rstrip('/'), self.mnt)
-                self.events.append((path, event.removesuffix(',CLOSE')))
+                events.append((os.path.join(place, name), event.removesuffix(',CLOSE')))
+        return events
+
+
+class Follower:
+    """A watch of a whole tree, in a thread. A directory that comes is watched and then listed: what is in it
+    already counts as announced, and its CREATE, if it comes yet, is no second one."""
+
+    def __init__(self, top, listing):
+        self.inotify, self.listing, self.places, self.listed = Inotify(), listing, {}, set()
+        self.events, self.over = collections.deque(), os.eventfd(0)
+        self.follow(os.fspath(top), known=True)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        os.eventfd_write(self.over, 1)
+        self.thread.join()
+        os.close(self.over)
+        os.close(self.inotify.fd)
+
+    def run(self):
+        poll = select.poll()
+        for fd in (self.over, self.inotify.fd):
+            poll.register(fd, select.POLLIN)
+        while (self.over, select.POLLIN) not in poll.poll():
+            for wd, mask, name in self.inotify.read():
+                if wd in self.places:
+                    self.hear(wd, mask, name)
+
+    def hear(self, wd, mask, name):
+        path = os.path.join(self.places[wd], name)
+        if mask & IGNORED:
+            del self.places[wd]
+            return
+        if mask & CREATE and path in self.listed:
+            return
+        if mask & DELETE:
+            self.listed = {p for p in self.listed if p != path and not p.startswith(f'{path}/')}
+        words = [word for word, bit in WORDS.items() if mask & bit]
+        self.events.append((path.rstrip('/'), ','.join(words)))
+        if mask & CREATE and mask & ISDIR:
+            self.follow(path, known=not self.listing)
+
+    def follow(self, place, known=False):
+        """Watch PLACE and what is below; what is not KNOWN counts as announced."""
+        with contextlib.suppress(OSError):  # it is gone again
+            self.places[self.inotify.add(place, CHANGES)] = place
+            for entry in os.scandir(place):
+                folder = entry.is_dir(follow_symlinks=False)
+                if not known:
+                    self.listed.add(entry.path)
+                    self.events.extend((entry.path, event) for event in (['CREATE,ISDIR'] if folder else NEW))
+                if folder:
+                    self.follow(entry.path, known)
+
+    def take(self):
+        return [self.events.popleft() for _ in range(len(self.events))]
+
+
+class Watch:
+    """inotifywait on paths of a mount, or with RECURSIVE all of it followed by ourselves (without LISTING only by
+    events, for which one must be quick); events are (path in the mount, EVENT)."""
+
+    def __init__(self, mnt, *paths, recursive=False, listing=True, prefix=()):
+        self.mnt, self.events = os.fspath(mnt), []
+        self.source = Follower(*paths, listing) if recursive else Tool(paths, prefix)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.source.close()
+
+    def poll(self):
+        """All events so far."""
+        for path, event in self.source.take():
+            self.events.append((os.path.relpath(path, self.mnt), event))
         return self.events
 
     def by_path(self, loose=()):
-        """{path: [EVENT, …]}; in paths that are LOOSE (written in several steps) a change may come twice."""
+        """{path: [EVENT, …]}; in paths that are LOOSE (written in several steps) a change may come twice, as in those
+        that were listed before."""
         found = collections.defaultdict(list)
         for path, event in self.poll():
             found[path].append(event)
-        for path in loose:
+        listed = [os.path.relpath(path, self.mnt) for path in getattr(self.source, 'listed', ())]
+        for path in {*loose, *listed}:
             while path in found and found[path][-4:] == CHANGED * 2:
                 del found[path][-2:]
         return dict(found)
