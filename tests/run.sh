@@ -5,7 +5,11 @@
 # (and `, N skipped` if a test was) and a status that is not 0 if one failed.
 #
 #   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount]... [--setup NAME]
-#                [-- MESON_SETUP_ARGUMENT...]
+#                [--busy] [-- MESON_SETUP_ARGUMENT...]
+#
+# --busy runs them beside two busy loops and a writer to the disk, without the
+# tests that need an idle machine. What is left out is counted before that line,
+# and each skipped test named with its reason.
 #
 # Installs packages that are missing: that needs root or sudo, nothing else
 # does. Needs no terminal.
@@ -24,8 +28,29 @@ give_up() {
     exit 1
 }
 
+# Two busy loops and a writer, which end with this script, however it ends.
+load=() scratch=
+busy() {
+    local me=$$
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/shieldfs.busy.XXXXXX")
+    trap 'kill "${load[@]}" 2>/dev/null || true; wait "${load[@]}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+    for _ in 1 2; do
+        while kill -0 $me; do :; done 2>/dev/null &
+        load+=($!)
+    done
+    {
+        while kill -0 $me; do
+            dd if=/dev/zero of="$scratch/noise" bs=1M count=8 conv=fsync status=none
+        done
+        rm -rf "$scratch"
+    } 2>/dev/null &
+    load+=($!)
+    export SHIELD_BUSY=1
+}
+
 builddir=$here/../build
 choice=()
+loaded=
 while [ $# -gt 0 ]; do
     case $1 in
     --builddir | --suite | --setup)
@@ -35,6 +60,10 @@ while [ $# -gt 0 ]; do
         fi
         if [ "$1" = --builddir ]; then builddir=$2; else choice+=("$1" "$2"); fi
         shift 2
+        ;;
+    --busy)
+        loaded=yes
+        shift
         ;;
     --)
         shift
@@ -60,6 +89,7 @@ build "$builddir" "$@" || give_up "the build failed"
 log=$builddir/meson-logs/testlog
 rm -f "$log"*.json
 status=0
+if [ -n "$loaded" ]; then busy; fi
 meson test -C "$builddir" --print-errorlogs "${choice[@]}" </dev/null || status=$?
 
 shopt -s nullglob

@@ -4,11 +4,13 @@
 
     results.py TESTLOG_JSON...
 
-prints `N passed, N failed`, with `, N skipped` if there were any. A case is what the
+prints each skipped test with its reason, how many were left out, and `N passed, N failed`, with `, N skipped` if
+there were any. A case is what the
 program that ran says it is: a line of TAP, a test of pytest; a program that counts
 nothing is one case. The exit status is 0 only if nothing failed and something passed.
 """
 
+import collections
 import json
 import re
 import sys
@@ -17,6 +19,9 @@ TAP_LINE = re.compile(r"^(?P<indent> *)(?P<not>not )?ok\b(?P<rest>.*)$")
 TAP_PLAN = re.compile(r"^(?P<indent> *)1\.\.\d+")
 TAP_DIRECTIVE = re.compile(r"#\s*(SKIP|TODO)\b", re.IGNORECASE)
 PYTEST_END = re.compile(r"^=* ?(?P<counts>\d+ [a-z]+(?:, \d+ [a-z]+)*) in [\d.]+s\b", re.MULTILINE)
+PYTEST_SKIPPED = re.compile(r"^SKIPPED \[\d+\] (?P<what>.*)$", re.MULTILINE)
+LEFT_OUT = re.compile(r"^(?P<count>\d+) (?P<why>need (?:root|an idle machine))$", re.MULTILINE)
+TAP_SKIPPED = re.compile(r"^ *(?:not )?ok\b(?P<what>.*#\s*SKIP.*)$", re.MULTILINE | re.IGNORECASE)
 PYTEST_WORD = {"passed": 0, "failed": 1, "error": 1, "errors": 1, "xpassed": 1, "skipped": 2, "xfailed": 2}
 
 
@@ -68,13 +73,31 @@ def count_test(test):
     return counts
 
 
+def skips(test):
+    """Which cases of one of meson's tests were skipped, and why."""
+    output = test.get("stdout") or ""
+    found = PYTEST_SKIPPED.findall(output) + TAP_SKIPPED.findall(output)
+    if not found and test["result"] == "SKIP":
+        found = ["all of it"]
+    return [f"skipped: {test['name']}: {what.strip()}" for what in found]
+
+
 def main(paths):
     total = [0, 0, 0]
+    skipped_ones, left_out = [], collections.Counter()
     for path in paths:
         with open(path, encoding="utf-8") as log:
             for line in log:
-                total = [a + b for a, b in zip(total, count_test(json.loads(line)))]
+                test = json.loads(line)
+                total = [a + b for a, b in zip(total, count_test(test))]
+                skipped_ones += skips(test)
+                for count, why in LEFT_OUT.findall(test.get("stdout") or ""):
+                    left_out[why] += int(count)
     passed, failed, skipped = total
+    for text in skipped_ones:
+        print(text)
+    for why, count in left_out.items():
+        print(f"not run: {count} {why}")
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 0 if passed and not failed else 1
 

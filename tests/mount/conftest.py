@@ -17,6 +17,7 @@ import pytest
 
 def pytest_configure(config):
     os.umask(0o022)
+    config.wrong, config.left_out = [], {}
     for path in (harness.SHIELDFS, harness.SHIELD_STATE):
         if not os.access(path, os.X_OK):
             pytest.exit(f'no program at {path} (set SHIELDFS and SHIELD_STATE, or build into build/)', 1)
@@ -50,12 +51,15 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    for why, count in getattr(config, 'left_out', {}).items():
+    """What is wrong comes last, below all the logs."""
+    for text in config.wrong:
+        terminalreporter.write_line(text, red=True)
+    for why, count in config.left_out.items():
         terminalreporter.write_line(f'{count} {why}')
 
 
 def pytest_sessionfinish(session, exitstatus):
-    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and getattr(session.config, 'left_out', {}):
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.left_out:
         session.exitstatus = pytest.ExitCode.OK
 
 
@@ -81,6 +85,10 @@ def pytest_runtest_makereport(item, call):
             with contextlib.suppress(OSError):
                 tail = m.log_path.read_bytes()[-4000:].decode('utf-8', 'backslashreplace')
                 report.sections.append((f'end of the log of {m.mnt}', tail))
+        seed = getattr(item.module, 'SEED', None)
+        crash = getattr(report.longrepr, 'reprcrash', None)
+        item.config.wrong.append(f'{item.nodeid}, {report.when}: {crash.message if crash else report.longrepr}'
+                                 + (f'\nSHIELD_SEED={seed}' if seed is not None else ''))
 
 
 @pytest.fixture(autouse=True)
