@@ -154,7 +154,7 @@ class Watch:
             found = self.by_path(loose)
             return all(len(found.get(path, ())) >= len(events) for path, events in want.items())
         try:
-            wait_for(enough, 'events', 10)
+            wait_for(enough, 'events')
             if quiet:
                 holds_for(lambda: self.by_path(loose) == want, quiet, 'no further event')
         except AssertionError:
@@ -174,7 +174,7 @@ class Watch:
         except AssertionError as error:
             raise AssertionError(self.events) from error
 
-    def wait_for(self, *wanted, timeout=10):
+    def wait_for(self, *wanted, timeout=harness.TIMEOUT):
         """All of WANTED, (path, EVENT), came at least once; they are taken, and all before them."""
         try:
             wait_for(lambda: set(wanted) <= set(self.poll()), 'events', timeout)
