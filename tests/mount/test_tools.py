@@ -219,7 +219,7 @@ def test_less_in_a_terminal(view, truth, base):
     tmux = ['tmux', '-f', '/dev/null', '-S', os.fspath(base / 'tmux')]
     path = view / 'big/effective'
     run(*tmux, 'new-session', '-d', '-x', '80', '-y', '20', f'less -X {path}',
-        env={'LESS': '', 'TERM': 'xterm'})
+        env={'LESS': '', 'TERM': 'xterm', 'SHELL': '/bin/sh'})
     try:
         def screen():
             return subprocess.run([*tmux, 'capture-pane', '-p'], capture_output=True, timeout=harness.TIMEOUT,
