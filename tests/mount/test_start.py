@@ -542,7 +542,8 @@ def test_mount_all_twice(helper, place, base, state, options):
         for source in sources:
             table.write_text(f'{source} {place} fuse.shieldfs {options} 0 0\n', encoding='utf-8')
             for _ in range(2):
-                assert mounted('-a', '-T', table) == (0, ''), source
+                status, said = mounted('-a', '-T', table)
+                assert status == 0 and all(harness.ABSENT.fullmatch(ln) for ln in said.splitlines()), (source, said)
                 assert entries(place) == 1, source
             ended(place)
     helper(body)
