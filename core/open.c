@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 void shield_fd_close(ShieldFd fd)
@@ -124,6 +126,13 @@ gboolean shield_time_equal(struct timespec a, struct timespec b)
 gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b)
 {
     return a->dev == b->dev && a->ino == b->ino && shield_time_equal(a->birth, b->birth);
+}
+
+gboolean shield_is_on_overlay(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 gboolean shield_stamp_equal(const struct stat *a, const struct stat *b)

@@ -40,6 +40,10 @@ typedef struct {
 gboolean shield_identity_of(int fd, ShieldIdentity *identity);
 gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b);
 
+/* Does fd lie on an overlayfs? There the first write may give a file another number, as it gives a directory
+ * another time of birth. */
+gboolean shield_is_on_overlay(int fd);
+
 /* Have two stats of a file the same device, inode, size, mtime and ctime? */
 gboolean shield_stamp_equal(const struct stat *a, const struct stat *b);
 

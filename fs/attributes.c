@@ -288,8 +288,11 @@ static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)
 
     if (parent < 0 || shield_stat(parent, node->name, &st) < 0)
         return FALSE;
-    now->dev = st.st_dev;
-    now->ino = st.st_ino;
+    if (!shield_is_on_overlay(
+            parent)) { /* else its number says nothing; another in its place makes an event */
+        now->dev = st.st_dev;
+        now->ino = st.st_ino;
+    }
     return TRUE;
 }
 

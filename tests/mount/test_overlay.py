@@ -3,12 +3,13 @@
 time of birth then. It is the same container all the same; a directory that takes its place is another one."""
 
 import os
+import signal
 
 import bundles
 import harness
 import pytest
 import watching
-from harness import wait_for
+from harness import opened, wait_for
 from watching import CHANGED, NEW, Watch
 
 
@@ -57,6 +58,25 @@ def test_mode_alone(mount, layers):
     assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n2.2.2.2\n'
 
 
+@pytest.mark.parametrize('names', [1, 2])
+@pytest.mark.parametrize('name', ['live.allowed', 'x'])
+def test_copied_up_without_a_change(mount, layers, name, names):
+    """Opened for writing, but not written. A file with two names below has another number afterwards, too."""
+    state, behind = layers
+    for i in range(1, names):
+        os.link(state.parent / 'lower/containers/c' / name, state.parent / f'lower/link{i}')
+    number = os.stat(behind / name).st_ino
+    m = watching.settled(mount(state))
+    with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch:
+        with opened(behind / name, os.O_RDWR):
+            pass
+        assert (os.stat(behind / name).st_ino == number) == (names == 1)
+        watch.expect({})
+        bundles.append(behind / name, '2.2.2.3\n')
+        changed = (name, 'allowed', 'effective') if name == 'live.allowed' else (name,)
+        watch.expect({f'c/{n}': CHANGED for n in changed}, loose=[f'c/{name}'])
+
+
 def test_replaced(mount, layers):
     """A directory in its place is another container, copied up before or not."""
     state, behind = layers
@@ -69,3 +89,24 @@ def test_replaced(mount, layers):
             wait_for(lambda text=f'3.3.3.{i}\n': (m.mnt / 'c/effective').read_text() == text, 'the new one')
             bundles.append(behind / 'live.allowed', '4.4.4.4\n')
             assert (m.mnt / 'c/effective').read_text() == f'3.3.3.{i}\n4.4.4.4\n'
+
+
+def test_replaced_with_the_same_number(mount, base, state):
+    """As ext4 does it with a directory that is made when another has just gone: between two looks, another container,
+    for the watch has ended with the first."""
+    m = watching.settled(mount(state))
+    with Watch(m.mnt, m.mnt) as watch:
+        same = 0
+        for i in range(20):
+            behind = bundles.container(state, f'c{i}', live=['1.1.1.1'])
+            watch.expect({f'c{i}': ['CREATE,ISDIR']}, quiet=0)
+            wait_for(lambda: watching.at_rest(m), 'rest')
+            number, server = os.stat(behind).st_ino, watching.children(m)[0]
+            os.kill(server, signal.SIGSTOP)
+            bundles.remove(behind)
+            bundles.container(state, f'c{i}', live=['2.2.2.2'])
+            same += os.stat(behind).st_ino == number
+            os.kill(server, signal.SIGCONT)
+            assert (m.mnt / f'c{i}/effective').read_text() == '2.2.2.2\n'
+            watch.expect({f'c{i}': ['DELETE,ISDIR', 'CREATE,ISDIR']}, quiet=0)
+    assert same or harness.run('stat', '-fc', '%T', base).stdout != b'ext2/ext3\n'  # else it was no trial
