@@ -30,9 +30,10 @@ typedef enum {
 typedef struct {
     Target target;
     int fd;
-    pid_t pid; /* for syslog: whose lines these are */
-    int lost;  /* atomic; lines that were not taken since the last that was */
-    int torn;  /* atomic; the last line was taken in part only */
+    pid_t pid;   /* for syslog: whose lines these are */
+    int lost;    /* atomic; lines that were not taken since the last that was */
+    int torn;    /* atomic; the last line was taken in part only */
+    GMutex lock; /* of TO_SHARED: a look whether there is room, and the writing */
 } Log;
 
 /* What stands between "shieldfs: " and the text. */
@@ -77,23 +78,25 @@ static const char *message_of(const GLogField *fields, gsize n_fields)
 
 /* Kernels before 6.5 can't be told not to wait for a pipe, none for a FIFO or a terminal. Then a look shows
  * whether there is room for as much as PIPE_BUF, unless another process is quicker. */
-static ssize_t write_shared(int fd, struct iovec line)
+static ssize_t write_shared(Log *log, struct iovec line)
 {
-    ssize_t wrote = pwritev2(fd, &line, 1, -1, RWF_NOWAIT);
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
+    ssize_t wrote = pwritev2(log->fd, &line, 1, -1, RWF_NOWAIT);
+    struct pollfd ready = {.fd = log->fd, .events = POLLOUT};
 
     if (wrote >= 0 || errno != EOPNOTSUPP)
         return wrote;
-    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) ? write(fd, line.iov_base, line.iov_len) : -1;
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) ? write(log->fd, line.iov_base, line.iov_len)
+                                                                : -1;
 }
 
-static ssize_t write_some(const Log *log, char *line, gsize len)
+static ssize_t write_some(Log *log, char *line, gsize len)
 {
     switch (log->target) {
     case TO_SOCKET:
         return send(log->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     case TO_SHARED:
-        return write_shared(log->fd, (struct iovec){line, len});
+        return write_shared(log, (struct iovec){line, len});
     case TO_FILE:
     case TO_OWN:
     case TO_SYSLOG:

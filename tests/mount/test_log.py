@@ -80,8 +80,6 @@ def read_available(fd):
 def test_reader_that_stalls(base, state, kind):
     """The log's reader reads nothing for a while: all is served, events come, and it ends when told to. What was lost
     is counted."""
-    behind = bundles.container(state, 'c', live=['1.1.1.1'])
-    mnt = base / 'mnt'
     if kind == 'pipe':
         reader, writer = os.pipe()
     elif kind == 'terminal':
@@ -89,6 +87,33 @@ def test_reader_that_stalls(base, state, kind):
     else:
         pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM if kind == 'stream' else socket.SOCK_DGRAM)
         reader, writer = (s.detach() for s in pair)
+    stalls(base / 'mnt', state, reader, writer, whole=kind == 'pipe')
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'fifo'])
+def test_reader_of_another_users_pipe_that_stalls(root, base, state, exe, kind, monkeypatch):
+    """Which can't be opened anew: what we inherited stays as it is, waiting, for all who have it."""
+    own = base / 'own'
+    own.mkdir()
+    for path in (own, state):
+        os.chown(path, harness.NOBODY, harness.NOBODY)
+    monkeypatch.setattr(harness, 'SHIELDFS', exe)
+    if kind == 'pipe':
+        reader, writer = os.pipe()
+    else:
+        os.mkfifo(base / 'fifo', 0o600)
+        reader = os.open(base / 'fifo', os.O_RDONLY | os.O_NONBLOCK)
+        writer = os.open(base / 'fifo', os.O_WRONLY)
+    kept = os.dup(writer)
+    harness.in_namespace(lambda: stalls(own / 'mnt', state, reader, writer, whole=True), uid=harness.NOBODY)
+    assert os.get_blocking(kept)
+    for fd in (reader, writer, kept):
+        os.close(fd)
+
+
+def stalls(mnt, state, reader, writer, whole):
+    """whole: no line is ever written in part."""
+    behind = bundles.container(state, 'c', live=['1.1.1.1'])
     os.set_blocking(reader, False)
     process = start(state, mnt, stderr=writer)
     os.close(writer)
@@ -108,7 +133,7 @@ def test_reader_that_stalls(base, state, kind):
             said += read_available(reader)
             return sum(map(int, re.findall(rb'shieldfs: (\d+) lines were lost', said)))
         wait_for(lambda: lost() > 1000, 'word of what was lost')
-        if kind == 'pipe':
+        if whole:
             assert all(line.startswith(b'shieldfs: ') for line in said.split(b'\n')[:-1])
         for _ in range(6000):
             os.stat(mnt / 'c/effective')
