@@ -152,10 +152,12 @@ static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *n
     const Look *parent = sfs_looks_find(announce->looks, node->parent);
     gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
 
-    if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
-        forget_look(announce, look); /* too late: watchers have been told of the next one with its name */
-    } else if (!sfs_tree_is_announced(tree, node->parent)) {
-        forget_look(announce, look); /* its directory's arrival leads to all that is in it then */
+    gboolean too_late = look->ghost && before && sfs_tree_is_attached(tree, before);
+
+    /* Too late: watchers have been told of the next one with its name. Too early: its directory's arrival
+     * leads to all that is in it then. */
+    if (too_late || !sfs_tree_is_announced(tree, node->parent)) {
+        forget_look(announce, look);
     } else if (ready > g_get_monotonic_time()) {
         queue(announce, look, ready);
     } else if (before) {
@@ -338,9 +340,10 @@ gint64 sfs_announce_work(SfsAnnounce *announce)
 
         Look *look = sfs_looks_first(announce->looks);
         gint64 later = sfs_backlog_due(announce->backlog);
-        gint64 due = look ? MAX(look->due, sfs_wire_covered_until(announce->wire)) : G_MAXINT64;
-        if (!look && !later)
-            return -1;
+        if (!look)
+            return later ? later : -1;
+
+        gint64 due = MAX(look->due, sfs_wire_covered_until(announce->wire));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
         sfs_looks_take(look);

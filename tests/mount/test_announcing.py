@@ -55,20 +55,12 @@ def test_read_only_for_a_while(root, mount, state, flags):
         wait_for(lambda: well(m), 'the status to be as before')
 
 
-def refuse(*rules):
-    """A filter for this process and its children, as a container's or a unit's is: each of RULES is (number of a system
-    call, errno, mask of its argument, index of that argument): with the mask 0 whatever the arguments."""
+def refuse(call, error):
+    """A filter for this process and its children, as a container's or a unit's is: CALL fails with ERROR."""
     def step(code, jt, jf, k):
         return struct.pack('HBBI', code, jt, jf, k)
-    program = b''
-    for number, error, mask, index in rules:
-        program += step(0x20, 0, 0, 0)
-        if mask:
-            program += step(0x15, 0, 3, number) + step(0x20, 0, 0, 16 + 8 * index) + step(0x45, 0, 1, mask)
-        else:
-            program += step(0x15, 0, 1, number)
-        program += step(0x06, 0, 0, 0x00050000 | error)
-    program += step(0x06, 0, 0, 0x7fff0000)
+    program = (step(0x20, 0, 0, 0) + step(0x15, 0, 1, number(call)) + step(0x06, 0, 0, 0x00050000 | error)
+               + step(0x06, 0, 0, 0x7fff0000))
     kept = ctypes.create_string_buffer(program)
     head = struct.pack('HxxxxxxP', len(program) // 8, ctypes.addressof(kept))
     if harness.libc.prctl(38, 1, 0, 0, 0) or harness.libc.prctl(22, 2, head, 0, 0):
@@ -93,7 +85,7 @@ def test_refused_system_calls(root, mount, state, base, call, error):
     behind = bundles.container(state, 'c', profile=['1.1.1.1'], live=['2.2.2.2'])
 
     def body():
-        refuse((number(call), error, 0, 0))
+        refuse(call, error)
         m = harness.Mount(base, [state])
         try:
             m.start()
@@ -109,6 +101,31 @@ def test_refused_system_calls(root, mount, state, base, call, error):
         finally:
             m.kill()
     number(call)
+    harness.in_child(body, lambda: None)
+
+
+def test_refused_for_good(root, mount, state, base):
+    """What the filter keeps the announcer from is named in the status and the log; the rest is announced."""
+    behind = bundles.container(state, 'c', live=['2.2.2.2'])
+
+    def body():
+        refuse('mkdirat', errno.EPERM)
+        m = harness.Mount(base, [state])
+        try:
+            m.start()
+            m.expect_log(r'new: could not be announced: Operation not permitted')
+            with Watch(m.mnt, m.mnt / 'c') as watch:
+                bundles.container(state, 'new')  # by mkdir(2)
+                wait_for(lambda: m.status()['degraded'], 'the status to tell')
+                assert (m.mnt / 'new/effective').read_text() == ''
+                append(behind / 'live.allowed', '2.2.2.3\n')
+                watch.wait_for(('c/effective', 'CLOSE_WRITE'))
+                said = m.status()['degraded']
+                assert any('be announced: Operation not permitted' in line for line in said), said
+            m.stop()
+        finally:
+            m.kill()
+    number('mkdirat')
     harness.in_child(body, lambda: None)
 
 
