@@ -288,8 +288,8 @@ static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)
 
     if (parent < 0 || shield_stat(parent, node->name, &st) < 0)
         return FALSE;
-    if (!shield_is_on_overlay(
-            parent)) { /* else its number says nothing; another in its place makes an event */
+    /* On an overlayfs the number says nothing; another file in its place makes an event. */
+    if (!shield_is_on_overlay(parent)) {
         now->dev = st.st_dev;
         now->ino = st.st_ino;
     }

@@ -5,9 +5,8 @@
     results.py TESTLOG_JSON...
 
 prints each skipped test with its reason, how many were left out, and `N passed, N failed`, with `, N skipped` if
-there were any. A case is what the
-program that ran says it is: a line of TAP, a test of pytest; a program that counts
-nothing is one case. The exit status is 0 only if nothing failed and something passed.
+there were any. A case is what the program that ran says it is: a line of TAP, a test of pytest; a program that
+counts nothing is one case. The exit status is 0 only if nothing failed and something passed.
 """
 
 import collections

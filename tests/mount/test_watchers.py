@@ -72,7 +72,8 @@ def test_no_watches_left(root, mount, state):
     def body():
         with watching.few_watches(3):
             m = mount(state, options=['poll=1', 'allow_other'])
-            assert any('not watched (the limit of inotify watches is reached, raise fs.inotify.max_user_watches)' in line for line in m.status()['degraded'])
+            said = 'not watched (the limit of inotify watches is reached, raise fs.inotify.max_user_watches)'
+            assert any(said in line for line in m.status()['degraded'])
             user = ('setpriv', f'--reuid={harness.NOBODY}', '--clear-groups')
             with Watch(m.mnt, m.mnt, m.mnt / 'c0', m.mnt / 'c0/effective', prefix=user) as watch:
                 append(behind / 'live.allowed', '10.9.9.9\n')
@@ -90,6 +91,29 @@ def test_no_watches_left(root, mount, state):
                 wait_for(lambda: watch.poll() or m.status()['degraded'], 'status')
                 holds_for(lambda: ('c0/denied', 'CLOSE_WRITE') not in watch.poll(), 1.5, 'no change, no event')
         wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+        m.stop()
+    harness.in_user_namespace(body)
+
+
+def test_status_while_all_is_looked_for(root, mount, state):
+    """Never a half: each read has a line for each directory that is not watched, and its time says that nothing has changed."""
+    for i in range(60):
+        bundles.container(state, f'c{i}', live=['1.1.1.1'])
+
+    def body():
+        with watching.few_watches(3):
+            m = watching.settled(mount(state, options=['poll=1']))
+            scans = m.log_path.read_bytes().count(b'all bundles are looked for')
+            before = m.status()['degraded']
+            assert len(before) > 50
+
+            def scanned():
+                assert m.status()['degraded'] == before
+                return m.log_path.read_bytes().count(b'all bundles are looked for') >= scans + 3
+            changed = os.stat(m.mnt / '.shieldfs/status').st_mtime_ns
+            wait_for(scanned, 'some scans')
+            assert os.stat(m.mnt / '.shieldfs/status').st_mtime_ns == changed
+        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some')
         m.stop()
     harness.in_user_namespace(body)
 

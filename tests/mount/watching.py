@@ -146,6 +146,9 @@ class Watch:
         for path in {*loose, *listed}:
             while path in found and found[path][-4:] == CHANGED * 2:
                 del found[path][-2:]
+        for path in listed:  # the second change may be under way
+            if path in found and found[path][-3:] == [*CHANGED, 'MODIFY']:
+                del found[path][-1]
         return dict(found)
 
     def expect(self, want, loose=(), quiet=QUIET):
