@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if os.geteuid() != 0 and ('root' in item.fixturenames or item.get_closest_marker('root')):
             left_out['need root'].append(item)
-        elif os.environ.get('SHIELD_BUSY') == '1' and item.get_closest_marker('idle'):
+        elif os.environ.get('SHIELD_IDLE') != '1' and item.get_closest_marker('idle'):
             left_out['need an idle machine'].append(item)
         else:
             chosen.append(item)

@@ -18,7 +18,7 @@ import traceback
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 SLOW = os.environ.get('SHIELD_SLOW') == '1'
-PATIENT = SLOW or os.environ.get('SHIELD_BUSY') == '1'  # what is quick elsewhere may take its time
+PATIENT = SLOW or os.environ.get('SHIELD_IDLE') != '1'  # what is quick on an idle machine may take its time
 TIMEOUT = 300 if SLOW else 60
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|==\d+==')
