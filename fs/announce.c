@@ -142,6 +142,16 @@ static void announce_removal(SfsAnnounce *announce, Look *look)
         sfs_announce_ask(announce, look, directory ? SFS_ANNOUNCE_RMDIR : SFS_ANNOUNCE_UNLINK, &nothing);
 }
 
+/* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
+ * saw it. */
+static void wait_for_directory(SfsAnnounce *announce, Look *look)
+{
+    if (look->ghost && sfs_tree_is_attached(announce->view->tree, look->node->parent))
+        queue(announce, look, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+    else
+        forget_look(announce, look);
+}
+
 /* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
  * had the name before. */
 static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *now)
@@ -152,12 +162,10 @@ static void announce_arrival(SfsAnnounce *announce, Look *look, const SfsTold *n
     const Look *parent = sfs_looks_find(announce->looks, node->parent);
     gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
 
-    gboolean too_late = look->ghost && before && sfs_tree_is_attached(tree, before);
-
-    /* Too late: watchers have been told of the next one with its name. Too early: its directory's arrival
-     * leads to all that is in it then. */
-    if (too_late || !sfs_tree_is_announced(tree, node->parent)) {
-        forget_look(announce, look);
+    if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
+        forget_look(announce, look); /* too late: watchers have been told of the next one with its name */
+    } else if (!sfs_tree_is_announced(tree, node->parent)) {
+        wait_for_directory(announce, look);
     } else if (ready > g_get_monotonic_time()) {
         queue(announce, look, ready);
     } else if (before) {
