@@ -9,7 +9,6 @@
 
 #define PAUSE_MIN_USEC (100 * 1000)
 #define PAUSE_MAX_USEC (2 * G_USEC_PER_SEC)
-#define MAX_LINES 20
 
 struct SfsBacklog {
     char *mountpoint;
@@ -147,13 +146,12 @@ static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
 void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
-    guint n = 0;
 
     if (!backlog->worked && !g_queue_is_empty(&backlog->nodes)) {
         add_mount_line(backlog, lines);
         return;
     }
-    for (GList *l = backlog->nodes.head; l && n < MAX_LINES; l = l->next, n++) {
+    for (GList *l = backlog->nodes.head; l; l = l->next) {
         g_autofree char *path = sfs_wire_path(l->data);
         int errnum = GPOINTER_TO_INT(g_hash_table_lookup(backlog->errno_of, l->data));
         g_autofree char *text = g_strdup_printf("a change can't be announced: %s: it is tried again until it "
