@@ -57,11 +57,22 @@ mkdir "$view"
 
 mounted() { mountpoint -q "$view" || ! stat "$view" >/dev/null 2>&1; }
 
+# While shieldfs announces a change, the view is busy for a moment.
+unmount() {
+    local said
+    for _ in {1..50}; do
+        if said=$(fusermount3 -u "$view" 2>&1); then return; fi
+        case $said in *busy*) sleep 0.1 ;; *) break ;; esac
+    done
+    printf '%s\n' "$said" >&2
+    return 1
+}
+
 # Unmounts if need be, then takes the temporary directory away.
 clean_up() {
     local status=$?
     trap - EXIT INT TERM HUP
-    if mounted && ! fusermount3 -u "$view"; then
+    if mounted && ! unmount; then
         echo "Still mounted. To end it: fusermount3 -u $view && rm -r $work" >&2
         exit 1
     fi
@@ -104,7 +115,7 @@ with() {
 samples=
 if [ -z "$(ls "$view")" ]; then
     echo "You have no shielded containers yet, so this is a view of samples (a copy of tests/data/state)."
-    fusermount3 -u "$view"
+    unmount
     samples=$work/state
     cp -r "$top/tests/data/state" "$samples"
     "$top/build/fs/shieldfs" "$samples" "$view" || fail "the view of the samples could not be mounted"
@@ -148,13 +159,13 @@ elif [ -t 0 ]; then
     printf 'Look around from another terminal: ls -l %s/%s\n' "$view" "$name"
     printf 'To leave, press Enter here (it runs: fusermount3 -u %s)\n' "$view"
     read -r || true
-    while mounted && ! fusermount3 -u "$view"; do
+    while mounted && ! unmount; do
         echo "Somebody is still in there. Leave it, then press Enter again."
         read -r || break
     done
     echo "Unmounted."
 else
     printf 'Unmounting it: fusermount3 -u %s\n' "$view"
-    fusermount3 -u "$view"
+    unmount
     echo "Unmounted."
 fi

@@ -71,6 +71,15 @@ def run(*argv, ok=True, **kw):
     return done
 
 
+def unmount(mnt, *command):
+    """Unmount as a user does. While the announcer is at work, the mount is busy for a moment."""
+    def unmounted():
+        done = run(*(command or ['fusermount3', '-u']), mnt, ok=False)
+        assert done.returncode == 0 or b'busy' in done.stderr, done.stderr
+        return done.returncode == 0
+    wait_for(unmounted, f'{mnt} to be free of users')
+
+
 @contextlib.contextmanager
 def fails(*codes):
     """The body must fail with one of the errnos CODES."""
@@ -192,12 +201,6 @@ class Mount:
             return b'announcer: ok\n' in (self.mnt / '.shieldfs' / 'status').read_bytes()
         return False
 
-    def unmounted(self):
-        """Unmount as a user does. While the announcer is at work the mount is busy for some microseconds."""
-        done = subprocess.run(['fusermount3', '-u', self.mnt], capture_output=True, text=True, timeout=TIMEOUT)
-        assert done.returncode == 0 or 'busy' in done.stderr, done.stderr
-        return done.returncode == 0
-
     def expect_log(self, pattern):
         """Log lines that match PATTERN (after `shieldfs: `) are allowed, and one must come."""
         self.patterns[pattern] = 0
@@ -264,7 +267,7 @@ class Mount:
             if os.geteuid() == 0:
                 wait_for(self.all_forgotten, 'lookup counts to return to zero')
             if how is None:
-                wait_for(self.unmounted, f'{self.mnt} to be free of users')
+                unmount(self.mnt)
             else:
                 self.process.send_signal(how)
             assert self.process.wait(TIMEOUT) == 0, self.log_lines()

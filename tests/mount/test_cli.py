@@ -95,7 +95,7 @@ def test_options_after_the_words(base, state, mnt):
         done = shieldfs(state, mnt, '-o', 'rw,nosuid,settle=100')
         assert (done.returncode, done.stdout, done.stderr) == (0, b'', b'')
         assert (mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
-        run('fusermount3', '-u', mnt)
+        harness.unmount(mnt)
         harness.wait_for(lambda: not harness.servers(mnt), 'the server to end')
     finally:
         harness.release(mnt)
@@ -127,7 +127,7 @@ def test_nonempty(mount, base, state, mnt):
     bundles.put(mnt / 'something', 'below')
     m = mount(state, options=['nonempty'])
     assert os.listdir(m.mnt) == ['.shieldfs']
-    run('fusermount3', '-u', mnt)
+    harness.unmount(mnt)
     assert m.process.wait(harness.TIMEOUT) == 0
     assert (mnt / 'something').read_bytes() == b'below'
     m.check_log()

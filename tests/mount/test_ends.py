@@ -128,7 +128,7 @@ def test_another_with_the_same_numbers(state, mnt, term):
     for _ in range(ROUNDS):
         server, seen = next(filter(watching.has_fuse, watching.children_of(before.pid))), numbers(mnt)
         before.send_signal(signal.SIGSTOP)
-        wait_for(lambda: harness.run('fusermount3', '-u', mnt, ok=False).returncode == 0, 'it to be unmounted')
+        harness.unmount(mnt)
         wait_for(lambda s=server: not watching.has_fuse(s), 'the server to end')
         process = started()
         same += numbers(mnt) == seen
@@ -157,7 +157,7 @@ def test_another_at_the_same_place_at_once(state, mnt):
     before = start(state, mnt)
     wait_for(answers, 'the first to answer')
     for _ in range(ROUNDS):
-        wait_for(lambda: harness.run('fusermount3', '-u', mnt, ok=False).returncode == 0, 'it to be unmounted')
+        harness.unmount(mnt)
         process = start(state, mnt)
         wait_for(answers, 'the next to answer')
         assert before.wait(harness.TIMEOUT) == 0

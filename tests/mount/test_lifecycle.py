@@ -85,7 +85,7 @@ def test_daemon_ends(daemon, reaper, how):
     if isinstance(how, signal.Signals):
         os.kill(daemon_pid, how)
     else:
-        run(*{'fusermount3': ['fusermount3', '-u'], 'umount': ['umount']}[how], mnt)
+        harness.unmount(mnt, *{'fusermount3': ['fusermount3', '-u'], 'umount': ['umount']}[how])
     assert ended(mnt, daemon_pid) == 0
 
 
@@ -101,7 +101,7 @@ def test_daemon_survives_its_terminal(daemon):
 def test_again_after_the_end(daemon):
     for _ in range(3):
         mnt = daemon()
-        run('fusermount3', '-u', mnt)
+        harness.unmount(mnt)
         wait_for(lambda: not harness.servers(mnt), 'the server to end')
 
 
@@ -218,7 +218,7 @@ def test_taking_over_a_dead_mountpoint(daemon):
         if os.fspath(mnt) in harness.mounts():
             wait_for(lambda: dead(mnt), 'the mountpoint to be dead')
         assert daemon(said='(shieldfs: .*\n)?') == mnt
-    run('fusermount3', '-u', mnt)
+    harness.unmount(mnt)
     assert os.fspath(mnt) not in harness.mounts()
     wait_for(lambda: not harness.servers(mnt), 'the server to end')
 
@@ -297,7 +297,7 @@ def test_df_and_mount_show_it(daemon):
     assert f' on {mnt} type fuse.shieldfs ' in run('mount').stdout.decode()
     if shutil.which('findmnt'):
         assert run('findmnt', '-no', 'FSTYPE', mnt).stdout == b'fuse.shieldfs\n'
-    run('fusermount3', '-u', mnt)
+    harness.unmount(mnt)
     wait_for(lambda: not harness.servers(mnt), 'the server to end')
 
 

@@ -351,7 +351,7 @@ def test_root_has_no_say_on_a_users_mount(base, state, exe):
                 os.stat(own / 'c')
             as_user(NOBODY, lambda: (own / 'c/effective').read_bytes())
         finally:
-            harness.run('fusermount3', '-u', own)
+            harness.unmount(own)
             harness.wait_for(lambda: not harness.servers(own), 'the server to end')
     in_namespace(inside)
 

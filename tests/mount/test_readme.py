@@ -32,8 +32,19 @@ find "$DESTDIR" -name '*.pc' -exec sed -i "s|^prefix=.*|prefix=$DESTDIR/usr/loca
 '''
 
 
+FUSERMOUNT3 = r'''#!/bin/sh
+# The README: in the moment of an announcement it is busy, try again.
+for try in $(seq 100); do
+    said=$({fusermount3} "$@" 2>&1) && exit 0
+    case $said in *busy*) sleep 0.1 ;; *) break ;; esac
+done
+echo "$said" >&2
+exit 1
+'''
+
+
 class Reader:
-    """Somebody who follows the README: a home, a checkout, the programs on PATH, and a sudo that is none."""
+    """Somebody who follows the README: a home, a checkout, the programs on PATH, a sudo that is none, and patience."""
 
     def __init__(self, base):
         self.home, self.checkout, self.destdir = base / 'home', base / 'checkout', base / 'root'
@@ -46,6 +57,8 @@ class Reader:
         (programs / 'shield-state').symlink_to(harness.SHIELD_STATE.resolve())
         (programs / 'sudo').write_text(SUDO.format(destdir=self.destdir), encoding='ascii')
         (programs / 'sudo').chmod(0o755)
+        (programs / 'fusermount3').write_text(FUSERMOUNT3.format(fusermount3=shutil.which('fusermount3')), encoding='ascii')
+        (programs / 'fusermount3').chmod(0o755)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(('TEROK_', 'XDG_'))}
         self.env.update(HOME=os.fspath(self.home), TMPDIR=os.fspath(base / 'tmp'), LC_ALL='C.UTF-8', TZ='UTC',
                         PATH=f'{programs}:{os.environ["PATH"]}')

@@ -69,8 +69,7 @@ def refused(*argv, **kw):
 
 def ended(place, *, below=0):
     """Unmount, and wait until nothing is left of it; BELOW: how many mounts it covered."""
-    harness.wait_for(lambda: subprocess.run(['fusermount3', '-u', place], capture_output=True,
-                                            check=False).returncode == 0, 'the mount point to be free of users')
+    harness.unmount(place)
     harness.wait_for(lambda: not harness.servers(place), 'the servers to end')
     assert entries(place) == below
 
@@ -277,8 +276,7 @@ def test_copy_of_the_mount_elsewhere(place, state, root):
             inside = pathlib.Path(f'/proc/{other.pid}/root{place}/c/effective')
             harness.wait_for(lambda: os.readlink(f'/proc/{other.pid}/ns/mnt') != os.readlink('/proc/self/ns/mnt') and
                              b'sleep' in pathlib.Path(f'/proc/{other.pid}/cmdline').read_bytes(), 'the namespace')
-            harness.wait_for(lambda: subprocess.run(['fusermount3', '-u', place], capture_output=True,
-                                                    check=False).returncode == 0, 'the mount point to be free')
+            harness.unmount(place)
             assert entries(place) == 0
             assert inside.read_bytes() == b'1.1.1.1\n'
             begun(state, place)  # the place itself is free
