@@ -3,6 +3,7 @@
 mount point that was moved, a server that does not listen, another shieldfs that mounts at the same place at once.
 However it ends, the mount point is free, and what is another's is left alone."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -115,6 +116,15 @@ def numbers(mnt):
         return re.search('^mnt_id:\t(.*)', told, re.MULTILINE)[1], os.stat(mnt).st_dev
 
 
+def holds_a_lock(pid):
+    """While it starts, the supervisor has the mount point's."""
+    found = False
+    for info in pathlib.Path(f'/proc/{pid}/fdinfo').iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed by then
+            found |= 'lock:' in info.read_text(encoding='ascii')
+    return found
+
+
 @pytest.mark.parametrize('term', [False, True])
 def test_another_with_the_same_numbers(state, mnt, term):
     """The first learns that it was unmounted, or that it is to end, only when the next one is there."""
@@ -123,6 +133,7 @@ def test_another_with_the_same_numbers(state, mnt, term):
     def started():
         process = start(state, mnt)
         wait_for((mnt / 'c/effective').exists, 'it to answer')
+        wait_for(lambda: not holds_a_lock(process.pid), 'the start to be over')
         return process
     before, same = started(), 0
     for _ in range(ROUNDS):
