@@ -16,8 +16,8 @@
 
 #include "announced.h"
 #include "contents.h"
+#include "deferred.h"
 #include "handle.h"
-#include "hold.h"
 #include "polls.h"
 #include "reply.h"
 
@@ -137,7 +137,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         return;
 
     if (node->kind == SFS_COMPUTED)
-        return sfs_hold_getattr(sfs_request_session(&r)->hold, &r, node);
+        return sfs_deferred_getattr(sfs_request_session(&r)->deferred, &r, node);
 
     int errnum = sfs_view_attributes(view_of(&r), node, &st);
     if (errnum)
@@ -175,7 +175,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
         return sfs_reply_errno(&r, EROFS);
     if (node->kind != SFS_RAW)
-        return sfs_hold_open(sfs_request_session(&r)->hold, &r, node, fi);
+        return sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
 
     int fd = sfs_contents_open_raw(view_of(&r), node, &error);
     if (fd < 0)
@@ -201,7 +201,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
     int errnum = 0;
 
     if (renews(&r, node, handle, offset))
-        return sfs_hold_read(sfs_request_session(&r)->hold, &r, node, handle, size);
+        return sfs_deferred_read(sfs_request_session(&r)->deferred, &r, node, handle, size);
 
     g_autoptr(GBytes) bytes = sfs_file_handle_read(handle, size, offset, &errnum);
     if (!bytes)

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "hold.h"
+#include "deferred.h"
 #include "launch.h"
 #include "log.h"
 #include "message.h"
@@ -191,7 +191,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
     gboolean served = serve(server);
     sfs_watcher_stop(server->own.watcher);
-    sfs_hold_free(server->own.hold); /* the last that the watch could tell of a writer */
+    sfs_deferred_free(server->own.deferred); /* the last that the watch could tell of a writer */
     if (server->own.view->options->debug)
         g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->own.view->tree));
     return served;
@@ -235,8 +235,8 @@ static gboolean session_start(SfsSession *own, const SfsOptions *options, const 
     own->watcher = sfs_watcher_new(own->view, own->announce);
     if (!own->watcher)
         return FALSE;
-    own->hold = sfs_hold_new();
-    sfs_watcher_set_written(own->watcher, sfs_hold_written, own->hold);
+    own->deferred = sfs_deferred_new();
+    sfs_watcher_set_written(own->watcher, sfs_deferred_written, own->deferred);
     own->handles = sfs_handles_new();
     own->polls = sfs_polls_new();
     sfs_watcher_set_wake(own->watcher, wake_pollers, own->polls);

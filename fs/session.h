@@ -7,14 +7,14 @@
 #include "view.h"
 #include "watcher.h"
 
-typedef struct SfsHold SfsHold;
+typedef struct SfsDeferred SfsDeferred;
 typedef struct SfsPolls SfsPolls;
 
 typedef struct {
     SfsView *view;
     SfsAnnounce *announce;
     SfsWatcher *watcher;
-    SfsHold *hold;
+    SfsDeferred *deferred;
     SfsHandles *handles;
     SfsPolls *polls;
 } SfsSession;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * held: one request that is held, and the ways to answer it. It must not know who holds it, nor until when.
+ * pending: one request that is pending, and the ways to answer it. It must not know who holds it, nor until
+ * when.
  */
 #pragma once
 
 #include "contents.h"
 #include "reply.h"
 
-typedef enum { SFS_HELD_OPEN, SFS_HELD_READ, SFS_HELD_GETATTR } SfsHeldKind;
+typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR } SfsPendingKind;
 
 typedef struct {
     GList link; /* in the queue that holds it */
-    SfsHeldKind kind;
+    SfsPendingKind kind;
     SfsRequest r;
     SfsNode *node;            /* a reference */
     struct fuse_file_info fi; /* of an OPEN */
@@ -20,7 +21,7 @@ typedef struct {
     ShieldRetry retry;
     gboolean pinned; /* by a fault: not answered before its time is up */
     gboolean tried;  /* the try that goes on began after he came */
-} SfsHeld;
+} SfsPending;
 
 /* What a try has found for a node. */
 typedef struct {
@@ -32,11 +33,11 @@ typedef struct {
 } SfsFound;
 
 /* Takes the reference to the node that is in init. */
-SfsHeld *sfs_held_new(SfsHeld init);
+SfsPending *sfs_pending_new(SfsPending init);
 
-/* Each answers held and frees it. */
-void sfs_held_answer(SfsHeld *held, SfsContent content); /* takes the text */
-void sfs_held_answer_error(SfsHeld *held, const GError *error, guint64 serial);
-void sfs_held_answer_attributes(SfsHeld *held, int errnum, const struct stat *st);
-void sfs_held_answer_found(SfsHeld *held, const SfsFound *found);
-void sfs_held_interrupt(SfsHeld *held); /* with EINTR */
+/* Each answers pending and frees it. */
+void sfs_pending_answer(SfsPending *pending, SfsContent content); /* takes the text */
+void sfs_pending_answer_error(SfsPending *pending, const GError *error, guint64 serial);
+void sfs_pending_answer_attributes(SfsPending *pending, int errnum, const struct stat *st);
+void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found);
+void sfs_pending_interrupt(SfsPending *pending); /* with EINTR */
