@@ -12,7 +12,7 @@
 #include "fault.h"
 #include "inspect.h"
 #include "marks.h"
-#include "watches.h"
+#include "watchlist.h"
 
 #define STATUS_USEC (100 * 1000) /* between a change and a look at the status file, at least */
 
@@ -27,7 +27,7 @@ struct SfsWatcher {
     void (*changed)(void *data); /* wakes who polls */
     void *changed_data;
     SfsMarks *marks;
-    SfsWatches *watches;
+    SfsWatchlist *watchlist;
     /* The thread's own. */
     gint64 poll_due;   /* 0: nothing is compared now and then */
     gint64 status_due; /* 0: nothing has changed */
@@ -46,7 +46,7 @@ void sfs_watcher_drain(void *data)
 {
     SfsWatcher *watcher = data;
 
-    if (shield_watch_drain(sfs_watches_queue(watcher->watches)))
+    if (shield_dirwatch_drain(sfs_watchlist_queue(watcher->watchlist)))
         sfs_watcher_wake(watcher);
 }
 
@@ -58,7 +58,7 @@ gboolean sfs_watcher_vouch(SfsWatcher *watcher, const SfsContainer *container)
 
 void sfs_watcher_refresh(SfsWatcher *watcher)
 {
-    sfs_watches_mark_everything(watcher->watches);
+    sfs_watchlist_mark_everything(watcher->watchlist);
     sfs_watcher_wake(watcher);
 }
 
@@ -70,7 +70,7 @@ void sfs_watcher_suspect(SfsWatcher *watcher, SfsNode *node)
 
 void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
 {
-    sfs_watches_degraded(watcher->watches, lines);
+    sfs_watchlist_degraded(watcher->watchlist, lines);
 }
 
 /* Working marks off. */
@@ -78,7 +78,7 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
 /* What can't be watched, or could not be found, is compared now and then. */
 static void compare_later(SfsWatcher *watcher, gboolean missed)
 {
-    if (!watcher->poll_due && (missed || sfs_watches_are_degraded(watcher->watches)))
+    if (!watcher->poll_due && (missed || sfs_watchlist_are_degraded(watcher->watchlist)))
         watcher->poll_due =
             g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
 }
@@ -126,9 +126,9 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
     if (watcher->view->options->debug)
         g_debug("all bundles are looked for");
     watcher->poll_due = 0;
-    sfs_watches_begin_scan(watcher->watches, &scan);
+    sfs_watchlist_begin_scan(watcher->watchlist, &scan);
     places = shield_catalog_scan(watcher->view->catalog, &scan);
-    sfs_watches_end_scan(watcher->watches, &scan);
+    sfs_watchlist_end_scan(watcher->watchlist, &scan);
     list(watcher, root);
 
     nodes = sfs_tree_children(watcher->view->tree, root);
@@ -139,22 +139,22 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
             continue;
         sfs_announce_look(watcher->announce, node, FALSE);
         if (sfs_tree_is_attached(watcher->view->tree, node) &&
-            (sfs_watches_add_bundle(watcher->watches, node->container) || everything)) {
+            (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || everything)) {
             list_container(watcher, node);
             look_at_container(watcher, node);
         }
     }
-    sfs_watches_retain_bundles(watcher->watches, nodes);
-    sfs_watches_publish(watcher->watches);
+    sfs_watchlist_retain_bundles(watcher->watchlist, nodes);
+    sfs_watchlist_publish(watcher->watchlist);
     compare_later(watcher, scan.incomplete);
 }
 
 /* TRUE if what is in there may be anything. */
 static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
 {
-    gboolean news = sfs_watches_add_bundle(watcher->watches, container);
+    gboolean news = sfs_watchlist_add_bundle(watcher->watchlist, container);
 
-    sfs_watches_publish(watcher->watches);
+    sfs_watchlist_publish(watcher->watchlist);
     compare_later(watcher, FALSE);
     return news;
 }
@@ -238,7 +238,7 @@ static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
         /* One that is not known has come without an event; one that has gone so may have been covered, with
          * all beside it, by a mount. */
         structure |=
-            node->kind == SFS_CONTAINER && !sfs_watches_know_bundle(watcher->watches, node->container);
+            node->kind == SFS_CONTAINER && !sfs_watchlist_know_bundle(watcher->watchlist, node->container);
         structure |= sfs_tree_is_announced(watcher->view->tree, node) &&
                      !sfs_tree_is_attached(watcher->view->tree, node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
@@ -304,9 +304,9 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
 {
     struct pollfd fds[] = {
         {.fd = watcher->wake, .events = POLLIN},
-        {.fd = shield_watch_descriptor(sfs_watches_queue(watcher->watches)), .events = POLLIN},
+        {.fd = shield_dirwatch_descriptor(sfs_watchlist_queue(watcher->watchlist)), .events = POLLIN},
         {.fd = sfs_wire_socket(sfs_announce_wire(watcher->announce)), .events = POLLIN},
-        {.fd = sfs_watches_mounts(watcher->watches), .events = POLLPRI}};
+        {.fd = sfs_watchlist_mounts(watcher->watchlist), .events = POLLPRI}};
     eventfd_t ignored;
 
     if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->poll_due, watcher->status_due)) < 0)
@@ -314,7 +314,7 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
     if (fds[0].revents)
         (void)eventfd_read(watcher->wake, &ignored);
     if (fds[3].revents)
-        sfs_watches_look_at_mounts(watcher->watches);
+        sfs_watchlist_look_at_mounts(watcher->watchlist);
 }
 
 /* The status file tells of the announcer too. */
@@ -353,10 +353,10 @@ static void *work(void *data)
         wait_for_work(watcher, announce_due);
         if (shield_fault(SHIELD_FAULT_DRAIN))
             g_usleep(STATUS_USEC); /* else it would be nearly as good as an open's own drain */
-        (void)shield_watch_drain(sfs_watches_queue(watcher->watches));
+        (void)shield_dirwatch_drain(sfs_watchlist_queue(watcher->watchlist));
         now = g_get_monotonic_time();
         if (watcher->poll_due && now >= watcher->poll_due)
-            sfs_watches_mark_unwatched(watcher->watches);
+            sfs_watchlist_mark_unwatched(watcher->watchlist);
         work_off_marks(watcher);
         note_announcer(watcher);
         if (watcher->status_due && now >= watcher->status_due)
@@ -401,8 +401,8 @@ SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
     watcher->announce = announce;
     watcher->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     watcher->marks = sfs_marks_new();
-    watcher->watches = sfs_watches_new(view, watcher->marks);
-    if (!watcher->watches || watcher->wake < 0) {
+    watcher->watchlist = sfs_watchlist_new(view, watcher->marks);
+    if (!watcher->watchlist || watcher->wake < 0) {
         g_message("inotify: %s: raise fs.inotify.max_user_instances", g_strerror(errno));
         sfs_watcher_free(watcher);
         return NULL;
@@ -425,7 +425,7 @@ void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *d
 
 void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *data)
 {
-    sfs_watches_set_written(watcher->watches, func, data);
+    sfs_watchlist_set_written(watcher->watchlist, func, data);
 }
 
 void sfs_watcher_start(SfsWatcher *watcher)
@@ -442,8 +442,8 @@ void sfs_watcher_stop(SfsWatcher *watcher)
 
 void sfs_watcher_free(SfsWatcher *watcher)
 {
-    if (watcher->watches)
-        sfs_watches_free(watcher->watches);
+    if (watcher->watchlist)
+        sfs_watchlist_free(watcher->watchlist);
     sfs_marks_free(watcher->marks);
     shield_fd_close(watcher->wake);
     g_free(watcher);

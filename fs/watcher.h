@@ -3,8 +3,8 @@
  * watcher: finds out what changes below, and sees to it that it is announced. Its thread is the only one that
  * scans, adds watches and announces; other threads set marks and wake it. It must not know FUSE.
  *
- * Lock order: a bundle's lock, then the watch's, then the watches', then the marks' or that of deferred. The
- * tree's is taken alone.
+ * Lock order: a bundle's lock, then the watch's, then the watchlist's, then the marks' or that of deferred.
+ * The tree's is taken alone.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 
 #include "announce.h"
 #include "view.h"
-#include "watches.h"
+#include "watchlist.h"
 
 typedef struct SfsWatcher SfsWatcher;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watch: the inotify queue and its targets; see watch.h. */
-#include "watch.h"
+/* dirwatch: the inotify queue and its targets; see dirwatch.h. */
+#include "dirwatch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,38 +17,38 @@
 /* No OPEN, ACCESS or CLOSE_NOWRITE: reading a list, as this program does, is no change. */
 #define CONTENT (NAMES | IN_MODIFY | IN_CLOSE_WRITE)
 
-struct ShieldWatch {
+struct ShieldDirwatch {
     int fd;
-    ShieldWatchFunc func;
+    ShieldDirwatchFunc func;
     void *data;
     GMutex lock;            /* held while the queue is read and applied; protects the tables */
     GHashTable *targets_of; /* watch descriptor to GPtrArray of targets */
     GHashTable *wd_of;      /* target to watch descriptor */
 };
 
-static guint32 mask_of(ShieldWatchKind kind)
+static guint32 mask_of(ShieldDirwatchKind kind)
 {
     switch (kind) {
-    case SHIELD_WATCH_SELF:
+    case SHIELD_DIRWATCH_SELF:
         return ITSELF;
-    case SHIELD_WATCH_ARRIVAL:
+    case SHIELD_DIRWATCH_ARRIVAL:
         return ARRIVAL;
-    case SHIELD_WATCH_NAMES:
+    case SHIELD_DIRWATCH_NAMES:
         return NAMES;
-    case SHIELD_WATCH_CONTENT:
+    case SHIELD_DIRWATCH_CONTENT:
     default:
         return CONTENT;
     }
 }
 
-ShieldWatch *shield_watch_new(ShieldWatchFunc func, void *data)
+ShieldDirwatch *shield_dirwatch_new(ShieldDirwatchFunc func, void *data)
 {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
     if (fd < 0)
         return NULL;
 
-    ShieldWatch *watch = g_new0(ShieldWatch, 1);
+    ShieldDirwatch *watch = g_new0(ShieldDirwatch, 1);
     watch->fd = fd;
     watch->func = func;
     watch->data = data;
@@ -58,7 +58,7 @@ ShieldWatch *shield_watch_new(ShieldWatchFunc func, void *data)
     return watch;
 }
 
-void shield_watch_free(ShieldWatch *watch)
+void shield_dirwatch_free(ShieldDirwatch *watch)
 {
     close(watch->fd);
     g_hash_table_unref(watch->targets_of);
@@ -67,13 +67,13 @@ void shield_watch_free(ShieldWatch *watch)
     g_free(watch);
 }
 
-int shield_watch_descriptor(const ShieldWatch *watch)
+int shield_dirwatch_descriptor(const ShieldDirwatch *watch)
 {
     return watch->fd;
 }
 
 /* Lock held. */
-static void forget_target(ShieldWatch *watch, void *target)
+static void forget_target(ShieldDirwatch *watch, void *target)
 {
     void *wd;
 
@@ -90,14 +90,14 @@ static void forget_target(ShieldWatch *watch, void *target)
     }
 }
 
-ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind kind, void *target)
+ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDirwatchKind kind, void *target)
 {
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     void *known;
 
     if (shield_is_remote(dirfd)) { /* it may wait for a server: without the lock */
         errno = EOPNOTSUPP;
-        return SHIELD_WATCH_REFUSED;
+        return SHIELD_DIRWATCH_REFUSED;
     }
 
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
@@ -108,10 +108,10 @@ ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind ki
      * file through a descriptor after its name is gone, or another file's, is not that name's. */
     int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD | IN_EXCL_UNLINK);
     if (wd < 0)
-        return SHIELD_WATCH_REFUSED;
+        return SHIELD_DIRWATCH_REFUSED;
     (void)watch->func(target, 0, NULL, watch->data);
     if (g_hash_table_lookup_extended(watch->wd_of, target, NULL, &known) && known == GINT_TO_POINTER(wd))
-        return SHIELD_WATCH_KEPT;
+        return SHIELD_DIRWATCH_KEPT;
     forget_target(watch, target); /* it was on a directory that another has replaced */
 
     GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(wd));
@@ -121,10 +121,10 @@ ShieldWatched shield_watch_add(ShieldWatch *watch, int dirfd, ShieldWatchKind ki
     }
     g_ptr_array_add(targets, target);
     g_hash_table_insert(watch->wd_of, target, GINT_TO_POINTER(wd));
-    return SHIELD_WATCH_PLACED;
+    return SHIELD_DIRWATCH_PLACED;
 }
 
-void shield_watch_remove(ShieldWatch *watch, void *target)
+void shield_dirwatch_remove(ShieldDirwatch *watch, void *target)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
 
@@ -132,7 +132,7 @@ void shield_watch_remove(ShieldWatch *watch, void *target)
 }
 
 /* Lock held. */
-static gboolean apply(ShieldWatch *watch, const struct inotify_event *event)
+static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
 {
     GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
     gboolean marked = FALSE;
@@ -151,7 +151,7 @@ static gboolean apply(ShieldWatch *watch, const struct inotify_event *event)
     return marked;
 }
 
-gboolean shield_watch_drain(ShieldWatch *watch)
+gboolean shield_dirwatch_drain(ShieldDirwatch *watch)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
     _Alignas(struct inotify_event) char buffer[16384];
