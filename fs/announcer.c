@@ -135,18 +135,18 @@ static int open_new(const Mount *mount, const char *path)
 }
 
 /* ftruncate and not O_TRUNC: that would take the pages away from whoever has the file mapped. */
-static int write_event(const Mount *mount, const SfsAnnounceRequest *request)
+static int write_event(const Mount *mount, const SfsAnnouncerRequest *request)
 {
-    g_auto(ShieldFd) fd = request->op == SFS_ANNOUNCE_CREATE ? open_new(mount, request->path)
-                                                             : open_existing(mount, request->path);
+    g_auto(ShieldFd) fd = request->op == SFS_ANNOUNCER_CREATE ? open_new(mount, request->path)
+                                                              : open_existing(mount, request->path);
 
-    if (fd < 0 || (request->op != SFS_ANNOUNCE_CLOSE && ftruncate(fd, request->size) < 0))
+    if (fd < 0 || (request->op != SFS_ANNOUNCER_CLOSE && ftruncate(fd, request->size) < 0))
         return errno;
     return 0;
 }
 
 /* By descriptor, for by name it would be done to what somebody has mounted there. */
-static int set_attributes(const Mount *mount, const SfsAnnounceRequest *request)
+static int set_attributes(const Mount *mount, const SfsAnnouncerRequest *request)
 {
     const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, request->mtime};
     g_auto(ShieldFd) fd = walk(mount, request->path, NULL);
@@ -156,13 +156,13 @@ static int set_attributes(const Mount *mount, const SfsAnnounceRequest *request)
         return errno;
     path_of(fd, path);
 
-    int result = request->op == SFS_ANNOUNCE_TIME ? utimensat(AT_FDCWD, path, times, 0)
-                                                  : fchmodat(AT_FDCWD, path, request->mode & 07777, 0);
+    int result = request->op == SFS_ANNOUNCER_TIME ? utimensat(AT_FDCWD, path, times, 0)
+                                                   : fchmodat(AT_FDCWD, path, request->mode & 07777, 0);
     return result < 0 ? errno : 0;
 }
 
 /* The kernel refuses to remove what somebody has mounted something on. */
-static int change_name(const Mount *mount, const SfsAnnounceRequest *request)
+static int change_name(const Mount *mount, const SfsAnnouncerRequest *request)
 {
     const char *name;
     g_auto(ShieldFd) parent = walk(mount, request->path, &name);
@@ -170,14 +170,14 @@ static int change_name(const Mount *mount, const SfsAnnounceRequest *request)
 
     if (parent < 0)
         return errno;
-    if (request->op == SFS_ANNOUNCE_MKDIR)
+    if (request->op == SFS_ANNOUNCER_MKDIR)
         result = mkdirat(parent, name, 0555);
     else
-        result = unlinkat(parent, name, request->op == SFS_ANNOUNCE_RMDIR ? AT_REMOVEDIR : 0);
+        result = unlinkat(parent, name, request->op == SFS_ANNOUNCER_RMDIR ? AT_REMOVEDIR : 0);
     return result < 0 ? errno : 0;
 }
 
-static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest *request)
+static int act(const char *mountpoint, dev_t expected, const SfsAnnouncerRequest *request)
 {
     g_auto(ShieldFd) fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
     Mount mount = {.fd = fd};
@@ -188,16 +188,16 @@ static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest 
     if (shield_fault(SHIELD_FAULT_FAIL_ANNOUNCEMENT))
         return EIO;
     switch (request->op) {
-    case SFS_ANNOUNCE_MODIFY:
-    case SFS_ANNOUNCE_CLOSE:
-    case SFS_ANNOUNCE_CREATE:
+    case SFS_ANNOUNCER_MODIFY:
+    case SFS_ANNOUNCER_CLOSE:
+    case SFS_ANNOUNCER_CREATE:
         return write_event(&mount, request);
-    case SFS_ANNOUNCE_TIME:
-    case SFS_ANNOUNCE_ATTRIB:
+    case SFS_ANNOUNCER_TIME:
+    case SFS_ANNOUNCER_ATTRIB:
         return set_attributes(&mount, request);
-    case SFS_ANNOUNCE_MKDIR:
-    case SFS_ANNOUNCE_UNLINK:
-    case SFS_ANNOUNCE_RMDIR:
+    case SFS_ANNOUNCER_MKDIR:
+    case SFS_ANNOUNCER_UNLINK:
+    case SFS_ANNOUNCER_RMDIR:
         return change_name(&mount, request);
     default:
         return EINVAL;
@@ -207,7 +207,7 @@ static int act(const char *mountpoint, dev_t expected, const SfsAnnounceRequest 
 void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket)
 {
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-    SfsAnnounceRequest request;
+    SfsAnnouncerRequest request;
 
     prctl(PR_SET_NAME, "shieldfs-events");
     (void)setrlimit(RLIMIT_FSIZE, &unlimited); /* ftruncate obeys it before the server is asked */
@@ -215,7 +215,7 @@ void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket)
     while (recv(socket, &request, sizeof request, 0) == sizeof request) {
         request.path[sizeof request.path - 1] = '\0';
 
-        SfsAnnounceAnswer answer = {act(mountpoint, dev, &request)};
+        SfsAnnouncerAnswer answer = {act(mountpoint, dev, &request)};
         if (send(socket, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
             break;
     }

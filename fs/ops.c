@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "announced.h"
+#include "announcer_ops.h"
 #include "contents.h"
 #include "deferred.h"
 #include "handle.h"
@@ -75,7 +75,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     struct stat st;
     int errnum = 0;
 
-    if (sfs_announced_lookup(&r))
+    if (sfs_announcer_ops_lookup(&r))
         return;
     parent = resolve(&r);
     if (!parent)
@@ -130,7 +130,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct stat st;
 
     (void)fi;
-    if (sfs_announced_attributes(&r))
+    if (sfs_announcer_ops_attributes(&r))
         return;
     node = resolve(&r);
     if (!node)
@@ -167,7 +167,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     g_autoptr(SfsNode) node = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (sfs_announced_open(&r, fi))
+    if (sfs_announcer_ops_open(&r, fi))
         return;
     node = resolve(&r);
     if (!node)
@@ -345,7 +345,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     (void)attr, (void)to_set, (void)fi;
     SfsRequest r = {req, "SETATTR", ino, NULL};
 
-    if (!sfs_announced_attributes(&r))
+    if (!sfs_announcer_ops_attributes(&r))
         sfs_reply_errno(&r, EROFS);
 }
 
@@ -360,7 +360,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     (void)mode;
     SfsRequest r = {req, "MKDIR", parent, name};
 
-    if (!sfs_announced_mkdir(&r))
+    if (!sfs_announcer_ops_mkdir(&r))
         sfs_reply_errno(&r, EROFS);
 }
 
@@ -368,7 +368,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     SfsRequest r = {req, "UNLINK", parent, name};
 
-    if (!sfs_announced_remove(&r))
+    if (!sfs_announcer_ops_remove(&r))
         sfs_reply_errno(&r, EROFS);
 }
 
@@ -376,7 +376,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     SfsRequest r = {req, "RMDIR", parent, name};
 
-    if (!sfs_announced_remove(&r))
+    if (!sfs_announcer_ops_remove(&r))
         sfs_reply_errno(&r, EROFS);
 }
 
@@ -405,7 +405,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     (void)mode;
     SfsRequest r = {req, "CREATE", parent, name};
 
-    if (!sfs_announced_create(&r, fi))
+    if (!sfs_announcer_ops_create(&r, fi))
         sfs_reply_errno(&r, EROFS);
 }
 

@@ -12,10 +12,10 @@
 
 /* Only the content was told: a new mode or owner is still to be. But that others may not read goes with an
  * error (see attributes.c), and is no news beside it. */
-static void keep_access(SfsAnnounce *announce, Look *look)
+static void keep_access(SfsOutbox *outbox, Look *look)
 {
-    SfsTold told = sfs_tree_told(announce->view->tree, look->node);
-    struct stat *telling = &announce->telling.st, *before = &told.st;
+    SfsTold told = sfs_tree_told(outbox->view->tree, look->node);
+    struct stat *telling = &outbox->telling.st, *before = &told.st;
 
     if (((telling->st_mode ^ before->st_mode) & ~(mode_t)S_IROTH) == 0 && telling->st_uid == before->st_uid &&
         telling->st_gid == before->st_gid)
@@ -23,65 +23,65 @@ static void keep_access(SfsAnnounce *announce, Look *look)
     telling->st_mode = before->st_mode;
     telling->st_uid = before->st_uid;
     telling->st_gid = before->st_gid;
-    queue(announce, look, look->last);
+    queue(outbox, look, look->last);
 }
 
 /* What was asked has been done, or is given up. */
-static void done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op)
+static void done(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op)
 {
-    SfsTree *tree = announce->view->tree;
+    SfsTree *tree = outbox->view->tree;
 
     look->retries = 0;
-    sfs_backlog_remove(announce->backlog, look->node);
+    sfs_backlog_remove(outbox->backlog, look->node);
     switch (op) {
-    case SFS_ANNOUNCE_CLOSE:
+    case SFS_ANNOUNCER_CLOSE:
         look->unclosed = FALSE;
-        queue(announce, look, look->last); /* what else there may be to tell came second */
+        queue(outbox, look, look->last); /* what else there may be to tell came second */
         return;
-    case SFS_ANNOUNCE_UNLINK:
-    case SFS_ANNOUNCE_RMDIR:
-        return forget_look(announce, look);
-    case SFS_ANNOUNCE_MKDIR:
+    case SFS_ANNOUNCER_UNLINK:
+    case SFS_ANNOUNCER_RMDIR:
+        return forget_look(outbox, look);
+    case SFS_ANNOUNCER_MKDIR:
         look->born = look->last;
-        sfs_announce_look_at_children(announce, look->node, SFS_NEW_DIRECTORY_USEC);
+        sfs_outbox_look_at_children(outbox, look->node, SFS_NEW_DIRECTORY_USEC);
         break;
-    case SFS_ANNOUNCE_MODIFY:
+    case SFS_ANNOUNCER_MODIFY:
         look->unclosed = FALSE;
-        keep_access(announce, look);
+        keep_access(outbox, look);
         break;
-    case SFS_ANNOUNCE_TIME:
+    case SFS_ANNOUNCER_TIME:
         look->unclosed = TRUE;
         look->pause = SFS_RETRY_USEC;
-        queue(announce, look, look->last + SFS_RETRY_USEC);
-        keep_access(announce, look);
+        queue(outbox, look, look->last + SFS_RETRY_USEC);
+        keep_access(outbox, look);
         break;
-    case SFS_ANNOUNCE_CREATE:
-    case SFS_ANNOUNCE_ATTRIB:
+    case SFS_ANNOUNCER_CREATE:
+    case SFS_ANNOUNCER_ATTRIB:
     default:
         break;
     }
-    sfs_tree_tell(tree, look->node, &announce->telling);
+    sfs_tree_tell(tree, look->node, &outbox->telling);
     if (look->ghost) {
         look->ghost = FALSE;
-        queue(announce, look, g_get_monotonic_time());
+        queue(outbox, look, g_get_monotonic_time());
     }
 }
 
 /* With allow_other the kernel lets a plain user's announcer act on what is his alone. The status file tells
  * of the rest (status.c). */
-static gboolean is_anothers(SfsAnnounce *announce, const Look *look)
+static gboolean is_anothers(SfsOutbox *outbox, const Look *look)
 {
     const SfsNode *node = look->node;
-    SfsTold told = sfs_tree_told(announce->view->tree, look->node);
-    SfsTold parent = sfs_tree_told(announce->view->tree, node->parent);
-    const struct stat *st = announce->telling.st.st_mode ? &announce->telling.st : &told.st;
+    SfsTold told = sfs_tree_told(outbox->view->tree, look->node);
+    SfsTold parent = sfs_tree_told(outbox->view->tree, node->parent);
+    const struct stat *st = outbox->telling.st.st_mode ? &outbox->telling.st : &told.st;
 
-    return announce->view->options->allow_other && geteuid() != 0 &&
+    return outbox->view->options->allow_other && geteuid() != 0 &&
            (st->st_uid != geteuid() || (parent.st.st_mode && parent.st.st_uid != geteuid()));
 }
 
 /* It will never be possible: what was asked counts as done. */
-static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
+static void give_up(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, int errnum)
 {
     g_autofree char *path = sfs_wire_path(look->node);
     g_autofree char *subject = shield_text_escape(path, -1);
@@ -89,77 +89,76 @@ static void give_up(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int err
     if (!look->failed)
         g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
     look->failed = TRUE;
-    if (op == SFS_ANNOUNCE_CREATE || op == SFS_ANNOUNCE_MKDIR)
-        sfs_tree_set_announced(announce->view->tree, look->node, TRUE);
-    if (op == SFS_ANNOUNCE_UNLINK || op == SFS_ANNOUNCE_RMDIR)
-        sfs_tree_set_announced(announce->view->tree, look->node, FALSE);
-    done(announce, look, op);
+    if (op == SFS_ANNOUNCER_CREATE || op == SFS_ANNOUNCER_MKDIR)
+        sfs_tree_set_announced(outbox->view->tree, look->node, TRUE);
+    if (op == SFS_ANNOUNCER_UNLINK || op == SFS_ANNOUNCER_RMDIR)
+        sfs_tree_set_announced(outbox->view->tree, look->node, FALSE);
+    done(outbox, look, op);
 }
 
 /* It can't be done at present, whatever the reason: what there is to tell is kept until it can be told. */
-static void put_off(SfsAnnounce *announce, Look *look, int errnum)
+static void put_off(SfsOutbox *outbox, Look *look, int errnum)
 {
     g_autofree char *path = sfs_wire_path(look->node);
     g_autofree char *subject = shield_text_escape(path, -1);
 
-    if (sfs_backlog_add(announce->backlog, look->node, errnum))
+    if (sfs_backlog_add(outbox->backlog, look->node, errnum))
         g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
 }
 
-static void not_done(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, int errnum)
+static void not_done(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, int errnum)
 {
     if (errnum == ESTALE) { /* another is mounted over it, or it is detached */
-        look->written |= op == SFS_ANNOUNCE_MODIFY;
-        queue(announce, look, g_get_monotonic_time());
-    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_MODIFY) {
-        sfs_announce_ask(announce, look, SFS_ANNOUNCE_TIME,
-                         &announce->telling); /* somebody holds a lease on it */
-    } else if (errnum == EAGAIN && op == SFS_ANNOUNCE_CLOSE) {
+        look->written |= op == SFS_ANNOUNCER_MODIFY;
+        queue(outbox, look, g_get_monotonic_time());
+    } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_MODIFY) {
+        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_TIME, &outbox->telling); /* somebody holds a lease on it */
+    } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_CLOSE) {
         look->pause = MIN(look->pause * 2, RETRY_MAX_USEC); /* and may do so for long */
-        queue(announce, look, look->last + look->pause);
-    } else if ((errnum == EACCES || errnum == EPERM) && is_anothers(announce, look)) {
-        give_up(announce, look, op, errnum);
+        queue(outbox, look, look->last + look->pause);
+    } else if ((errnum == EACCES || errnum == EPERM) && is_anothers(outbox, look)) {
+        give_up(outbox, look, op, errnum);
     } else {
-        look->written |= op == SFS_ANNOUNCE_MODIFY;
+        look->written |= op == SFS_ANNOUNCER_MODIFY;
         if (errnum != EAGAIN && errnum != ECONNRESET && ++look->retries > MAX_RETRIES)
-            put_off(announce, look, errnum);
+            put_off(outbox, look, errnum);
         else
-            queue(announce, look, g_get_monotonic_time() + SFS_RETRY_USEC);
+            queue(outbox, look, g_get_monotonic_time() + SFS_RETRY_USEC);
     }
 }
 
-void sfs_outcome_try_again(SfsAnnounce *announce, SfsNode *node)
+void sfs_outcome_try_again(SfsOutbox *outbox, SfsNode *node)
 {
-    queue(announce, look_at(announce, node), g_get_monotonic_time());
+    queue(outbox, look_at(outbox, node), g_get_monotonic_time());
 }
 
 /* It works again: all that could not be announced is tried at once. */
-static void try_all_again(SfsAnnounce *announce)
+static void try_all_again(SfsOutbox *outbox)
 {
-    g_autoptr(GPtrArray) nodes = sfs_backlog_nodes(announce->backlog);
+    g_autoptr(GPtrArray) nodes = sfs_backlog_nodes(outbox->backlog);
 
     for (guint i = 0; i < nodes->len; i++)
-        sfs_outcome_try_again(announce, g_ptr_array_index(nodes, i));
+        sfs_outcome_try_again(outbox, g_ptr_array_index(nodes, i));
 }
 
 /* The announcer made the directory known and died before it could say so: its files are still to come. */
-static gboolean died_too_late(SfsAnnounce *announce, const Look *look, int errnum)
+static gboolean died_too_late(SfsOutbox *outbox, const Look *look, int errnum)
 {
-    return errnum == ECONNRESET && announce->op == SFS_ANNOUNCE_MKDIR &&
-           sfs_tree_is_announced(announce->view->tree, look->node);
+    return errnum == ECONNRESET && outbox->op == SFS_ANNOUNCER_MKDIR &&
+           sfs_tree_is_announced(outbox->view->tree, look->node);
 }
 
-void sfs_outcome_finish(SfsAnnounce *announce, int errnum)
+void sfs_outcome_finish(SfsOutbox *outbox, int errnum)
 {
-    Look *look = g_steal_pointer(&announce->out);
+    Look *look = g_steal_pointer(&outbox->out);
 
     look->last = g_get_monotonic_time();
     look->failed &= errnum != 0;
-    if (errnum && !died_too_late(announce, look, errnum)) {
-        not_done(announce, look, announce->op, errnum);
+    if (errnum && !died_too_late(outbox, look, errnum)) {
+        not_done(outbox, look, outbox->op, errnum);
         return;
     }
-    done(announce, look, announce->op);
-    if (sfs_backlog_works(announce->backlog))
-        try_all_again(announce);
+    done(outbox, look, outbox->op);
+    if (sfs_backlog_works(outbox->backlog))
+        try_all_again(outbox);
 }

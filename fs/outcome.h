@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * outcome: what became of a request to the announcer, and what follows. It is announce's other half, and
+ * outcome: what became of a request to the announcer, and what follows. It is the outbox's other half, and
  * shares its insides, which are declared here for the two alone. It must not know how a request is made.
  */
 #pragma once
 
-#include "announce.h"
 #include "backlog.h"
 #include "looks.h"
+#include "outbox.h"
 
 #define SFS_NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
 #define SFS_RETRY_USEC (50 * 1000)
 
 typedef SfsLook Look;
 
-struct SfsAnnounce {
+struct SfsOutbox {
     SfsView *view;
     SfsWire *wire;
     SfsLooks *looks;
-    Look *out;        /* what the request that is out is about; NULL: none is */
-    SfsAnnounceOp op; /* what it asks for */
-    SfsTold telling;  /* what is true of the node once it is done */
+    Look *out;         /* what the request that is out is about; NULL: none is */
+    SfsAnnouncerOp op; /* what it asks for */
+    SfsTold telling;   /* what is true of the node once it is done */
     SfsBacklog *backlog;
     void (*overdue)(void *data, pid_t pid);
     void *overdue_data;
@@ -28,28 +28,28 @@ struct SfsAnnounce {
     void *written_data;
 };
 
-static inline Look *look_at(SfsAnnounce *announce, SfsNode *node)
+static inline Look *look_at(SfsOutbox *outbox, SfsNode *node)
 {
-    return sfs_looks_get(announce->looks, node);
+    return sfs_looks_get(outbox->looks, node);
 }
 
-static inline void queue(SfsAnnounce *announce, Look *look, gint64 due)
+static inline void queue(SfsOutbox *outbox, Look *look, gint64 due)
 {
-    sfs_looks_queue(announce->looks, look, due);
+    sfs_looks_queue(outbox->looks, look, due);
 }
 
 /* Nothing is to be remembered of the node any more. */
-static inline void forget_look(SfsAnnounce *announce, Look *look)
+static inline void forget_look(SfsOutbox *outbox, Look *look)
 {
-    sfs_backlog_remove(announce->backlog, look->node);
-    sfs_looks_forget(announce->looks, look);
+    sfs_backlog_remove(outbox->backlog, look->node);
+    sfs_looks_forget(outbox->looks, look);
 }
 
 /* Sends one request about look; what is true of the node afterwards is now. */
-void sfs_announce_ask(SfsAnnounce *announce, Look *look, SfsAnnounceOp op, const SfsTold *now);
+void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsTold *now);
 
 /* The request that was out has come back. */
-void sfs_outcome_finish(SfsAnnounce *announce, int errnum);
+void sfs_outcome_finish(SfsOutbox *outbox, int errnum);
 
 /* Looks at the node now: what could not be told of it may be possible by now. */
-void sfs_outcome_try_again(SfsAnnounce *announce, SfsNode *node);
+void sfs_outcome_try_again(SfsOutbox *outbox, SfsNode *node);

@@ -15,8 +15,7 @@ SfsSession *sfs_request_session(const SfsRequest *r)
 
 gboolean sfs_request_is_announcers(const SfsRequest *r)
 {
-    return sfs_wire_is_announcer(sfs_announce_wire(sfs_request_session(r)->announce),
-                                 fuse_req_ctx(r->req)->pid);
+    return sfs_wire_is_announcer(sfs_outbox_wire(sfs_request_session(r)->outbox), fuse_req_ctx(r->req)->pid);
 }
 
 void sfs_request_trace(const SfsRequest *r, const char *format, ...)

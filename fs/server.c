@@ -60,11 +60,11 @@ static void obey(Server *server, SfsMessage message, int fd)
 {
     switch (message.word) {
     case SFS_ANNOUNCER:
-        sfs_wire_connect(sfs_announce_wire(server->own.announce), fd, message.pid);
+        sfs_wire_connect(sfs_outbox_wire(server->own.outbox), fd, message.pid);
         sfs_watcher_wake(server->own.watcher);
         break;
     case SFS_FORGET:
-        sfs_wire_connect(sfs_announce_wire(server->own.announce), -1, 0);
+        sfs_wire_connect(sfs_outbox_wire(server->own.outbox), -1, 0);
         sfs_message_send(server->control, (SfsMessage){SFS_FORGOTTEN, 0}, -1);
         break;
     case SFS_REFRESH:
@@ -186,7 +186,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     if (!server->own.view->options->foreground)
         sfs_launch_detach(server->own.view->supervisor);
     sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
-    sfs_announce_set_overdue(server->own.announce, tell_overdue, server);
+    sfs_outbox_set_overdue(server->own.outbox, tell_overdue, server);
     sfs_watcher_start(server->own.watcher);
 
     gboolean served = serve(server);
@@ -199,7 +199,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
 static const char *announcer_state(void *data)
 {
-    return sfs_announce_state(((SfsSession *)data)->announce);
+    return sfs_outbox_state(((SfsSession *)data)->outbox);
 }
 
 static void degraded(void *data, GPtrArray *lines)
@@ -208,7 +208,7 @@ static void degraded(void *data, GPtrArray *lines)
 
     if (own->watcher) /* else it is only just starting */
         sfs_watcher_degraded(own->watcher, lines);
-    (void)sfs_announce_degraded(own->announce, lines);
+    (void)sfs_outbox_degraded(own->outbox, lines);
 }
 
 static gboolean vouch(void *data, const SfsContainer *container)
@@ -227,12 +227,12 @@ static gboolean session_start(SfsSession *own, const SfsOptions *options, const 
 {
     own->view = sfs_view_new(options, mountpoint);
     own->view->supervisor = getppid(); /* its death is ours */
-    own->announce = sfs_announce_new(own->view, mountpoint);
+    own->outbox = sfs_outbox_new(own->view, mountpoint);
     own->view->announcer_state = announcer_state;
     own->view->degraded = degraded;
     own->view->vouch = vouch;
     own->view->asked = own;
-    own->watcher = sfs_watcher_new(own->view, own->announce);
+    own->watcher = sfs_watcher_new(own->view, own->outbox);
     if (!own->watcher)
         return FALSE;
     own->deferred = sfs_deferred_new();
@@ -251,7 +251,7 @@ static void session_end(SfsSession *own)
         sfs_handles_free(own->handles);
     if (own->watcher)
         sfs_watcher_free(own->watcher);
-    sfs_announce_free(own->announce);
+    sfs_outbox_free(own->outbox);
     sfs_view_free(own->view);
 }
 

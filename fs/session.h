@@ -2,8 +2,8 @@
 /* session: what the handlers work on. It is the user data of libfuse's session. */
 #pragma once
 
-#include "announce.h"
 #include "handle.h"
+#include "outbox.h"
 #include "view.h"
 #include "watcher.h"
 
@@ -12,7 +12,7 @@ typedef struct SfsPolls SfsPolls;
 
 typedef struct {
     SfsView *view;
-    SfsAnnounce *announce;
+    SfsOutbox *outbox;
     SfsWatcher *watcher;
     SfsDeferred *deferred;
     SfsHandles *handles;

@@ -20,7 +20,7 @@
 
 struct SfsWatcher {
     SfsView *view;
-    SfsAnnounce *announce;
+    SfsOutbox *outbox;
     int wake; /* an eventfd */
     GThread *thread;
     int stop;                    /* atomic */
@@ -110,9 +110,9 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
         SfsNode *child = g_ptr_array_index(children, i);
 
         if (child->kind == SFS_HOOKS)
-            sfs_announce_look_at_children(watcher->announce, child, 0);
+            sfs_outbox_look_at_children(watcher->outbox, child, 0);
     }
-    sfs_announce_look_at_children(watcher->announce, node, 0);
+    sfs_outbox_look_at_children(watcher->outbox, node, 0);
 }
 
 /* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
@@ -137,7 +137,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 
         if (node->kind != SFS_CONTAINER)
             continue;
-        sfs_announce_look(watcher->announce, node, FALSE);
+        sfs_outbox_look(watcher->outbox, node, FALSE);
         if (sfs_tree_is_attached(watcher->view->tree, node) &&
             (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || everything)) {
             list_container(watcher, node);
@@ -162,7 +162,7 @@ static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
 static void look_at_hooks(SfsWatcher *watcher, SfsNode *hooks)
 {
     list(watcher, hooks);
-    sfs_announce_look_at_children(watcher->announce, hooks, 0);
+    sfs_outbox_look_at_children(watcher->outbox, hooks, 0);
 }
 
 /* What the node at name was, is, and what is computed from it. */
@@ -175,11 +175,11 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
 
     compare_later(watcher, !now && shield_is_shortage(errnum));
     if (before)
-        sfs_announce_look(watcher->announce, before, (mask & WRITTEN) != 0);
+        sfs_outbox_look(watcher->outbox, before, (mask & WRITTEN) != 0);
     if (before && (mask & IN_ATTRIB))
-        sfs_announce_look_at_times(watcher->announce, before);
+        sfs_outbox_look_at_times(watcher->outbox, before);
     if (now && now != before)
-        sfs_announce_look(watcher->announce, now, FALSE);
+        sfs_outbox_look(watcher->outbox, now, FALSE);
     if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {
         (void)add_bundle(watcher, now->container);
         look_at_hooks(watcher, now);
@@ -190,7 +190,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
         g_autoptr(SfsNode) computed = sfs_tree_child(tree, parent, shield_synth[i].name);
 
         if (computed && shield_synth_needs(&shield_synth[i], name))
-            sfs_announce_look(watcher->announce, computed, FALSE);
+            sfs_outbox_look(watcher->outbox, computed, FALSE);
     }
 }
 
@@ -243,7 +243,7 @@ static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
                      !sfs_tree_is_attached(watcher->view->tree, node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
         find_hooks(watcher, node);
-        sfs_announce_look(watcher->announce, node, FALSE);
+        sfs_outbox_look(watcher->outbox, node, FALSE);
     }
     return structure;
 }
@@ -257,12 +257,12 @@ static void work_off_marks(SfsWatcher *watcher)
     sfs_marks_take(watcher->marks, &marked);
     if (look_at_suspects(watcher, marked.suspects) || marked.structure) {
         rescan(watcher, marked.everything);
-        sfs_announce_look_at_unclear(watcher->announce);
+        sfs_outbox_look_at_unclear(watcher->outbox);
     }
     g_hash_table_iter_init(&iter, marked.containers);
     while (g_hash_table_iter_next(&iter, &container, &names))
         work_off_container(watcher, container, names);
-    sfs_announce_look_at_ghosts(watcher->announce);
+    sfs_outbox_look_at_ghosts(watcher->outbox);
     if (!marked.structure && g_hash_table_size(marked.containers) == 0 &&
         g_hash_table_size(marked.suspects) == 0)
         return;
@@ -282,9 +282,9 @@ static void look_at_status(SfsWatcher *watcher)
 
     watcher->status_due = 0;
     if (!sfs_tree_is_shown(tree, status))
-        sfs_announce_assume(watcher->announce, status); /* nobody has seen another */
+        sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
     else if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
-        sfs_announce_look(watcher->announce, status, FALSE);
+        sfs_outbox_look(watcher->outbox, status, FALSE);
     watcher->changed(watcher->changed_data); /* there may be pollers of it */
     watcher->status_cost = g_get_monotonic_time() - start;
 }
@@ -305,7 +305,7 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
     struct pollfd fds[] = {
         {.fd = watcher->wake, .events = POLLIN},
         {.fd = shield_dirwatch_descriptor(sfs_watchlist_queue(watcher->watchlist)), .events = POLLIN},
-        {.fd = sfs_wire_socket(sfs_announce_wire(watcher->announce)), .events = POLLIN},
+        {.fd = sfs_wire_socket(sfs_outbox_wire(watcher->outbox)), .events = POLLIN},
         {.fd = sfs_watchlist_mounts(watcher->watchlist), .events = POLLPRI}};
     eventfd_t ignored;
 
@@ -320,8 +320,8 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
 /* The status file tells of the announcer too. */
 static void note_announcer(SfsWatcher *watcher)
 {
-    const char *state = sfs_announce_state(watcher->announce);
-    guint64 backlog = sfs_announce_degraded(watcher->announce, NULL);
+    const char *state = sfs_outbox_state(watcher->outbox);
+    guint64 backlog = sfs_outbox_degraded(watcher->outbox, NULL);
 
     if ((state != watcher->announcer || backlog != watcher->backlog) && !watcher->status_due)
         watcher->status_due = g_get_monotonic_time();
@@ -333,10 +333,10 @@ static void note_announcer(SfsWatcher *watcher)
 static void note_idle(SfsWatcher *watcher)
 {
     gboolean idle = watcher->announcer && strcmp(watcher->announcer, "ok") == 0 && !watcher->status_due &&
-                    sfs_announce_is_idle(watcher->announce);
+                    sfs_outbox_is_idle(watcher->outbox);
 
     if (idle && !watcher->idle && watcher->view->options->debug)
-        g_debug("all is announced, %u nodes are kept in mind", sfs_announce_count(watcher->announce));
+        g_debug("all is announced, %u nodes are kept in mind", sfs_outbox_count(watcher->outbox));
     watcher->idle = idle;
 }
 
@@ -345,9 +345,9 @@ static void *work(void *data)
     SfsWatcher *watcher = data;
 
     while (!g_atomic_int_get(&watcher->stop)) {
-        sfs_announce_answered(watcher->announce);
+        sfs_outbox_answered(watcher->outbox);
 
-        gint64 now, announce_due = sfs_announce_work(watcher->announce);
+        gint64 now, announce_due = sfs_outbox_work(watcher->outbox);
 
         note_idle(watcher);
         wait_for_work(watcher, announce_due);
@@ -374,7 +374,7 @@ static void assume_below(SfsWatcher *watcher, SfsNode *directory)
     for (guint i = 0; i < children->len; i++) {
         SfsNode *child = g_ptr_array_index(children, i);
 
-        sfs_announce_assume(watcher->announce, child);
+        sfs_outbox_assume(watcher->outbox, child);
         if (sfs_node_is_directory(child))
             assume_below(watcher, child);
     }
@@ -393,12 +393,12 @@ static void note_written(void *data, SfsNode *node)
         sfs_watcher_wake(watcher);
 }
 
-SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox)
 {
     SfsWatcher *watcher = g_new0(SfsWatcher, 1);
 
     watcher->view = view;
-    watcher->announce = announce;
+    watcher->outbox = outbox;
     watcher->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     watcher->marks = sfs_marks_new();
     watcher->watchlist = sfs_watchlist_new(view, watcher->marks);
@@ -409,7 +409,7 @@ SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce)
     }
 
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
-    sfs_announce_set_written(announce, note_written, watcher);
+    sfs_outbox_set_written(outbox, note_written, watcher);
     view->policy.drain = sfs_watcher_drain;
     view->policy.drain_data = watcher;
     rescan(watcher, TRUE);

@@ -10,7 +10,7 @@
 
 #include <glib.h>
 
-#include "announce.h"
+#include "outbox.h"
 #include "view.h"
 #include "watchlist.h"
 
@@ -18,7 +18,7 @@ typedef struct SfsWatcher SfsWatcher;
 
 /* Watches everything and takes what is there for announced. To be called before the mount. NULL if there is
  * no inotify; said in the log. */
-SfsWatcher *sfs_watcher_new(SfsView *view, SfsAnnounce *announce);
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox);
 void sfs_watcher_free(SfsWatcher *watcher);
 
 /* What to call, on the watcher's thread, when something may have changed. Before the thread is started. */

@@ -19,7 +19,7 @@ struct SfsWire {
     gboolean ever;
     gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
     SfsNode *out;         /* a reference to what the request that is out is about; NULL: none is */
-    SfsAnnounceOp op;     /* what it asks for */
+    SfsAnnouncerOp op;    /* what it asks for */
     gint64 since;         /* when it went out */
     gboolean overdue;     /* somebody was told that it is taking too long */
     gboolean lost;        /* the announcer that has it is gone: no answer comes, nor a hang-up to poll for */
@@ -109,7 +109,7 @@ SfsNode *sfs_wire_creating(SfsWire *wire, guint64 parent, const char *name)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&wire->lock);
 
-    if (!wire->out || (wire->op != SFS_ANNOUNCE_CREATE && wire->op != SFS_ANNOUNCE_MKDIR) ||
+    if (!wire->out || (wire->op != SFS_ANNOUNCER_CREATE && wire->op != SFS_ANNOUNCER_MKDIR) ||
         wire->out->parent->ino != parent || strcmp(wire->out->name, name) != 0)
         return NULL;
     return sfs_node_ref(wire->out);
@@ -139,11 +139,11 @@ char *sfs_wire_path(const SfsNode *node)
     return g_string_free(path, FALSE);
 }
 
-gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnounceOp op, const SfsTold *now)
+gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnouncerOp op, const SfsTold *now)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&wire->lock);
     g_autofree char *path = sfs_wire_path(node);
-    SfsAnnounceRequest request;
+    SfsAnnouncerRequest request;
 
     memset(&request, 0, sizeof request); /* the padding too: it goes to another process */
     request.op = op;
@@ -164,7 +164,7 @@ gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnounceOp op, const SfsT
  * held. */
 static gboolean receive(SfsWire *wire, int *errnum)
 {
-    SfsAnnounceAnswer answer;
+    SfsAnnouncerAnswer answer;
     ssize_t got = recv(wire->socket, &answer, sizeof answer, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))

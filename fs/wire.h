@@ -12,29 +12,29 @@
 #include "tree.h"
 
 typedef enum {
-    SFS_ANNOUNCE_MODIFY = 1, /* open for writing, ftruncate to size, close */
-    SFS_ANNOUNCE_CLOSE,      /* open for writing, close: the CLOSE_WRITE that a lease held up */
-    SFS_ANNOUNCE_TIME,       /* utimensat: MODIFY alone, where a lease keeps the file from being opened */
-    SFS_ANNOUNCE_ATTRIB,     /* chmod to mode */
-    SFS_ANNOUNCE_CREATE,     /* open with O_CREAT | O_EXCL, ftruncate to size, close */
-    SFS_ANNOUNCE_MKDIR,
-    SFS_ANNOUNCE_UNLINK,
-    SFS_ANNOUNCE_RMDIR,
-} SfsAnnounceOp;
+    SFS_ANNOUNCER_MODIFY = 1, /* open for writing, ftruncate to size, close */
+    SFS_ANNOUNCER_CLOSE,      /* open for writing, close: the CLOSE_WRITE that a lease held up */
+    SFS_ANNOUNCER_TIME,       /* utimensat: MODIFY alone, where a lease keeps the file from being opened */
+    SFS_ANNOUNCER_ATTRIB,     /* chmod to mode */
+    SFS_ANNOUNCER_CREATE,     /* open with O_CREAT | O_EXCL, ftruncate to size, close */
+    SFS_ANNOUNCER_MKDIR,
+    SFS_ANNOUNCER_UNLINK,
+    SFS_ANNOUNCER_RMDIR,
+} SfsAnnouncerOp;
 
-#define SFS_ANNOUNCE_PATH_MAX 1024
+#define SFS_ANNOUNCER_PATH_MAX 1024
 
 typedef struct {
-    SfsAnnounceOp op;
+    SfsAnnouncerOp op;
     mode_t mode;
     off_t size;
     struct timespec mtime;
-    char path[SFS_ANNOUNCE_PATH_MAX]; /* relative to the mount point */
-} SfsAnnounceRequest;
+    char path[SFS_ANNOUNCER_PATH_MAX]; /* relative to the mount point */
+} SfsAnnouncerRequest;
 
 typedef struct {
     int errnum; /* 0: done. ESTALE: the mount is not there, or is covered by another */
-} SfsAnnounceAnswer;
+} SfsAnnouncerAnswer;
 
 /* The server's end. One request is out at a time, and only the watcher's thread asks and takes answers; the
  * rest is for any thread. */
@@ -72,7 +72,7 @@ SfsNode *sfs_wire_creating(SfsWire *wire, guint64 parent, const char *name);
 char *sfs_wire_path(const SfsNode *node);
 
 /* Asks for one operation on node, after which now is true of it. FALSE: the announcer is gone. */
-gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnounceOp op, const SfsTold *now);
+gboolean sfs_wire_ask(SfsWire *wire, SfsNode *node, SfsAnnouncerOp op, const SfsTold *now);
 gboolean sfs_wire_is_out(SfsWire *wire);
 
 /* Has the request that was out come back? With *errnum: ECONNRESET if the announcer died with it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* announced: answers to the announcer; see announced.h. */
-#include "announced.h"
+/* announcer_ops: answers to the announcer; see announcer_ops.h. */
+#include "announcer_ops.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ static void reply_entry(const SfsRequest *r, SfsNode *node)
     sfs_reply_entry(r, node, &st);
 }
 
-gboolean sfs_announced_lookup(const SfsRequest *r)
+gboolean sfs_announcer_ops_lookup(const SfsRequest *r)
 {
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;
@@ -54,7 +54,7 @@ gboolean sfs_announced_lookup(const SfsRequest *r)
     return TRUE;
 }
 
-gboolean sfs_announced_attributes(const SfsRequest *r)
+gboolean sfs_announcer_ops_attributes(const SfsRequest *r)
 {
     g_autoptr(SfsNode) node = NULL;
     struct stat st;
@@ -71,7 +71,7 @@ gboolean sfs_announced_attributes(const SfsRequest *r)
     return TRUE;
 }
 
-gboolean sfs_announced_open(const SfsRequest *r, struct fuse_file_info *fi)
+gboolean sfs_announcer_ops_open(const SfsRequest *r, struct fuse_file_info *fi)
 {
     if (!sfs_request_is_announcers(r))
         return FALSE;
@@ -86,7 +86,7 @@ gboolean sfs_announced_open(const SfsRequest *r, struct fuse_file_info *fi)
 /* The node that the announcer is to make known under this name; the reply has been sent if it is NULL. */
 static SfsNode *created(const SfsRequest *r)
 {
-    SfsNode *node = sfs_wire_creating(sfs_announce_wire(sfs_request_session(r)->announce), r->ino, r->name);
+    SfsNode *node = sfs_wire_creating(sfs_outbox_wire(sfs_request_session(r)->outbox), r->ino, r->name);
 
     if (node)
         sfs_tree_set_announced(tree_of(r), node, TRUE);
@@ -95,7 +95,7 @@ static SfsNode *created(const SfsRequest *r)
     return node;
 }
 
-gboolean sfs_announced_create(const SfsRequest *r, struct fuse_file_info *fi)
+gboolean sfs_announcer_ops_create(const SfsRequest *r, struct fuse_file_info *fi)
 {
     g_autoptr(SfsNode) node = NULL;
     struct fuse_entry_param entry = {0};
@@ -117,7 +117,7 @@ gboolean sfs_announced_create(const SfsRequest *r, struct fuse_file_info *fi)
     return TRUE;
 }
 
-gboolean sfs_announced_mkdir(const SfsRequest *r)
+gboolean sfs_announcer_ops_mkdir(const SfsRequest *r)
 {
     g_autoptr(SfsNode) node = NULL;
 
@@ -129,7 +129,7 @@ gboolean sfs_announced_mkdir(const SfsRequest *r)
     return TRUE;
 }
 
-gboolean sfs_announced_remove(const SfsRequest *r)
+gboolean sfs_announcer_ops_remove(const SfsRequest *r)
 {
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;

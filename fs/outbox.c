@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbox: comparing, and one request at a time; see outbox.h. */
+#include "outbox.h"
+
+#include <errno.h>
+
+#include "fault.h"
+#include "open.h"
+#include "outcome.h"
+
+#define HOT_USEC (10 * 1000) /* between two announcements of one node */
+#define RETRY_MAX_USEC (1000 * 1000)
+
+SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint)
+{
+    SfsOutbox *outbox = g_new0(SfsOutbox, 1);
+
+    outbox->view = view;
+    outbox->wire = sfs_wire_new();
+    outbox->backlog = sfs_backlog_new(mountpoint);
+    outbox->looks = sfs_looks_new();
+    return outbox;
+}
+
+void sfs_outbox_free(SfsOutbox *outbox)
+{
+    sfs_looks_free(outbox->looks);
+    sfs_backlog_free(outbox->backlog);
+    sfs_wire_free(outbox->wire);
+    g_free(outbox);
+}
+
+void sfs_outbox_set_overdue(SfsOutbox *outbox, void (*overdue)(void *data, pid_t pid), void *data)
+{
+    outbox->overdue = overdue;
+    outbox->overdue_data = data;
+}
+
+void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data)
+{
+    outbox->written = written;
+    outbox->written_data = data;
+}
+
+const char *sfs_outbox_state(SfsOutbox *outbox)
+{
+    const char *state = sfs_wire_state(outbox->wire);
+
+    return g_str_equal(state, "ok") && sfs_backlog_is_stuck(outbox->backlog) ? "stuck" : state;
+}
+
+guint64 sfs_outbox_degraded(SfsOutbox *outbox, GPtrArray *lines)
+{
+    if (lines)
+        sfs_backlog_lines(outbox->backlog, lines);
+    return sfs_backlog_serial(outbox->backlog);
+}
+
+SfsWire *sfs_outbox_wire(SfsOutbox *outbox)
+{
+    return outbox->wire;
+}
+
+void sfs_outbox_look(SfsOutbox *outbox, SfsNode *node, gboolean written)
+{
+    Look *look = look_at(outbox, node);
+
+    look->written |= written;
+    queue(outbox, look, MAX(g_get_monotonic_time(), look->last ? look->last + HOT_USEC : 0));
+}
+
+void sfs_outbox_look_at_times(SfsOutbox *outbox, SfsNode *node)
+{
+    look_at(outbox, node)->touched = TRUE;
+    sfs_outbox_look(outbox, node, FALSE);
+}
+
+static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTold *b)
+{
+    if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
+        return a->serial != b->serial &&
+               !(shield_fault(SHIELD_FAULT_MEMORY) && a->st.st_size == b->st.st_size);
+    return look->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
+           (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
+}
+
+void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsTold *now)
+{
+    outbox->op = op;
+    outbox->telling = *now;
+    look->last = g_get_monotonic_time();
+    if (sfs_wire_ask(outbox->wire, look->node, op, now)) {
+        outbox->out = look;
+    } else { /* the announcer is gone: the supervisor will send another */
+        look->written |= op == SFS_ANNOUNCER_MODIFY;
+        queue(outbox, look, g_get_monotonic_time() + SFS_RETRY_USEC);
+    }
+}
+
+/* The node is to be looked at before another: when that will be done. One that fails again and again keeps
+ * its pace. */
+static gint64 look_first(SfsOutbox *outbox, SfsNode *node)
+{
+    Look *look = look_at(outbox, node);
+
+    if (sfs_backlog_holds(outbox->backlog, node))
+        return sfs_backlog_due(outbox->backlog);
+    if (!look->retries || !look->queued)
+        queue(outbox, look, g_get_monotonic_time());
+    return look->due;
+}
+
+/* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
+static gint64 look_at_announced_children(SfsOutbox *outbox, SfsNode *directory)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
+    gint64 due = 0;
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        if (sfs_tree_is_announced(outbox->view->tree, child)) {
+            gint64 first = look_first(outbox, child);
+
+            due = MAX(due, first);
+        }
+    }
+    return due;
+}
+
+/* The name is gone, and watchers are to hear of it: of what was in a directory first. */
+static void announce_removal(SfsOutbox *outbox, Look *look)
+{
+    static const SfsTold nothing;
+    gboolean directory = sfs_node_is_directory(look->node);
+
+    gint64 before = directory ? look_at_announced_children(outbox, look->node) : 0;
+
+    if (before)
+        queue(outbox, look, before + 1);
+    else
+        sfs_outbox_ask(outbox, look, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
+}
+
+/* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
+ * saw it. */
+static void wait_for_directory(SfsOutbox *outbox, Look *look)
+{
+    if (look->ghost && sfs_tree_is_attached(outbox->view->tree, look->node->parent))
+        queue(outbox, look, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+    else
+        forget_look(outbox, look);
+}
+
+/* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
+ * had the name before. */
+static void announce_arrival(SfsOutbox *outbox, Look *look, const SfsTold *now)
+{
+    SfsTree *tree = outbox->view->tree;
+    SfsNode *node = look->node;
+    g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
+    const Look *parent = sfs_looks_find(outbox->looks, node->parent);
+    gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
+
+    if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
+        forget_look(outbox, look); /* too late: watchers have been told of the next one with its name */
+    } else if (!sfs_tree_is_announced(tree, node->parent)) {
+        wait_for_directory(outbox, look);
+    } else if (ready > g_get_monotonic_time()) {
+        queue(outbox, look, ready);
+    } else if (before) {
+        queue(outbox, look, look_first(outbox, before) + 1);
+    } else {
+        sfs_outbox_ask(outbox, look, sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE,
+                       now);
+    }
+}
+
+/* Watchers know it as it is. */
+static void nothing_new(SfsOutbox *outbox, Look *look, const SfsTold *now)
+{
+    look->retries = 0;
+    sfs_backlog_remove(outbox->backlog, look->node);
+    sfs_tree_tell(outbox->view->tree, look->node, now);
+}
+
+static void announce_change(SfsOutbox *outbox, Look *look, const SfsTold *told, const SfsTold *now)
+{
+    gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, told, now);
+    gboolean access = sfs_told_access_differs(told, &now->st);
+    gint64 ready = look->last ? look->last + HOT_USEC : 0;
+
+    if ((content || look->unclosed || access) && ready > g_get_monotonic_time()) {
+        queue(outbox, look, ready); /* what changes until then is one change */
+        return;
+    }
+    /* A computed file's owner is its directory's, and with allow_other so is much of every mode in it. */
+    if (sfs_node_is_directory(look->node) && access)
+        sfs_outbox_look_at_children(outbox, look->node, 0);
+    look->written = look->touched = FALSE;
+    if (content)
+        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_MODIFY, now);
+    else if (look->unclosed)
+        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_CLOSE, now);
+    else if (access)
+        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_ATTRIB, now);
+    else
+        nothing_new(outbox, look, now);
+}
+
+/* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
+static gint64 due_again(const SfsNode *node)
+{
+    return node->kind == SFS_COMPUTED ? shield_bundle_look_again(node->container->bundle, node->synth) : 0;
+}
+
+/* While a list is being written, the last complete one is what there is. That the writer is done need not
+ * make an event; whoever comes upon it here tells of it as one would. */
+static void look_again(SfsOutbox *outbox, Look *look)
+{
+    gint64 due = due_again(look->node);
+    gboolean ended = look->being_written && !due;
+
+    look->being_written = due != 0;
+    if (due)
+        queue(outbox, look, due);
+    if (ended && outbox->written)
+        outbox->written(outbox->written_data, look->node);
+}
+
+/* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
+ * not: else it might come back under a number that watchers were told is dead. */
+static SfsSight see(SfsOutbox *outbox, SfsNode *node, SfsTold *now)
+{
+    SfsTree *tree = outbox->view->tree;
+    SfsSight sight = SFS_GONE;
+
+    while (sight == SFS_GONE && sfs_tree_is_attached(tree, node)) {
+        guint64 time = sfs_tree_time(tree);
+
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        sight = sfs_view_see(outbox->view, node, now);
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        if (sight == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
+            sfs_tree_detach(tree, node->parent, node->name, time);
+    }
+    return sight;
+}
+
+/* One step for one node. */
+static void compare(SfsOutbox *outbox, Look *look)
+{
+    SfsTree *tree = outbox->view->tree;
+    gboolean announced = sfs_tree_is_announced(tree, look->node);
+    SfsTold told = sfs_tree_told(tree, look->node), now = {0};
+    SfsSight sight = see(outbox, look->node, &now);
+
+    sfs_outbox_look_at_ghosts(outbox);
+    if (sight == SFS_CLEAR || sight == SFS_UNCLEAR)
+        look_again(outbox, look);
+    look->unclear = sight == SFS_UNCLEAR;
+    if (look->unclear)
+        sfs_backlog_remove(outbox->backlog, look->node);
+    if (look->unclear)
+        return; /* the end of what makes it so is a change, and leads here again */
+    if (sight == SFS_FAILED)
+        queue(outbox, look, g_get_monotonic_time() + RETRY_MAX_USEC);
+    else if (sight == SFS_GONE && announced)
+        announce_removal(outbox, look);
+    else if (sight == SFS_GONE && !look->ghost)
+        forget_look(outbox, look);
+    else if (!announced)
+        announce_arrival(outbox, look, &now);
+    else
+        announce_change(outbox, look, &told, &now);
+}
+
+void sfs_outbox_look_at_unclear(SfsOutbox *outbox)
+{
+    sfs_looks_queue_unclear(outbox->looks, g_get_monotonic_time());
+}
+
+void sfs_outbox_look_at_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
+
+    for (guint i = 0; i < children->len; i++)
+        queue(outbox, look_at(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
+}
+
+void sfs_outbox_look_at_ghosts(SfsOutbox *outbox)
+{
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(outbox->view->tree);
+
+    for (guint i = 0; i < ghosts->len; i++) {
+        Look *look = look_at(outbox, g_ptr_array_index(ghosts, i));
+
+        look->ghost = TRUE;
+        queue(outbox, look, 0); /* before what has its name now, which may be in the queue */
+    }
+}
+
+void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
+{
+    SfsTold now = {0};
+
+    sfs_tree_set_announced(outbox->view->tree, node, TRUE);
+    if (sfs_view_see(outbox->view, node, &now) == SFS_CLEAR)
+        sfs_tree_tell(outbox->view->tree, node, &now);
+    if (due_again(node))
+        look_again(outbox, look_at(outbox, node));
+}
+
+void sfs_outbox_answered(SfsOutbox *outbox)
+{
+    int errnum;
+
+    if (sfs_wire_answer(outbox->wire, &errnum) && outbox->out)
+        sfs_outcome_finish(outbox, errnum);
+}
+
+/* Tells whoever can replace it of an announcer that does not answer. */
+static gint64 wait_for_answer(SfsOutbox *outbox)
+{
+    pid_t overdue = sfs_wire_overdue(outbox->wire);
+
+    if (overdue && outbox->overdue)
+        outbox->overdue(outbox->overdue_data, overdue);
+    return sfs_wire_patience(outbox->wire);
+}
+
+/* The next of the backlog joins the queue when its time has come. */
+static void take_backlog(SfsOutbox *outbox)
+{
+    gint64 due = sfs_backlog_due(outbox->backlog);
+
+    if (due && due <= g_get_monotonic_time()) {
+        g_autoptr(SfsNode) node = sfs_backlog_next(outbox->backlog);
+
+        sfs_outcome_try_again(outbox, node);
+    }
+}
+
+gint64 sfs_outbox_work(SfsOutbox *outbox)
+{
+    while (!outbox->out && sfs_wire_socket(outbox->wire) >= 0) {
+        take_backlog(outbox);
+
+        Look *look = sfs_looks_first(outbox->looks);
+        gint64 later = sfs_backlog_due(outbox->backlog);
+        if (!look)
+            return later ? later : -1;
+
+        gint64 due = MAX(look->due, sfs_wire_covered_until(outbox->wire));
+        if (due > g_get_monotonic_time())
+            return later ? MIN(due, later) : due;
+        sfs_looks_take(look);
+        compare(outbox, look);
+    }
+    return outbox->out ? wait_for_answer(outbox) : -1;
+}
+
+gboolean sfs_outbox_is_idle(SfsOutbox *outbox)
+{
+    return !outbox->out && !sfs_looks_first(outbox->looks) && sfs_backlog_due(outbox->backlog) == 0;
+}
+
+guint sfs_outbox_count(SfsOutbox *outbox)
+{
+    return sfs_looks_count(outbox->looks);
+}
