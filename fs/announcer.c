@@ -13,9 +13,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "announcer_client.h"
 #include "fault.h"
 #include "open.h"
-#include "wire.h"
 
 #define PROC_PATH_SIZE (sizeof "/proc/self/fd/" + 3 * sizeof(int))
 

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 
+#include "announcer_client.h"
 #include "inspect.h"
-#include "wire.h"
 
 #define PAUSE_MIN_USEC (100 * 1000)
 #define PAUSE_MAX_USEC (2 * G_USEC_PER_SEC)
@@ -152,7 +152,7 @@ void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
         return;
     }
     for (GList *l = backlog->nodes.head; l; l = l->next) {
-        g_autofree char *path = sfs_wire_path(l->data);
+        g_autofree char *path = sfs_announcer_client_path(l->data);
         int errnum = GPOINTER_TO_INT(g_hash_table_lookup(backlog->errno_of, l->data));
         g_autofree char *text = g_strdup_printf("a change can't be announced: %s: it is tried again until it "
                                                 "works",

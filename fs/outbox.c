@@ -16,7 +16,7 @@ SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint)
     SfsOutbox *outbox = g_new0(SfsOutbox, 1);
 
     outbox->view = view;
-    outbox->wire = sfs_wire_new();
+    outbox->client = sfs_announcer_client_new();
     outbox->backlog = sfs_backlog_new(mountpoint);
     outbox->looks = sfs_looks_new();
     return outbox;
@@ -26,7 +26,7 @@ void sfs_outbox_free(SfsOutbox *outbox)
 {
     sfs_looks_free(outbox->looks);
     sfs_backlog_free(outbox->backlog);
-    sfs_wire_free(outbox->wire);
+    sfs_announcer_client_free(outbox->client);
     g_free(outbox);
 }
 
@@ -44,7 +44,7 @@ void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNo
 
 const char *sfs_outbox_state(SfsOutbox *outbox)
 {
-    const char *state = sfs_wire_state(outbox->wire);
+    const char *state = sfs_announcer_client_state(outbox->client);
 
     return g_str_equal(state, "ok") && sfs_backlog_is_stuck(outbox->backlog) ? "stuck" : state;
 }
@@ -56,9 +56,9 @@ guint64 sfs_outbox_degraded(SfsOutbox *outbox, GPtrArray *lines)
     return sfs_backlog_serial(outbox->backlog);
 }
 
-SfsWire *sfs_outbox_wire(SfsOutbox *outbox)
+SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox)
 {
-    return outbox->wire;
+    return outbox->client;
 }
 
 void sfs_outbox_look(SfsOutbox *outbox, SfsNode *node, gboolean written)
@@ -89,7 +89,7 @@ void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsT
     outbox->op = op;
     outbox->telling = *now;
     look->last = g_get_monotonic_time();
-    if (sfs_wire_ask(outbox->wire, look->node, op, now)) {
+    if (sfs_announcer_client_ask(outbox->client, look->node, op, now)) {
         outbox->out = look;
     } else { /* the announcer is gone: the supervisor will send another */
         look->written |= op == SFS_ANNOUNCER_MODIFY;
@@ -315,18 +315,18 @@ void sfs_outbox_answered(SfsOutbox *outbox)
 {
     int errnum;
 
-    if (sfs_wire_answer(outbox->wire, &errnum) && outbox->out)
+    if (sfs_announcer_client_answer(outbox->client, &errnum) && outbox->out)
         sfs_outcome_finish(outbox, errnum);
 }
 
 /* Tells whoever can replace it of an announcer that does not answer. */
 static gint64 wait_for_answer(SfsOutbox *outbox)
 {
-    pid_t overdue = sfs_wire_overdue(outbox->wire);
+    pid_t overdue = sfs_announcer_client_overdue(outbox->client);
 
     if (overdue && outbox->overdue)
         outbox->overdue(outbox->overdue_data, overdue);
-    return sfs_wire_patience(outbox->wire);
+    return sfs_announcer_client_patience(outbox->client);
 }
 
 /* The next of the backlog joins the queue when its time has come. */
@@ -343,7 +343,7 @@ static void take_backlog(SfsOutbox *outbox)
 
 gint64 sfs_outbox_work(SfsOutbox *outbox)
 {
-    while (!outbox->out && sfs_wire_socket(outbox->wire) >= 0) {
+    while (!outbox->out && sfs_announcer_client_socket(outbox->client) >= 0) {
         take_backlog(outbox);
 
         Look *look = sfs_looks_first(outbox->looks);
@@ -351,7 +351,7 @@ gint64 sfs_outbox_work(SfsOutbox *outbox)
         if (!look)
             return later ? later : -1;
 
-        gint64 due = MAX(look->due, sfs_wire_covered_until(outbox->wire));
+        gint64 due = MAX(look->due, sfs_announcer_client_covered_until(outbox->client));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
         sfs_looks_take(look);

@@ -5,14 +5,14 @@
  * two states are compared, and if they differ one request goes out. It must not know how changes are found
  * out.
  *
- * All is for one thread, the watcher's; what other threads may do is in wire.h.
+ * All is for one thread, the watcher's; what other threads may do is in announcer_client.h.
  */
 #pragma once
 
 #include <glib.h>
 
+#include "announcer_client.h"
 #include "view.h"
-#include "wire.h"
 
 typedef struct SfsOutbox SfsOutbox;
 
@@ -24,7 +24,7 @@ void sfs_outbox_free(SfsOutbox *outbox);
 void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data);
 
 /* The way to the announcer. */
-SfsWire *sfs_outbox_wire(SfsOutbox *outbox);
+SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox);
 
 /* Whom to tell, on the watcher's thread, of the pid of an announcer that has not answered for some seconds:
  * once for each request. Before the thread is started. */

@@ -83,7 +83,7 @@ static gboolean is_anothers(SfsOutbox *outbox, const Look *look)
 /* It will never be possible: what was asked counts as done. */
 static void give_up(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, int errnum)
 {
-    g_autofree char *path = sfs_wire_path(look->node);
+    g_autofree char *path = sfs_announcer_client_path(look->node);
     g_autofree char *subject = shield_text_escape(path, -1);
 
     if (!look->failed)
@@ -99,7 +99,7 @@ static void give_up(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, int errnum
 /* It can't be done at present, whatever the reason: what there is to tell is kept until it can be told. */
 static void put_off(SfsOutbox *outbox, Look *look, int errnum)
 {
-    g_autofree char *path = sfs_wire_path(look->node);
+    g_autofree char *path = sfs_announcer_client_path(look->node);
     g_autofree char *subject = shield_text_escape(path, -1);
 
     if (sfs_backlog_add(outbox->backlog, look->node, errnum))

@@ -16,7 +16,7 @@ typedef SfsLook Look;
 
 struct SfsOutbox {
     SfsView *view;
-    SfsWire *wire;
+    SfsAnnouncerClient *client;
     SfsLooks *looks;
     Look *out;         /* what the request that is out is about; NULL: none is */
     SfsAnnouncerOp op; /* what it asks for */

@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "deferred.h"
 #include "launch.h"
 #include "log.h"
-#include "message.h"
 #include "open.h"
 #include "ops.h"
 #include "polls.h"
@@ -56,29 +56,29 @@ static void end_session(Server *server)
     }
 }
 
-static void obey(Server *server, SfsMessage message, int fd)
+static void obey(Server *server, SfsControlMessage message, int fd)
 {
     switch (message.word) {
-    case SFS_ANNOUNCER:
-        sfs_wire_connect(sfs_outbox_wire(server->own.outbox), fd, message.pid);
+    case SFS_CONTROL_ANNOUNCER:
+        sfs_announcer_client_connect(sfs_outbox_client(server->own.outbox), fd, message.pid);
         sfs_watcher_wake(server->own.watcher);
         break;
-    case SFS_FORGET:
-        sfs_wire_connect(sfs_outbox_wire(server->own.outbox), -1, 0);
-        sfs_message_send(server->control, (SfsMessage){SFS_FORGOTTEN, 0}, -1);
+    case SFS_CONTROL_FORGET:
+        sfs_announcer_client_connect(sfs_outbox_client(server->own.outbox), -1, 0);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
         break;
-    case SFS_REFRESH:
+    case SFS_CONTROL_REFRESH:
         sfs_view_forget(server->own.view);
         sfs_watcher_refresh(server->own.watcher);
-        sfs_message_send(server->control, (SfsMessage){SFS_REFRESHED, 0}, -1);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0}, -1);
         break;
-    case SFS_END:
+    case SFS_CONTROL_END:
         end_session(server);
         break;
-    case SFS_MOUNTED:
-    case SFS_FORGOTTEN:
-    case SFS_REFRESHED:
-    case SFS_OVERDUE:
+    case SFS_CONTROL_MOUNTED:
+    case SFS_CONTROL_FORGOTTEN:
+    case SFS_CONTROL_REFRESHED:
+    case SFS_CONTROL_OVERDUE:
     default:
         break;
     }
@@ -87,10 +87,10 @@ static void obey(Server *server, SfsMessage message, int fd)
 static void *obey_supervisor(void *data)
 {
     Server *server = data;
-    SfsMessage message;
+    SfsControlMessage message;
     int fd;
 
-    while (sfs_message_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
+    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
         obey(server, message, fd);
     return NULL;
 }
@@ -144,7 +144,7 @@ static void prepare_process(const Server *server)
 
 static void tell_overdue(void *data, pid_t pid)
 {
-    sfs_message_send(((Server *)data)->control, (SfsMessage){SFS_OVERDUE, pid}, -1);
+    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid}, -1);
 }
 
 /* What fusermount3 and libfuse wrote there, as one line. */
@@ -185,7 +185,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
         return FALSE;
     if (!server->own.view->options->foreground)
         sfs_launch_detach(server->own.view->supervisor);
-    sfs_message_send(server->control, (SfsMessage){SFS_MOUNTED, 0}, -1);
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
     sfs_outbox_set_overdue(server->own.outbox, tell_overdue, server);
     sfs_watcher_start(server->own.watcher);
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "announcer.h"
+#include "control.h"
 #include "launch.h"
-#include "message.h"
 #include "mounts.h"
 #include "open.h"
 #include "server.h"
@@ -127,7 +127,7 @@ static gboolean start_server(Supervisor *s)
     pid_t self = getpid();
     int ends[2];
 
-    if (!sfs_message_pair(ends)) {
+    if (!sfs_control_pair(ends)) {
         g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
         return FALSE;
     }
@@ -150,7 +150,7 @@ static void start_announcer(Supervisor *s)
     int ends[2];
 
     s->announce_at = 0;
-    if (!sfs_message_pair(ends)) {
+    if (!sfs_control_pair(ends)) {
         g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
         return;
     }
@@ -168,7 +168,7 @@ static void start_announcer(Supervisor *s)
         s->announcer = 0;
         s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
     } else {
-        sfs_message_send(s->control, (SfsMessage){SFS_ANNOUNCER, s->announcer}, ends[0]);
+        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_ANNOUNCER, s->announcer}, ends[0]);
     }
     close(ends[0]);
 }
@@ -203,7 +203,7 @@ static void begin_end(Supervisor *s)
     if (s->control < 0)
         return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
     unmount(s, FALSE);
-    sfs_message_send(s->control, (SfsMessage){SFS_END, 0}, -1);
+    sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0}, -1);
 }
 
 /* Into the background. A launcher that was killed meanwhile has told nobody that there is a mount, so there
@@ -243,7 +243,7 @@ static void refresh(Supervisor *s)
 {
     s->refresh_again = s->refreshing;
     if (!s->refreshing && s->control >= 0)
-        s->refreshing = sfs_message_send(s->control, (SfsMessage){SFS_REFRESH, 0}, -1);
+        s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0}, -1);
 }
 
 static void take_refreshed(Supervisor *s)
@@ -264,22 +264,22 @@ static void kill_announcer(const Supervisor *s, pid_t pid)
 
 static void take_message(Supervisor *s)
 {
-    SfsMessage message;
+    SfsControlMessage message;
     int fd;
 
-    if (!sfs_message_receive(s->control, &message, &fd)) {
+    if (!sfs_control_receive(s->control, &message, &fd)) {
         shield_fd_close(s->control); /* the server is ending: SIGCHLD follows */
         s->control = -1;
         s->announce_at = 0;
         return;
     }
-    if (message.word == SFS_FORGOTTEN && s->announcer_dead)
+    if (message.word == SFS_CONTROL_FORGOTTEN && s->announcer_dead)
         reap_announcer(s);
-    if (message.word == SFS_REFRESHED)
+    if (message.word == SFS_CONTROL_REFRESHED)
         take_refreshed(s);
-    if (message.word == SFS_OVERDUE)
+    if (message.word == SFS_CONTROL_OVERDUE)
         kill_announcer(s, message.pid);
-    if (message.word == SFS_MOUNTED)
+    if (message.word == SFS_CONTROL_MOUNTED)
         take_mounted(s);
 }
 
@@ -306,7 +306,7 @@ static gboolean take_deaths(Supervisor *s, int *status)
         s->announcer_dead = TRUE;
         tell_death(s, &info);
         if (s->control >= 0)
-            sfs_message_send(s->control, (SfsMessage){SFS_FORGET, 0}, -1);
+            sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0}, -1);
     }
     return waitpid(s->server, status, WNOHANG) == s->server;
 }

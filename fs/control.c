@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* message: sending and receiving; see message.h. */
-#include "message.h"
+/* control: sending and receiving; see control.h. */
+#include "control.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,12 +13,12 @@ typedef union {
     char bytes[CMSG_SPACE(sizeof(int))];
 } Control;
 
-gboolean sfs_message_pair(int ends[2])
+gboolean sfs_control_pair(int ends[2])
 {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
 }
 
-gboolean sfs_message_send(int socket, SfsMessage message, int fd)
+gboolean sfs_control_send(int socket, SfsControlMessage message, int fd)
 {
     Control control = {0};
     struct iovec iov = {&message, sizeof message};
@@ -41,7 +41,7 @@ gboolean sfs_message_send(int socket, SfsMessage message, int fd)
     return sent == sizeof message;
 }
 
-gboolean sfs_message_receive(int socket, SfsMessage *message, int *fd)
+gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd)
 {
     Control control = {0};
     struct iovec iov = {message, sizeof *message};
