@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "launch.h"
+#include "daemonize.h"
 #include "log.h"
 #include "mountpoint.h"
 #include "ops.h"
@@ -35,7 +35,7 @@ static gboolean start(const SfsOptions *options, GError **error)
         return FALSE;
     sfs_mountpoint_tell_of_absence(options);
     if (!options->foreground) {
-        ready = sfs_launch(mountpoint, error);
+        ready = sfs_daemonize(mountpoint, error);
         if (ready < 0)
             return FALSE;
     }

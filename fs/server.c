@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "daemonize.h"
 #include "deferred.h"
-#include "launch.h"
 #include "log.h"
 #include "open.h"
 #include "ops.h"
@@ -184,7 +184,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     if (!mount_view(server->session, mountpoint))
         return FALSE;
     if (!server->own.view->options->foreground)
-        sfs_launch_detach(server->own.view->supervisor);
+        sfs_daemonize_detach(server->own.view->supervisor);
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
     sfs_outbox_set_overdue(server->own.outbox, tell_overdue, server);
     sfs_watcher_start(server->own.watcher);

@@ -12,7 +12,7 @@
 
 #include "announcer.h"
 #include "control.h"
-#include "launch.h"
+#include "daemonize.h"
 #include "mounts.h"
 #include "open.h"
 #include "server.h"
@@ -210,10 +210,10 @@ static void begin_end(Supervisor *s)
  * is to be none. */
 static gboolean leave_launcher(Supervisor *s)
 {
-    gboolean waiting = sfs_launch_ready(s->ready);
+    gboolean waiting = sfs_daemonize_ready(s->ready);
 
     s->ready = -1;
-    sfs_launch_detach(getpid());
+    sfs_daemonize_detach(getpid());
     if (waiting) {
         g_message("%s: mounted", s->place);
     } else {

@@ -9,5 +9,5 @@
 #include "options.h"
 
 /* Runs until the server has ended; TRUE if it ended as it should. lock: from sfs_mountpoint_prepare; ready:
- * from sfs_launch, or -1 in the foreground. Takes both. To be called before there are threads. */
+ * from sfs_daemonize, or -1 in the foreground. Takes both. To be called before there are threads. */
 gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready);

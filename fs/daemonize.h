@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * launch: into the background, and back to the shell only when the mount answers. It must not know the view.
+ * daemonize: into the background, and back to the shell only when the mount answers. It must not know the
+ * view.
  */
 #pragma once
 
 #include <glib.h>
 #include <sys/types.h>
 
-/* Forks. In the child returns a descriptor for sfs_launch_ready; the parent stays here until the child is
+/* Forks. In the child returns a descriptor for sfs_daemonize_ready; the parent stays here until the child is
  * ready and mountpoint answers, and exits with 0, or with 1 if either fails. To be called before there are
  * threads. -1 with error if there can be no child. */
-int sfs_launch(const char *mountpoint, GError **error);
+int sfs_daemonize(const char *mountpoint, GError **error);
 
-/* Tells the waiting parent that the mount is there; FALSE if it is gone. ready: from sfs_launch; it is
+/* Tells the waiting parent that the mount is there; FALSE if it is gone. ready: from sfs_daemonize; it is
  * closed. */
-gboolean sfs_launch_ready(int ready);
+gboolean sfs_daemonize_ready(int ready);
 
 /* Leaves the session, in which nothing is read or written any more; the log goes to syslog, as the
  * supervisor's. To be called before there are threads, and when the mount is there: an automounter knows by
  * the process group who mounts for it, and lets all others wait until that is done. */
-void sfs_launch_detach(pid_t supervisor);
+void sfs_daemonize_detach(pid_t supervisor);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* launch: the process that waits for the mount; see launch.h. */
-#include "launch.h"
+/* daemonize: the process that waits for the mount; see daemonize.h. */
+#include "daemonize.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static void G_GNUC_NORETURN wait_for_child(int pipe_end, const char *mountpoint)
     exit(EXIT_SUCCESS);
 }
 
-int sfs_launch(const char *mountpoint, GError **error)
+int sfs_daemonize(const char *mountpoint, GError **error)
 {
     int ends[2];
 
@@ -64,7 +64,7 @@ int sfs_launch(const char *mountpoint, GError **error)
     return ends[1];
 }
 
-gboolean sfs_launch_ready(int ready)
+gboolean sfs_daemonize_ready(int ready)
 {
     gboolean waiting = write(ready, "", 1) == 1;
 
@@ -72,7 +72,7 @@ gboolean sfs_launch_ready(int ready)
     return waiting;
 }
 
-void sfs_launch_detach(pid_t supervisor)
+void sfs_daemonize_detach(pid_t supervisor)
 {
     g_auto(ShieldFd) null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
