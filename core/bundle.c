@@ -40,7 +40,7 @@ struct ShieldBundle {
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
     Busy busy[SHIELD_N_FILES];
-    ShieldShown *shown; /* one for each row of the synth table */
+    ShieldShown *shown; /* one for each row of the table of computed files */
     GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
 
@@ -51,8 +51,8 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     g_atomic_ref_count_init(&bundle->refs);
     bundle->label = g_strdup(label);
     bundle->policy = policy;
-    bundle->shown = g_new0(ShieldShown, shield_synth_n);
-    for (guint i = 0; i < shield_synth_n; i++)
+    bundle->shown = g_new0(ShieldShown, shield_computed_n);
+    for (guint i = 0; i < shield_computed_n; i++)
         bundle->shown[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
     g_mutex_init(&bundle->lock);
     g_mutex_init(&bundle->last_lock);
@@ -71,7 +71,7 @@ void shield_bundle_unref(ShieldBundle *bundle)
         return;
     for (int i = 0; i < SHIELD_N_FILES; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
-    for (guint i = 0; i < shield_synth_n; i++)
+    for (guint i = 0; i < shield_computed_n; i++)
         g_clear_pointer(&bundle->shown[i].last, shield_snapshot_unref);
     g_free(bundle->shown);
     g_mutex_clear(&bundle->lock);
@@ -211,7 +211,7 @@ static ShieldReading *read_list(ShieldBundle *bundle, int dirfd, ShieldFile file
     }
 
     g_autoptr(ShieldReading) fresh =
-        shield_reading_take(dirfd, bundle->label, shield_layout_name(file), shield_synth_kind(file),
+        shield_reading_take(dirfd, bundle->label, shield_layout_name(file), shield_computed_kind(file),
                             bundle->policy, probes ? &probe : NULL);
     if (!is_unsure(bundle, file, fresh) && !(fresh->error && fresh->error->code == EBUSY))
         return g_steal_pointer(&fresh);
@@ -244,23 +244,23 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
     return *slot;
 }
 
-gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldSynth *synth)
+gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldComputed *row)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
     gint64 due = 0;
 
-    for (guint i = 0; i < synth->n_sources; i++)
-        due = MAX(due, bundle->busy[synth->sources[i]].due);
+    for (guint i = 0; i < row->n_sources; i++)
+        due = MAX(due, bundle->busy[row->sources[i]].due);
     return due ? MAX(due, g_get_monotonic_time() + LOOK_MIN_USEC) : 0;
 }
 
-gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldSynth *synth)
+gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
     gboolean news = FALSE;
 
-    for (guint i = 0; i < synth->n_sources; i++) {
-        Busy *busy = &bundle->busy[synth->sources[i]];
+    for (guint i = 0; i < row->n_sources; i++) {
+        Busy *busy = &bundle->busy[row->sources[i]];
 
         news |= busy->since && !busy->refused;
         busy->refused = busy->since != 0;
@@ -296,16 +296,16 @@ static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, cons
     return refresh(bundle, dirfd, file) != read;
 }
 
-/* Reads what must be read of synth's sources. TRUE if all that is now in the cache stood on disk at one
+/* Reads what must be read of the row's sources. TRUE if all that is now in the cache stood on disk at one
  * moment: when the last was read, none of those before it had moved. Else *culprit is the file that is in the
  * way. Lock held. */
-static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, ShieldFile *culprit)
+static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, ShieldFile *culprit)
 {
-    ShieldReading *read[SHIELD_SYNTH_MAX_SOURCES];
+    ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES];
 
     drain(bundle);
-    for (guint i = 0; i < synth->n_sources; i++) {
-        *culprit = synth->sources[i];
+    for (guint i = 0; i < row->n_sources; i++) {
+        *culprit = row->sources[i];
         read[i] = refresh(bundle, dirfd, *culprit);
         if (!read[i])
             return FALSE;
@@ -315,21 +315,21 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldSynth *
     if (shield_fault(SHIELD_FAULT_SECOND_DRAIN))
         return TRUE;
     drain(bundle);
-    for (guint i = 0; i + 1 < synth->n_sources; i++) {
-        *culprit = synth->sources[i];
+    for (guint i = 0; i + 1 < row->n_sources; i++) {
+        *culprit = row->sources[i];
         if (has_moved(bundle, dirfd, *culprit, read[i]))
             return FALSE;
     }
     return TRUE;
 }
 
-/* Is all that synth needs in the cache as it is on disk, so that there is nothing to read? It then stood
+/* Is all that row needs in the cache as it is on disk, so that there is nothing to read? It then stood
  * there like that at one moment, the one of the drain. Lock held. */
-static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     drain(bundle);
-    for (guint i = 0; i < synth->n_sources; i++) {
-        ShieldFile file = synth->sources[i];
+    for (guint i = 0; i < row->n_sources; i++) {
+        ShieldFile file = row->sources[i];
 
         if (!bundle->readings[file] || g_atomic_int_get(&bundle->changed[file]) ||
             !shield_reading_is_current(bundle->readings[file], dirfd, shield_layout_name(file)))
@@ -338,10 +338,10 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synt
     return TRUE;
 }
 
-ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
-    ShieldSnapshot *last = bundle->shown[synth - shield_synth].last;
+    ShieldSnapshot *last = bundle->shown[row - shield_computed].last;
 
     return last ? shield_snapshot_ref(last) : NULL;
 }
@@ -356,13 +356,13 @@ static void set_last(ShieldBundle *bundle, ShieldShown *shown, ShieldSnapshot *s
 
 /* The snapshot that the cached readings give: the last one if they are the same. NULL if they are not, and
  * none may be made. Lock held. */
-static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth, gboolean may_make)
+static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean may_make)
 {
-    ShieldShown *shown = &bundle->shown[synth - shield_synth];
+    ShieldShown *shown = &bundle->shown[row - shield_computed];
     g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
 
-    for (guint i = 0; i < synth->n_sources; i++)
-        g_ptr_array_add(readings, shield_reading_ref(bundle->readings[synth->sources[i]]));
+    for (guint i = 0; i < row->n_sources; i++)
+        g_ptr_array_add(readings, shield_reading_ref(bundle->readings[row->sources[i]]));
 
     struct timespec source = shield_latest_time(dirfd, readings);
     if (!shown->last || !shield_time_equal(source, shown->source) ||
@@ -370,7 +370,7 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
         if (!may_make)
             return NULL;
 
-        ShieldSnapshot *snapshot = shield_snapshot_new(readings, synth);
+        ShieldSnapshot *snapshot = shield_snapshot_new(readings, row);
         shield_shown_stamp(shown, snapshot, source);
         shown->source = source;
         set_last(bundle, shown, snapshot);
@@ -379,14 +379,14 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldSynt
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */
-static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth,
+static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
                                     ShieldFile *culprit)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
 
-    *culprit = synth->sources[0];
-    if (refresh_all(bundle, dirfd, synth, culprit))
-        return compute(bundle, dirfd, synth, TRUE);
+    *culprit = row->sources[0];
+    if (refresh_all(bundle, dirfd, row, culprit))
+        return compute(bundle, dirfd, row, TRUE);
     note_busy(bundle, *culprit);
     return NULL;
 }
@@ -400,44 +400,44 @@ static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
     return shield_snapshot_new_error(error);
 }
 
-ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
 
     return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }
 
-ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldSnapshot *snapshot = NULL;
 
     if (!g_mutex_trylock(&bundle->lock))
         return NULL;
-    if (is_warm(bundle, dirfd, synth))
-        snapshot = compute(bundle, dirfd, synth, FALSE);
+    if (is_warm(bundle, dirfd, row))
+        snapshot = compute(bundle, dirfd, row, FALSE);
     g_mutex_unlock(&bundle->lock);
     return snapshot;
 }
 
-ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldRetry retry = shield_retry_start(bundle->policy);
-    ShieldSnapshot *snapshot = shield_bundle_try(bundle, dirfd, synth);
+    ShieldSnapshot *snapshot = shield_bundle_try(bundle, dirfd, row);
 
     while (snapshot->error && snapshot->error->code == EBUSY && shield_retry_again(&retry)) {
         shield_snapshot_unref(snapshot);
-        snapshot = shield_bundle_try(bundle, dirfd, synth);
+        snapshot = shield_bundle_try(bundle, dirfd, row);
     }
     return snapshot;
 }
 
-ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth)
+ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, synth, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
 
     if (!snapshot)
-        snapshot = shield_bundle_last(bundle, synth);
+        snapshot = shield_bundle_last(bundle, row);
     return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }

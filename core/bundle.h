@@ -46,26 +46,26 @@ gboolean shield_bundle_is_watched(ShieldBundle *bundle);
 /* The computed file as it is now; all its sources are from one cut. dirfd is the bundle's directory, -1 if
  * there is none. Never NULL; errors are in it. A source that is being written is waited for as long as the
  * policy says, then the error is EBUSY. */
-ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
 /* The same without waiting: the error is EBUSY at once if a source is being written. */
-ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
 /* The same without waiting: during a rewrite this is the last complete version, if there was one. */
-ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
 /* The same if nothing has to be read or computed for it, else NULL. Waits for nobody who reads or computes.
  */
-ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldSynth *synth);
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
 /* The last that was computed, be it out of date, or NULL. Waits for nobody either. */
-ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldSynth *synth);
+ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row);
 
-/* When (monotonic time, microseconds) to look whether a source of synth that was being written when that was
+/* When (monotonic time, microseconds) to look whether a source of row that was being written when that was
  * tried last still is; 0: none was. */
-gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldSynth *synth);
+gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldComputed *row);
 
-/* Somebody is given an error since a source of synth is being written. Until it is read whole, that is known
+/* Somebody is given an error since a source of row is being written. Until it is read whole, that is known
  * of it. TRUE: it was not before. */
-gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldSynth *synth);
+gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row);
 gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file);

@@ -57,7 +57,7 @@ static int open_state_dir(const char *state_dir, GError **error)
     return fd;
 }
 
-ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldSynth *synth, GError **error)
+ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldComputed *row, GError **error)
 {
     g_autoptr(GError) failed = NULL;
     g_auto(ShieldFd) dirfd = open_state_dir(state_dir, &failed);
@@ -69,7 +69,7 @@ ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldSynth *s
 
     g_autofree char *path = shield_layout_normalise(state_dir);
     g_autoptr(ShieldBundle) bundle = shield_bundle_new(path, &policy);
-    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dirfd, synth);
+    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dirfd, row);
     if (snapshot->error) {
         g_propagate_error(error, g_error_copy(snapshot->error));
         return NULL;
@@ -79,7 +79,7 @@ ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldSynth *s
 
 static ShieldList *read_list(const char *state_dir, const char *name, GError **error)
 {
-    g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(state_dir, shield_synth_find(name), error);
+    g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(state_dir, shield_computed_find(name), error);
 
     return snapshot ? shield_list_ref(snapshot->list) : NULL;
 }

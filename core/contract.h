@@ -3,8 +3,8 @@
 #pragma once
 
 #include "bundle.h"
-#include "synth.h"
+#include "computed.h"
 
 /* The computed file of the bundle in state_dir; NULL with error. A state_dir that doesn't exist has empty
  * lists. */
-ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldSynth *synth, GError **error);
+ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldComputed *row, GError **error);

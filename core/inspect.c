@@ -89,7 +89,7 @@ void shield_add_line(GPtrArray *lines, const char *label, const char *name, cons
 
 static void add_problem(GPtrArray *problems, const char *label, const ShieldEntry *entry, gboolean in_hooks)
 {
-    gboolean is_list = !in_hooks && shield_synth_is_source(entry->name);
+    gboolean is_list = !in_hooks && shield_computed_is_source(entry->name);
     const char *what = S_ISDIR(entry->type)    ? "directory"
                        : S_ISFIFO(entry->type) ? "FIFO"
                        : S_ISSOCK(entry->type) ? "socket"
@@ -129,7 +129,7 @@ static void inspect_directory(const char *label, int dirfd, gboolean in_hooks, G
     for (guint i = 0; i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
 
-        if (in_hooks || !shield_synth_find(entry->name)) /* a computed file hides what is below it */
+        if (in_hooks || !shield_computed_find(entry->name)) /* a computed file hides what is below it */
             add_problem(problems, label, entry, in_hooks);
     }
 }
@@ -160,7 +160,7 @@ void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrAr
         inspect_directory(hooks_label, hooks, TRUE, problems);
     }
     for (int file = 0; file < SHIELD_N_FILES; file++) {
-        if (shield_synth_is_source(shield_layout_name((ShieldFile)file)))
+        if (shield_computed_is_source(shield_layout_name((ShieldFile)file)))
             inspect_list(bundle, dirfd, (ShieldFile)file, problems, degraded);
     }
 }

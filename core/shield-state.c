@@ -91,15 +91,15 @@ static int show_interactive(const char *state_dir)
 
 static int do_show(char **args)
 {
-    const ShieldSynth *synth = shield_synth_find(args[1]);
+    const ShieldComputed *row = shield_computed_find(args[1]);
     g_autoptr(GError) error = NULL;
 
     if (strcmp(args[1], "interactive") == 0)
         return show_interactive(args[0]);
-    if (!synth)
+    if (!row)
         return wrong_usage("unknown NAME", args[1]);
 
-    g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(args[0], synth, &error);
+    g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(args[0], row, &error);
     return snapshot ? print_bytes(snapshot->text) : failed(error);
 }
 

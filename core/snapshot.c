@@ -19,10 +19,10 @@ void shield_snapshot_unref(ShieldSnapshot *snapshot)
     g_free(snapshot);
 }
 
-ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldSynth *synth)
+ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldComputed *row)
 {
     ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
-    ShieldList *lists[SHIELD_SYNTH_MAX_SOURCES];
+    ShieldList *lists[SHIELD_COMPUTED_MAX_SOURCES];
 
     g_atomic_ref_count_init(&snapshot->refs);
     snapshot->readings = g_ptr_array_ref(readings);
@@ -34,7 +34,7 @@ ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldSynth *synt
             snapshot->error = g_error_copy(reading->error);
     }
     if (!snapshot->error) {
-        snapshot->list = synth->compute(lists);
+        snapshot->list = row->compute(lists);
         snapshot->text = shield_list_render(snapshot->list);
     }
     return snapshot;

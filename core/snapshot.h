@@ -7,8 +7,8 @@
 
 #include <glib.h>
 
+#include "computed.h"
 #include "reading.h"
-#include "synth.h"
 
 /* A computed file at one moment: the content or the error, and the time to show for it. Immutable, counted.
  */
@@ -26,9 +26,9 @@ ShieldSnapshot *shield_snapshot_ref(ShieldSnapshot *snapshot);
 void shield_snapshot_unref(ShieldSnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldSnapshot, shield_snapshot_unref)
 
-/* Computes synth of its sources' readings, in its order; keeps a reference to the array. Time and serial are
+/* Computes row of its sources' readings, in its order; keeps a reference to the array. Time and serial are
  * the caller's to set. */
-ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldSynth *synth);
+ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldComputed *row);
 
 /* One that is an error; takes it. */
 ShieldSnapshot *shield_snapshot_new_error(GError *error);

@@ -212,8 +212,8 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
 
     if (view->options->allow_other)
         walk_to_bundle(view, &access, node->container, TRUE);
-    for (guint i = 0; i < node->synth->n_sources; i++) {
-        const char *name = shield_layout_name(node->synth->sources[i]);
+    for (guint i = 0; i < node->computed->n_sources; i++) {
+        const char *name = shield_layout_name(node->computed->sources[i]);
 
         if (shield_stat(dirfd, name, &source) < 0 || !S_ISREG(source.st_mode))
             continue;
@@ -234,9 +234,9 @@ static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, s
     if (fd < 0 || fstat(fd, &backing) < 0)
         return errno;
 
-    g_autoptr(ShieldSnapshot) snapshot = at_once
-                                             ? shield_bundle_last(node->container->bundle, node->synth)
-                                             : shield_bundle_peek(node->container->bundle, fd, node->synth);
+    g_autoptr(ShieldSnapshot) snapshot =
+        at_once ? shield_bundle_last(node->container->bundle, node->computed)
+                : shield_bundle_peek(node->container->bundle, fd, node->computed);
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;

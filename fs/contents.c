@@ -47,7 +47,7 @@ struct timespec sfs_contents_last_status_time(SfsView *view, gsize *size)
 }
 
 static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
-                                ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldSynth *),
+                                ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldComputed *),
                                 GError **error)
 {
     g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
@@ -56,7 +56,7 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
         shield_error_set_errno(error, errno, node->container->place->name, node->name);
         return NULL;
     }
-    return get(node->container->bundle, fd, node->synth);
+    return get(node->container->bundle, fd, node->computed);
 }
 
 /* What an open gets of snapshot, which is given up. */

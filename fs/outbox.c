@@ -211,7 +211,7 @@ static void announce_change(SfsOutbox *outbox, Look *look, const SfsTold *told, 
 /* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
 static gint64 due_again(const SfsNode *node)
 {
-    return node->kind == SFS_COMPUTED ? shield_bundle_look_again(node->container->bundle, node->synth) : 0;
+    return node->kind == SFS_COMPUTED ? shield_bundle_look_again(node->container->bundle, node->computed) : 0;
 }
 
 /* While a list is being written, the last complete one is what there is. That the writer is done need not

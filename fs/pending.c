@@ -54,7 +54,7 @@ static void note_refused(const SfsPending *pending)
 {
     const SfsNode *node = pending->node;
 
-    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->synth))
+    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->computed))
         sfs_watcher_suspect(sfs_request_session(&pending->r)->watcher, pending->node);
 }
 

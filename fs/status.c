@@ -83,7 +83,7 @@ static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPt
 
             if (fd >= 0)
                 add_unannounced(below, fd, TRUE, degraded);
-        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_synth_find(entry->name)) &&
+        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
                    shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
             shield_add_line(degraded, label, entry->name, "another owner's: no event tells of its changes");
         }

@@ -184,7 +184,7 @@ static gboolean same_container(SfsContainer *a, SfsContainer *b)
 }
 
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
-                         const ShieldSynth *synth, SfsContainer *container)
+                         const ShieldComputed *row, SfsContainer *container)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
@@ -198,7 +198,7 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
     }
     if (!node) {
         node = node_new(tree, parent, name, kind);
-        node->synth = synth;
+        node->computed = row;
         node->container = container ? sfs_container_ref(container) : NULL;
     }
     node->seen = ++tree->time;

@@ -78,9 +78,9 @@ typedef struct SfsNode {
     guint64 ino;
     SfsKind kind;
     char *name;
-    struct SfsNode *parent;   /* a reference; NULL for the root */
-    const ShieldSynth *synth; /* for SFS_COMPUTED */
-    SfsContainer *container;  /* for SFS_CONTAINER and what is below it */
+    struct SfsNode *parent;         /* a reference; NULL for the root */
+    const ShieldComputed *computed; /* for SFS_COMPUTED */
+    SfsContainer *container;        /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
     guint64 seen; /* when its name was last seen to be there, on the tree's clock */
@@ -111,7 +111,7 @@ SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name); /* NU
 /* The child called name, which has just been seen; made if need be. One that is there but is something else
  * (another kind, another container) is detached first. NULL if parent itself is detached. */
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
-                         const ShieldSynth *synth, SfsContainer *container);
+                         const ShieldComputed *row, SfsContainer *container);
 
 /* A clock that goes one on whenever a name is seen. Whoever finds that a name is gone takes the time before
  * he looks: what somebody else has seen since is there, whatever the older look says. */

@@ -173,15 +173,15 @@ static SfsNode *attach_raw(SfsView *view, SfsNode *parent, const char *name, mod
 static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *name)
 {
     gboolean in_hooks = parent->kind == SFS_HOOKS;
-    const ShieldSynth *synth = in_hooks ? NULL : shield_synth_find(name);
+    const ShieldComputed *row = in_hooks ? NULL : shield_computed_find(name);
     g_auto(ShieldFd) fd =
         in_hooks ? open_hooks(view, parent->container) : sfs_view_open_container(view, parent->container);
     struct stat st;
 
     if (fd < 0)
         return NULL;
-    if (synth)
-        return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, synth, parent->container);
+    if (row)
+        return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, row, parent->container);
     return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, name, st.st_mode & S_IFMT);
 }
 
@@ -283,12 +283,12 @@ static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
     for (guint i = 0; i < found->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(found, i);
 
-        if (in_hooks || !shield_synth_find(entry->name))
+        if (in_hooks || !shield_computed_find(entry->name))
             add_node(entries, attach_raw(view, directory, entry->name, entry->type));
     }
-    for (guint i = 0; i < shield_synth_n && !in_hooks; i++)
-        add_node(entries, sfs_tree_attach(view->tree, directory, shield_synth[i].name, SFS_COMPUTED,
-                                          &shield_synth[i], directory->container));
+    for (guint i = 0; i < shield_computed_n && !in_hooks; i++)
+        add_node(entries, sfs_tree_attach(view->tree, directory, shield_computed[i].name, SFS_COMPUTED,
+                                          &shield_computed[i], directory->container));
     return 0;
 }
 

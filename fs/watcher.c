@@ -186,10 +186,10 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
     }
     if (parent->kind != SFS_CONTAINER)
         return;
-    for (guint i = 0; i < shield_synth_n; i++) {
-        g_autoptr(SfsNode) computed = sfs_tree_child(tree, parent, shield_synth[i].name);
+    for (guint i = 0; i < shield_computed_n; i++) {
+        g_autoptr(SfsNode) computed = sfs_tree_child(tree, parent, shield_computed[i].name);
 
-        if (computed && shield_synth_needs(&shield_synth[i], name))
+        if (computed && shield_computed_needs(&shield_computed[i], name))
             sfs_outbox_look(watcher->outbox, computed, FALSE);
     }
 }
@@ -386,9 +386,9 @@ static void note_written(void *data, SfsNode *node)
     SfsWatcher *watcher = data;
     gboolean news = FALSE;
 
-    for (guint i = 0; i < node->synth->n_sources; i++)
+    for (guint i = 0; i < node->computed->n_sources; i++)
         news |= sfs_marks_name(watcher->marks, node->container, FALSE,
-                               shield_layout_name(node->synth->sources[i]), IN_CLOSE_WRITE);
+                               shield_layout_name(node->computed->sources[i]), IN_CLOSE_WRITE);
     if (news)
         sfs_watcher_wake(watcher);
 }

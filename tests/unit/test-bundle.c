@@ -20,7 +20,7 @@ static const ShieldPolicy policy = {.max_size = 1000, .settle_ms = 30000};
 
 static ShieldSnapshot *open_computed(ShieldBundle *bundle, const UnitDir *dir, const char *name)
 {
-    return shield_bundle_open(bundle, dir->fd, shield_synth_find(name));
+    return shield_bundle_open(bundle, dir->fd, shield_computed_find(name));
 }
 
 static void assert_shows(ShieldBundle *bundle, const UnitDir *dir, const char *name, const char *text)
@@ -67,9 +67,9 @@ static void test_empty(void)
     g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &policy);
     g_autoptr(ShieldBundle) none = shield_bundle_new("none", &policy);
 
-    for (guint i = 0; i < shield_synth_n; i++) {
-        assert_shows(bundle, dir, shield_synth[i].name, "");
-        g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(none, -1, &shield_synth[i]);
+    for (guint i = 0; i < shield_computed_n; i++) {
+        assert_shows(bundle, dir, shield_computed[i].name, "");
+        g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(none, -1, &shield_computed[i]);
         g_assert_no_error(snapshot->error);
         g_assert_cmpuint(shield_list_length(snapshot->list), ==, 0);
     }
@@ -175,7 +175,7 @@ static void test_warm_path(void)
     unit_age(dir, "deny.list");
     g_autoptr(ShieldSnapshot) first = open_computed(bundle, dir, "effective");
     g_autoptr(ShieldSnapshot) second = open_computed(bundle, dir, "effective");
-    g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(bundle, dir->fd, shield_synth_find("effective"));
+    g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(bundle, dir->fd, shield_computed_find("effective"));
     g_assert_true(first == second);
     g_assert_true(first == peeked);
 

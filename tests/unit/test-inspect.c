@@ -193,20 +193,20 @@ static void test_table(void)
                                           "profile.domains", "live.domains", "denied.domains"};
     guint lists = 0;
 
-    g_assert_cmpuint(shield_synth_n, ==, G_N_ELEMENTS(names));
+    g_assert_cmpuint(shield_computed_n, ==, G_N_ELEMENTS(names));
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        g_assert_cmpstr(shield_synth_find(names[i])->name, ==, names[i]);
-    g_assert_null(shield_synth_find("deny.list"));
-    g_assert_null(shield_synth_find(""));
+        g_assert_cmpstr(shield_computed_find(names[i])->name, ==, names[i]);
+    g_assert_null(shield_computed_find("deny.list"));
+    g_assert_null(shield_computed_find(""));
     for (gsize i = 0; i < G_N_ELEMENTS(sources); i++)
-        g_assert_true(shield_synth_is_source(sources[i]));
+        g_assert_true(shield_computed_is_source(sources[i]));
     for (int file = 0; file < SHIELD_N_FILES; file++) {
         const char *name = shield_layout_name((ShieldFile)file);
 
-        if (!name || !shield_synth_is_source(name))
+        if (!name || !shield_computed_is_source(name))
             continue;
         lists++;
-        g_assert_cmpint(shield_synth_kind((ShieldFile)file), ==,
+        g_assert_cmpint(shield_computed_kind((ShieldFile)file), ==,
                         g_str_has_suffix(name, ".domains") ? SHIELD_TEXT_DOMAINS : SHIELD_TEXT_ENTRIES);
     }
     g_assert_cmpuint(lists, ==, G_N_ELEMENTS(sources));

@@ -24,13 +24,13 @@ static SfsContainer *container_new(const char *name, guint64 ino)
 /* The number of a name that is attached, which is let go of at once. */
 static guint64 attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind, SfsContainer *container)
 {
-    const ShieldSynth *synth = kind == SFS_COMPUTED ? shield_synth_find(name) : NULL;
-    g_autoptr(SfsNode) node = sfs_tree_attach(tree, parent, name, kind, synth, container);
+    const ShieldComputed *row = kind == SFS_COMPUTED ? shield_computed_find(name) : NULL;
+    g_autoptr(SfsNode) node = sfs_tree_attach(tree, parent, name, kind, row, container);
 
     g_assert_nonnull(node);
     g_assert_cmpstr(node->name, ==, name);
     g_assert_cmpint(node->kind, ==, kind);
-    g_assert_true(node->synth == synth);
+    g_assert_true(node->computed == row);
     g_assert_true(node->container == container);
     g_assert_true(node->parent == parent);
     return node->ino;
@@ -364,7 +364,7 @@ static void hammer_once(SfsTree *tree, GRand *random)
         return;
     g_autoptr(SfsNode) node = sfs_tree_attach(tree, root, name, SFS_CONTAINER, NULL, container);
     g_autoptr(SfsNode) child =
-        sfs_tree_attach(tree, node, "effective", SFS_COMPUTED, shield_synth_find("effective"), container);
+        sfs_tree_attach(tree, node, "effective", SFS_COMPUTED, shield_computed_find("effective"), container);
     if (child)
         sfs_tree_look_up(tree, child);
     if (g_rand_int_range(random, 0, 3) == 0)

@@ -32,7 +32,7 @@ static void *open_in_thread(void *data)
 
     g_atomic_int_set(&opening->tid, gettid());
     opening->snapshot =
-        shield_bundle_open(opening->bundle, opening->dir->fd, shield_synth_find(opening->name));
+        shield_bundle_open(opening->bundle, opening->dir->fd, shield_computed_find(opening->name));
     return NULL;
 }
 
@@ -101,7 +101,7 @@ static void test_busy_past_settle(void)
     unit_write(dir, "deny.list", "a\n");
     int writer = openat(dir->fd, "deny.list", O_WRONLY | O_APPEND | O_CLOEXEC);
     gint64 start = g_get_monotonic_time();
-    g_autoptr(ShieldSnapshot) busy = shield_bundle_open(bundle, dir->fd, shield_synth_find("effective"));
+    g_autoptr(ShieldSnapshot) busy = shield_bundle_open(bundle, dir->fd, shield_computed_find("effective"));
     gint64 took = g_get_monotonic_time() - start;
 
     unit_assert_error(busy->error, EBUSY, "web-1/deny.list: still being written after 50 ms: try again");
@@ -110,10 +110,10 @@ static void test_busy_past_settle(void)
     g_assert_cmpint(took, <, 20 * G_USEC_PER_SEC);
 
     /* Others aren't concerned, nor is it remembered. */
-    g_autoptr(ShieldSnapshot) allowed = shield_bundle_open(bundle, dir->fd, shield_synth_find("allowed"));
+    g_autoptr(ShieldSnapshot) allowed = shield_bundle_open(bundle, dir->fd, shield_computed_find("allowed"));
     unit_assert_list(allowed->list, "a\n");
     close(writer);
-    g_autoptr(ShieldSnapshot) after = shield_bundle_open(bundle, dir->fd, shield_synth_find("effective"));
+    g_autoptr(ShieldSnapshot) after = shield_bundle_open(bundle, dir->fd, shield_computed_find("effective"));
     unit_assert_list(after->list, "");
 }
 
@@ -126,13 +126,13 @@ static void test_idle_writer(void)
 
     unit_write(dir, "deny.list", "a\n");
     unit_age(dir, "deny.list");
-    g_autoptr(ShieldSnapshot) before = shield_bundle_open(bundle, dir->fd, shield_synth_find("denied"));
+    g_autoptr(ShieldSnapshot) before = shield_bundle_open(bundle, dir->fd, shield_computed_find("denied"));
     int writer = openat(dir->fd, "deny.list", O_WRONLY | O_APPEND | O_CLOEXEC);
-    g_autoptr(ShieldSnapshot) idle = shield_bundle_open(bundle, dir->fd, shield_synth_find("denied"));
+    g_autoptr(ShieldSnapshot) idle = shield_bundle_open(bundle, dir->fd, shield_computed_find("denied"));
     g_assert_true(before == idle);
 
     g_assert_cmpint(write(writer, "b\n", 2), ==, 2);
-    g_autoptr(ShieldSnapshot) busy = shield_bundle_open(bundle, dir->fd, shield_synth_find("denied"));
+    g_autoptr(ShieldSnapshot) busy = shield_bundle_open(bundle, dir->fd, shield_computed_find("denied"));
     unit_assert_error(busy->error, EBUSY, NULL);
     close(writer);
 }
@@ -142,29 +142,29 @@ static void test_peek_during_rewrite(void)
 {
     g_autoptr(UnitDir) dir = unit_dir_new();
     g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &patient);
-    const ShieldSynth *synth = shield_synth_find("effective");
+    const ShieldComputed *row = shield_computed_find("effective");
 
     unit_write(dir, "profile.allowed", "a\nb\n");
     unit_write(dir, "deny.list", "a\n");
-    g_autoptr(ShieldSnapshot) complete = shield_bundle_open(bundle, dir->fd, synth);
+    g_autoptr(ShieldSnapshot) complete = shield_bundle_open(bundle, dir->fd, row);
     int writer = unit_open_for_writing(dir, "deny.list");
     gint64 start = g_get_monotonic_time();
 
     for (int i = 0; i < 3; i++) {
-        g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(bundle, dir->fd, synth);
+        g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(bundle, dir->fd, row);
 
         g_assert_true(peeked == complete);
         g_assert_cmpint(write(writer, "b\n", 2), ==, 2);
     }
     g_assert_cmpint(g_get_monotonic_time() - start, <, 60 * G_USEC_PER_SEC);
     close(writer);
-    g_autoptr(ShieldSnapshot) after = shield_bundle_peek(bundle, dir->fd, synth);
+    g_autoptr(ShieldSnapshot) after = shield_bundle_peek(bundle, dir->fd, row);
     unit_assert_list(after->list, "a\n");
 
     /* Nothing was ever complete: then there is nothing to show. */
     g_autoptr(ShieldBundle) fresh = shield_bundle_new("web-1", &patient);
     writer = unit_open_for_writing(dir, "deny.list");
-    g_autoptr(ShieldSnapshot) busy = shield_bundle_peek(fresh, dir->fd, synth);
+    g_autoptr(ShieldSnapshot) busy = shield_bundle_peek(fresh, dir->fd, row);
     unit_assert_error(busy->error, EBUSY, NULL);
     close(writer);
 }
@@ -178,7 +178,7 @@ static void test_without_settling(void)
     int writer = unit_open_for_writing(dir, "deny.list");
 
     g_assert_cmpint(write(writer, "half", 4), ==, 4);
-    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dir->fd, shield_synth_find("denied"));
+    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dir->fd, shield_computed_find("denied"));
     g_assert_no_error(snapshot->error);
     unit_assert_list(snapshot->list, "half\n");
     close(writer);
@@ -257,7 +257,7 @@ static void test_one_cut(void)
     for (guint i = 0; i < rounds; i++) {
         guint complete = (guint)g_atomic_int_get(&writer.finished);
         g_autoptr(ShieldSnapshot) snapshot =
-            shield_bundle_open(bundle, dir->fd, shield_synth_find("effective"));
+            shield_bundle_open(bundle, dir->fd, shield_computed_find("effective"));
 
         g_assert_no_error(snapshot->error);
         check_cut(snapshot, complete); /* whole, of one cut, and fresh */
@@ -281,13 +281,13 @@ static void *read_all_files(void *data)
     const Readers *readers = data;
 
     for (guint i = 0; i < readers->rounds; i++) {
-        const ShieldSynth *synth = &shield_synth[i % shield_synth_n];
-        g_autoptr(ShieldSnapshot) opened = shield_bundle_open(readers->bundle, readers->dir->fd, synth);
-        g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(readers->bundle, readers->dir->fd, synth);
+        const ShieldComputed *row = &shield_computed[i % shield_computed_n];
+        g_autoptr(ShieldSnapshot) opened = shield_bundle_open(readers->bundle, readers->dir->fd, row);
+        g_autoptr(ShieldSnapshot) peeked = shield_bundle_peek(readers->bundle, readers->dir->fd, row);
 
         g_assert_no_error(opened->error);
         g_assert_no_error(peeked->error);
-        if (g_strcmp0(synth->name, "effective") == 0)
+        if (g_strcmp0(row->name, "effective") == 0)
             check_cut(opened, 1);
         if (i % 16 == 0)
             shield_bundle_forget(readers->bundle);
@@ -332,7 +332,8 @@ static void test_without_lease(void)
     g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &hasty);
 
     g_assert_no_errno(seteuid(65534));
-    g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dir->fd, shield_synth_find("effective"));
+    g_autoptr(ShieldSnapshot) snapshot =
+        shield_bundle_open(bundle, dir->fd, shield_computed_find("effective"));
     g_assert_no_errno(seteuid(0));
     g_assert_no_error(snapshot->error);
     unit_assert_list(snapshot->list, "b\n");
@@ -409,7 +410,8 @@ static void test_busy(void)
 {
     g_autoptr(UnitDir) dir = unit_dir_new();
     g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &patient);
-    const ShieldSynth *effective = shield_synth_find("effective"), *allowed = shield_synth_find("allowed");
+    const ShieldComputed *effective = shield_computed_find("effective"),
+                         *allowed = shield_computed_find("allowed");
     int writer = unit_open_for_writing(dir, "deny.list");
 
     g_assert_cmpint(shield_bundle_look_again(bundle, effective), ==, 0);

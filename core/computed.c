@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* synth: the table of computed files; see synth.h. */
-#include "synth.h"
+/* computed: the table of computed files; see computed.h. */
+#include "computed.h"
 
 #include <string.h>
 
@@ -22,43 +22,43 @@ static ShieldList *effective(ShieldList *const *sources)
     return shield_list_subtract(allow, sources[2]);
 }
 
-const ShieldSynth shield_synth[] = {
+const ShieldComputed shield_computed[] = {
     {"allowed", {SHIELD_PROFILE_ALLOWED, SHIELD_LIVE_ALLOWED}, 2, allowed},
     {"denied", {SHIELD_DENY}, 1, denied},
     {"effective", {SHIELD_PROFILE_ALLOWED, SHIELD_LIVE_ALLOWED, SHIELD_DENY}, 3, effective},
     {"effective.domains", {SHIELD_PROFILE_DOMAINS, SHIELD_LIVE_DOMAINS, SHIELD_DENIED_DOMAINS}, 3, effective},
 };
 
-const guint shield_synth_n = G_N_ELEMENTS(shield_synth);
+const guint shield_computed_n = G_N_ELEMENTS(shield_computed);
 
-const ShieldSynth *shield_synth_find(const char *name)
+const ShieldComputed *shield_computed_find(const char *name)
 {
-    for (guint i = 0; i < shield_synth_n; i++) {
-        if (strcmp(shield_synth[i].name, name) == 0)
-            return &shield_synth[i];
+    for (guint i = 0; i < shield_computed_n; i++) {
+        if (strcmp(shield_computed[i].name, name) == 0)
+            return &shield_computed[i];
     }
     return NULL;
 }
 
-gboolean shield_synth_needs(const ShieldSynth *synth, const char *file_name)
+gboolean shield_computed_needs(const ShieldComputed *row, const char *file_name)
 {
-    for (guint i = 0; i < synth->n_sources; i++) {
-        if (g_strcmp0(shield_layout_name(synth->sources[i]), file_name) == 0)
+    for (guint i = 0; i < row->n_sources; i++) {
+        if (g_strcmp0(shield_layout_name(row->sources[i]), file_name) == 0)
             return TRUE;
     }
     return FALSE;
 }
 
-gboolean shield_synth_is_source(const char *file_name)
+gboolean shield_computed_is_source(const char *file_name)
 {
-    for (guint i = 0; i < shield_synth_n; i++) {
-        if (shield_synth_needs(&shield_synth[i], file_name))
+    for (guint i = 0; i < shield_computed_n; i++) {
+        if (shield_computed_needs(&shield_computed[i], file_name))
             return TRUE;
     }
     return FALSE;
 }
 
-ShieldTextKind shield_synth_kind(ShieldFile file)
+ShieldTextKind shield_computed_kind(ShieldFile file)
 {
     switch ((int)file) {
     case SHIELD_PROFILE_DOMAINS:
