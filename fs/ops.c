@@ -18,7 +18,7 @@
 #include "contents.h"
 #include "deferred.h"
 #include "handle.h"
-#include "polls.h"
+#include "pollers.h"
 #include "reply.h"
 
 static SfsView *view_of(const SfsRequest *r)
@@ -219,7 +219,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
     unsigned events = POLLIN | POLLRDNORM;
 
     if (waiter) /* before the comparison: what changes after it wakes him */
-        sfs_polls_set(sfs_request_session(&r)->polls, handle, waiter);
+        sfs_pollers_set(sfs_request_session(&r)->pollers, handle, waiter);
     if (node && node->kind != SFS_RAW &&
         sfs_file_handle_poll(handle) != sfs_contents_serial(view_of(&r), node))
         events |= POLLPRI | POLLERR;
@@ -231,7 +231,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     SfsRequest r = {req, "RELEASE", ino, NULL};
 
-    sfs_polls_drop(sfs_request_session(&r)->polls, (void *)(uintptr_t)fi->fh);
+    sfs_pollers_drop(sfs_request_session(&r)->pollers, (void *)(uintptr_t)fi->fh);
     if (fi->fh) /* the announcer's have none */
         sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
     sfs_reply_errno(&r, 0);

@@ -18,7 +18,7 @@
 #include "log.h"
 #include "open.h"
 #include "ops.h"
-#include "polls.h"
+#include "pollers.h"
 #include "session.h"
 #include "text.h"
 
@@ -220,7 +220,7 @@ static gboolean vouch(void *data, const SfsContainer *container)
 
 static void wake_pollers(void *data)
 {
-    sfs_polls_wake(data);
+    sfs_pollers_wake(data);
 }
 
 static gboolean session_start(SfsSession *own, const SfsOptions *options, const char *mountpoint)
@@ -238,15 +238,15 @@ static gboolean session_start(SfsSession *own, const SfsOptions *options, const 
     own->deferred = sfs_deferred_new();
     sfs_watcher_set_written(own->watcher, sfs_deferred_written, own->deferred);
     own->handles = sfs_handles_new();
-    own->polls = sfs_polls_new();
-    sfs_watcher_set_wake(own->watcher, wake_pollers, own->polls);
+    own->pollers = sfs_pollers_new();
+    sfs_watcher_set_wake(own->watcher, wake_pollers, own->pollers);
     return TRUE;
 }
 
 static void session_end(SfsSession *own)
 {
-    if (own->polls)
-        sfs_polls_free(own->polls);
+    if (own->pollers)
+        sfs_pollers_free(own->pollers);
     if (own->handles)
         sfs_handles_free(own->handles);
     if (own->watcher)

@@ -8,7 +8,7 @@
 #include "watcher.h"
 
 typedef struct SfsDeferred SfsDeferred;
-typedef struct SfsPolls SfsPolls;
+typedef struct SfsPollers SfsPollers;
 
 typedef struct {
     SfsView *view;
@@ -16,5 +16,5 @@ typedef struct {
     SfsWatcher *watcher;
     SfsDeferred *deferred;
     SfsHandles *handles;
-    SfsPolls *polls;
+    SfsPollers *pollers;
 } SfsSession;

@@ -29,8 +29,8 @@ struct SfsWatcher {
     SfsMarks *marks;
     SfsWatchlist *watchlist;
     /* The thread's own. */
-    gint64 poll_due;   /* 0: nothing is compared now and then */
-    gint64 status_due; /* 0: nothing has changed */
+    gint64 recheck_due; /* 0: nothing is compared now and then */
+    gint64 status_due;  /* 0: nothing has changed */
     gint64 status_cost;
     const char *announcer; /* its state when the loop last came by, */
     guint64 backlog;       /* and what could not be announced */
@@ -78,8 +78,8 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
 /* What can't be watched, or could not be found, is compared now and then. */
 static void compare_later(SfsWatcher *watcher, gboolean missed)
 {
-    if (!watcher->poll_due && (missed || sfs_watchlist_are_degraded(watcher->watchlist)))
-        watcher->poll_due =
+    if (!watcher->recheck_due && (missed || sfs_watchlist_are_degraded(watcher->watchlist)))
+        watcher->recheck_due =
             g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
 }
 
@@ -125,7 +125,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 
     if (watcher->view->options->debug)
         g_debug("all bundles are looked for");
-    watcher->poll_due = 0;
+    watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
     places = shield_catalog_scan(watcher->view->catalog, &scan);
     sfs_watchlist_end_scan(watcher->watchlist, &scan);
@@ -309,7 +309,7 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
         {.fd = sfs_watchlist_mounts(watcher->watchlist), .events = POLLPRI}};
     eventfd_t ignored;
 
-    if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->poll_due, watcher->status_due)) < 0)
+    if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->recheck_due, watcher->status_due)) < 0)
         return; /* EINTR */
     if (fds[0].revents)
         (void)eventfd_read(watcher->wake, &ignored);
@@ -355,7 +355,7 @@ static void *work(void *data)
             g_usleep(STATUS_USEC); /* else it would be nearly as good as an open's own drain */
         (void)shield_dirwatch_drain(sfs_watchlist_queue(watcher->watchlist));
         now = g_get_monotonic_time();
-        if (watcher->poll_due && now >= watcher->poll_due)
+        if (watcher->recheck_due && now >= watcher->recheck_due)
             sfs_watchlist_mark_unwatched(watcher->watchlist);
         work_off_marks(watcher);
         note_announcer(watcher);

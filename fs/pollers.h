@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * polls: open files that somebody waits on with poll(2) until their content changes. It knows who is to be
+ * pollers: open files that somebody waits on with poll(2) until their content changes. It knows who is to be
  * woken, and must not know whether anything has changed: who is woken asks again.
  */
 #pragma once
@@ -11,14 +11,14 @@
 
 #include "session.h"
 
-SfsPolls *sfs_polls_new(void);
-void sfs_polls_free(SfsPolls *polls);
+SfsPollers *sfs_pollers_new(void);
+void sfs_pollers_free(SfsPollers *pollers);
 
 /* Whoever polls handle is to be woken through waiter, which is taken over; one from before is dropped. */
-void sfs_polls_set(SfsPolls *polls, void *handle, struct fuse_pollhandle *waiter);
+void sfs_pollers_set(SfsPollers *pollers, void *handle, struct fuse_pollhandle *waiter);
 
 /* The handle is closed. */
-void sfs_polls_drop(SfsPolls *polls, void *handle);
+void sfs_pollers_drop(SfsPollers *pollers, void *handle);
 
 /* Wakes all. From no request handler, and with no lock held. */
-void sfs_polls_wake(SfsPolls *polls);
+void sfs_pollers_wake(SfsPollers *pollers);
