@@ -99,7 +99,7 @@ static int seconds_now(void)
     return (int)(g_get_monotonic_time() / G_USEC_PER_SEC) + 1;
 }
 
-gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name, ShieldMark mark)
+gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name, ShieldMark mark)
 {
     ShieldFile file;
 

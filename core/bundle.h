@@ -35,8 +35,8 @@ typedef enum {
     SHIELD_MARK_WRITING, /* the same, and somebody has begun to write it */
     SHIELD_MARK_WRITTEN, /* the same, and somebody has closed it after writing */
 } ShieldMark;
-gboolean shield_bundle_mark(ShieldBundle *bundle, const char *name,
-                            ShieldMark mark); /* FALSE: no such file */
+gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name,
+                                  ShieldMark mark); /* FALSE: no such file */
 void shield_bundle_mark_all(ShieldBundle *bundle);
 
 /* Are events of every change to be had? If not, what is read is compared more often. */

@@ -21,7 +21,7 @@
 typedef struct {
     gsize max_size;  /* bytes; a longer list is an error (EFBIG) */
     guint settle_ms; /* how long one that is being written may be waited for; 0: take it as it stands */
-    /* Brings the marks of all bundles up to date (shield_bundle_mark); NULL: nothing marks them. */
+    /* Brings the marks of all bundles up to date (shield_bundle_invalidate); NULL: nothing marks them. */
     void (*drain)(void *data);
     void *drain_data;
 } ShieldPolicy;

@@ -48,7 +48,8 @@ static void mark_list(SfsWatchlist *list, const SfsContainer *container, guint32
         mark = SHIELD_MARK_WRITTEN;
     else if (mask & IN_MODIFY)
         mark = SHIELD_MARK_WRITING;
-    if (shield_bundle_mark(container->bundle, name, mark) && mark == SHIELD_MARK_WRITTEN && list->written)
+    if (shield_bundle_invalidate(container->bundle, name, mark) && mark == SHIELD_MARK_WRITTEN &&
+        list->written)
         list->written(list->written_data, container);
 }
 
