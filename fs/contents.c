@@ -62,12 +62,12 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
 /* What an open gets of snapshot, which is given up. */
 static gboolean content_of(ShieldSnapshot *snapshot, SfsContent *content, GError **error)
 {
-    g_autoptr(ShieldSnapshot) own = snapshot;
+    g_autoptr(ShieldSnapshot) taken = snapshot;
 
-    *content = (SfsContent){own->error ? NULL : g_bytes_ref(own->text), own->serial};
-    if (own->error)
-        g_propagate_error(error, g_error_copy(own->error));
-    return !own->error;
+    *content = (SfsContent){taken->error ? NULL : g_bytes_ref(taken->text), taken->serial};
+    if (taken->error)
+        g_propagate_error(error, g_error_copy(taken->error));
+    return !taken->error;
 }
 
 gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content, GError **error)

@@ -24,11 +24,11 @@ static void held_free(SfsPending *pending)
 /* What has changed without an event is announced when an open finds it. */
 static void note_shown(const SfsPending *pending, guint64 serial)
 {
-    const SfsSession *own = sfs_request_session(&pending->r);
+    const SfsSession *session = sfs_request_session(&pending->r);
 
-    if (pending->node->kind != SFS_VERSION && sfs_tree_is_announced(own->view->tree, pending->node) &&
-        sfs_tree_told(own->view->tree, pending->node).serial != serial)
-        sfs_watcher_suspect(own->watcher, pending->node);
+    if (pending->node->kind != SFS_VERSION && sfs_tree_is_announced(session->view->tree, pending->node) &&
+        sfs_tree_told(session->view->tree, pending->node).serial != serial)
+        sfs_watcher_suspect(session->watcher, pending->node);
 }
 
 void sfs_pending_answer(SfsPending *pending, SfsContent content)

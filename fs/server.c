@@ -29,8 +29,8 @@
 
 /* What the control thread works on. */
 typedef struct {
-    struct fuse_session *session;
-    SfsSession own;
+    struct fuse_session *fuse;
+    SfsSession session;
     const char *place; /* the mount point, as the log shows it */
     int control;
     pthread_t loop_thread;
@@ -49,7 +49,7 @@ static void end_session(Server *server)
     struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
 
     sigaction(SIGUSR1, &wake, NULL); /* not before: until now it is ignored, whoever sends it */
-    fuse_session_exit(server->session);
+    fuse_session_exit(server->fuse);
     while (!g_atomic_int_get(&server->loop_ended)) {
         pthread_kill(server->loop_thread, SIGUSR1);
         g_usleep(WAKE_USEC);
@@ -60,16 +60,16 @@ static void obey(Server *server, SfsControlMessage message, int fd)
 {
     switch (message.word) {
     case SFS_CONTROL_ANNOUNCER:
-        sfs_announcer_client_connect(sfs_outbox_client(server->own.outbox), fd, message.pid);
-        sfs_watcher_wake(server->own.watcher);
+        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), fd, message.pid);
+        sfs_watcher_wake(server->session.watcher);
         break;
     case SFS_CONTROL_FORGET:
-        sfs_announcer_client_connect(sfs_outbox_client(server->own.outbox), -1, 0);
+        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), -1, 0);
         sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
         break;
     case SFS_CONTROL_REFRESH:
-        sfs_view_forget(server->own.view);
-        sfs_watcher_refresh(server->own.watcher);
+        sfs_view_forget(server->session.view);
+        sfs_watcher_refresh(server->session.watcher);
         sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0}, -1);
         break;
     case SFS_CONTROL_END:
@@ -119,7 +119,7 @@ static gboolean serve(Server *server)
     }
     pthread_setname_np(thread, "control");
 
-    int result = run_loop(server->session, server->own.view->options);
+    int result = run_loop(server->fuse, server->session.view->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);
@@ -158,7 +158,8 @@ static char *read_said(int fd)
     return shield_text_escape(len > 0 ? text : "", -1);
 }
 
-/* Both write to standard error, in lines of their own; here one line says what is wrong with which place. */
+/* Both write to standard error, in lines of their session; here one line says what is wrong with which place.
+ */
 static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
 {
     g_autofree char *path = shield_text_escape(mountpoint, -1);
@@ -181,19 +182,19 @@ static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
 
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
-    if (!mount_view(server->session, mountpoint))
+    if (!mount_view(server->fuse, mountpoint))
         return FALSE;
-    if (!server->own.view->options->foreground)
-        sfs_daemonize_detach(server->own.view->supervisor);
+    if (!server->session.view->options->foreground)
+        sfs_daemonize_detach(server->session.view->supervisor);
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
-    sfs_outbox_set_overdue(server->own.outbox, tell_overdue, server);
-    sfs_watcher_start(server->own.watcher);
+    sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
+    sfs_watcher_start(server->session.watcher);
 
     gboolean served = serve(server);
-    sfs_watcher_stop(server->own.watcher);
-    sfs_deferred_free(server->own.deferred); /* the last that the watch could tell of a writer */
-    if (server->own.view->options->debug)
-        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->own.view->tree));
+    sfs_watcher_stop(server->session.watcher);
+    sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
+    if (server->session.view->options->debug)
+        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->session.view->tree));
     return served;
 }
 
@@ -204,18 +205,18 @@ static const char *announcer_state(void *data)
 
 static void degraded(void *data, GPtrArray *lines)
 {
-    SfsSession *own = data;
+    SfsSession *session = data;
 
-    if (own->watcher) /* else it is only just starting */
-        sfs_watcher_degraded(own->watcher, lines);
-    (void)sfs_outbox_degraded(own->outbox, lines);
+    if (session->watcher) /* else it is only just starting */
+        sfs_watcher_degraded(session->watcher, lines);
+    (void)sfs_outbox_degraded(session->outbox, lines);
 }
 
 static gboolean vouch(void *data, const SfsContainer *container)
 {
-    SfsSession *own = data;
+    SfsSession *session = data;
 
-    return own->watcher && sfs_watcher_vouch(own->watcher, container);
+    return session->watcher && sfs_watcher_vouch(session->watcher, container);
 }
 
 static void wake_pollers(void *data)
@@ -223,36 +224,36 @@ static void wake_pollers(void *data)
     sfs_pollers_wake(data);
 }
 
-static gboolean session_start(SfsSession *own, const SfsOptions *options, const char *mountpoint)
+static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
 {
-    own->view = sfs_view_new(options, mountpoint);
-    own->view->supervisor = getppid(); /* its death is ours */
-    own->outbox = sfs_outbox_new(own->view, mountpoint);
-    own->view->announcer_state = announcer_state;
-    own->view->degraded = degraded;
-    own->view->vouch = vouch;
-    own->view->asked = own;
-    own->watcher = sfs_watcher_new(own->view, own->outbox);
-    if (!own->watcher)
+    session->view = sfs_view_new(options, mountpoint);
+    session->view->supervisor = getppid(); /* its death is ours */
+    session->outbox = sfs_outbox_new(session->view, mountpoint);
+    session->view->announcer_state = announcer_state;
+    session->view->degraded = degraded;
+    session->view->vouch = vouch;
+    session->view->asked = session;
+    session->watcher = sfs_watcher_new(session->view, session->outbox);
+    if (!session->watcher)
         return FALSE;
-    own->deferred = sfs_deferred_new();
-    sfs_watcher_set_written(own->watcher, sfs_deferred_written, own->deferred);
-    own->handles = sfs_handles_new();
-    own->pollers = sfs_pollers_new();
-    sfs_watcher_set_wake(own->watcher, wake_pollers, own->pollers);
+    session->deferred = sfs_deferred_new();
+    sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
+    session->handles = sfs_handles_new();
+    session->pollers = sfs_pollers_new();
+    sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     return TRUE;
 }
 
-static void session_end(SfsSession *own)
+static void session_end(SfsSession *session)
 {
-    if (own->pollers)
-        sfs_pollers_free(own->pollers);
-    if (own->handles)
-        sfs_handles_free(own->handles);
-    if (own->watcher)
-        sfs_watcher_free(own->watcher);
-    sfs_outbox_free(own->outbox);
-    sfs_view_free(own->view);
+    if (session->pollers)
+        sfs_pollers_free(session->pollers);
+    if (session->handles)
+        sfs_handles_free(session->handles);
+    if (session->watcher)
+        sfs_watcher_free(session->watcher);
+    sfs_outbox_free(session->outbox);
+    sfs_view_free(session->view);
 }
 
 gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
@@ -265,14 +266,14 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     gboolean served = FALSE;
 
     prepare_process(&server);
-    if (session_start(&server.own, options, mountpoint))
-        server.session = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.own);
+    if (session_start(&server.session, options, mountpoint))
+        server.fuse = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.session);
     fuse_opt_free_args(&args);
-    if (server.session) {
+    if (server.fuse) {
         served = mount_and_serve(&server, mountpoint);
-        fuse_session_destroy(server.session);
+        fuse_session_destroy(server.fuse);
     }
-    session_end(&server.own);
+    session_end(&server.session);
     close(control);
     return served;
 }
