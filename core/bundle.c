@@ -9,7 +9,7 @@
 #include "error.h"
 #include "fault.h"
 #include "open.h"
-#include "shown.h"
+#include "times.h"
 
 /* How long, at least, a list without a lease counts as being written if nobody closes it. */
 #define DOUBT_SEC 5
@@ -40,7 +40,7 @@ struct ShieldBundle {
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
     Busy busy[SHIELD_N_FILES];
-    ShieldShown *shown; /* one for each row of the table of computed files */
+    ShieldTimes *times; /* one for each row of the table of computed files */
     GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
 
@@ -51,9 +51,9 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     g_atomic_ref_count_init(&bundle->refs);
     bundle->label = g_strdup(label);
     bundle->policy = policy;
-    bundle->shown = g_new0(ShieldShown, shield_computed_n);
+    bundle->times = g_new0(ShieldTimes, shield_computed_n);
     for (guint i = 0; i < shield_computed_n; i++)
-        bundle->shown[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
+        bundle->times[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
     g_mutex_init(&bundle->lock);
     g_mutex_init(&bundle->last_lock);
     return bundle;
@@ -72,8 +72,8 @@ void shield_bundle_unref(ShieldBundle *bundle)
     for (int i = 0; i < SHIELD_N_FILES; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
     for (guint i = 0; i < shield_computed_n; i++)
-        g_clear_pointer(&bundle->shown[i].last, shield_snapshot_unref);
-    g_free(bundle->shown);
+        g_clear_pointer(&bundle->times[i].last, shield_snapshot_unref);
+    g_free(bundle->times);
     g_mutex_clear(&bundle->lock);
     g_mutex_clear(&bundle->last_lock);
     g_free(bundle->label);
@@ -341,41 +341,41 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
-    ShieldSnapshot *last = bundle->shown[row - shield_computed].last;
+    ShieldSnapshot *last = bundle->times[row - shield_computed].last;
 
     return last ? shield_snapshot_ref(last) : NULL;
 }
 
-static void set_last(ShieldBundle *bundle, ShieldShown *shown, ShieldSnapshot *snapshot)
+static void set_last(ShieldBundle *bundle, ShieldTimes *times, ShieldSnapshot *snapshot)
 {
-    g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = shown->last;
+    g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = times->last;
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
 
-    shown->last = snapshot;
+    times->last = snapshot;
 }
 
 /* The snapshot that the cached readings give: the last one if they are the same. NULL if they are not, and
  * none may be made. Lock held. */
 static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean may_make)
 {
-    ShieldShown *shown = &bundle->shown[row - shield_computed];
+    ShieldTimes *times = &bundle->times[row - shield_computed];
     g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
 
     for (guint i = 0; i < row->n_sources; i++)
         g_ptr_array_add(readings, shield_reading_ref(bundle->readings[row->sources[i]]));
 
     struct timespec source = shield_latest_time(dirfd, readings);
-    if (!shown->last || !shield_time_equal(source, shown->source) ||
-        !shield_same_readings(shown->last->readings, readings)) {
+    if (!times->last || !shield_time_equal(source, times->source) ||
+        !shield_same_readings(times->last->readings, readings)) {
         if (!may_make)
             return NULL;
 
         ShieldSnapshot *snapshot = shield_snapshot_new(readings, row);
-        shield_shown_stamp(shown, snapshot, source);
-        shown->source = source;
-        set_last(bundle, shown, snapshot);
+        shield_times_stamp(times, snapshot, source);
+        times->source = source;
+        set_last(bundle, times, snapshot);
     }
-    return shield_snapshot_ref(shown->last);
+    return shield_snapshot_ref(times->last);
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shown: which content of a computed file was shown last, and the times to show for it, for programs that
+ * times: which content of a computed file was shown last, and the times to show for it, for programs that
  * poll. It must not know where contents come from. Whoever uses one locks it.
  */
 #pragma once
@@ -14,11 +14,11 @@ typedef struct {
     struct timespec highest; /* the latest time ever shown */
     struct timespec source;  /* what the sources said when last was made */
     guint64 serial;          /* of the content in last */
-} ShieldShown;
+} ShieldTimes;
 
 /* Sets the time and the serial of the snapshot that is to be shown next: the latest source's time, but never
- * one at which another content has been shown, for programs that poll must see every change. */
-void shield_shown_stamp(ShieldShown *shown, ShieldSnapshot *snapshot, struct timespec latest);
+ * one at which another content has been times, for programs that poll must see every change. */
+void shield_times_stamp(ShieldTimes *times, ShieldSnapshot *snapshot, struct timespec latest);
 
 /* The latest time of the files that were read; if there is none, that of the directory dirfd (-1: none). */
 struct timespec shield_latest_time(int dirfd, GPtrArray *readings);

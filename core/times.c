@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shown: times that grow with each change; see shown.h. */
-#include "shown.h"
+/* times: times that grow with each change; see times.h. */
+#include "times.h"
 
 #include "open.h"
 
-void shield_shown_stamp(ShieldShown *shown, ShieldSnapshot *snapshot, struct timespec latest)
+void shield_times_stamp(ShieldTimes *times, ShieldSnapshot *snapshot, struct timespec latest)
 {
-    if (!shown->last || !shield_snapshot_equal(shown->last, snapshot)) {
-        shown->serial++;
-        if (shown->last)
-            shown->floor = shield_time_next(shown->highest);
+    if (!times->last || !shield_snapshot_equal(times->last, snapshot)) {
+        times->serial++;
+        if (times->last)
+            times->floor = shield_time_next(times->highest);
     }
-    snapshot->serial = shown->serial;
-    snapshot->mtime = shield_time_before(latest, shown->floor) ? shown->floor : latest;
-    if (!shown->last || shield_time_before(shown->highest, snapshot->mtime))
-        shown->highest = snapshot->mtime;
+    snapshot->serial = times->serial;
+    snapshot->mtime = shield_time_before(latest, times->floor) ? times->floor : latest;
+    if (!times->last || shield_time_before(times->highest, snapshot->mtime))
+        times->highest = snapshot->mtime;
 }
 
 struct timespec shield_latest_time(int dirfd, GPtrArray *readings)
