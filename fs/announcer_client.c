@@ -141,7 +141,7 @@ char *sfs_announcer_client_path(const SfsNode *node)
 }
 
 gboolean sfs_announcer_client_ask(SfsAnnouncerClient *client, SfsNode *node, SfsAnnouncerOp op,
-                                  const SfsTold *now)
+                                  const SfsState *now)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
     g_autofree char *path = sfs_announcer_client_path(node);

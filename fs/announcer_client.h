@@ -74,7 +74,7 @@ char *sfs_announcer_client_path(const SfsNode *node);
 
 /* Asks for one operation on node, after which now is true of it. FALSE: the announcer is gone. */
 gboolean sfs_announcer_client_ask(SfsAnnouncerClient *client, SfsNode *node, SfsAnnouncerOp op,
-                                  const SfsTold *now);
+                                  const SfsState *now);
 gboolean sfs_announcer_client_is_out(SfsAnnouncerClient *client);
 
 /* Has the request that was out come back? With *errnum: ECONNRESET if the announcer died with it. */

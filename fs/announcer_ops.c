@@ -19,7 +19,7 @@ static void attributes(const SfsRequest *r, SfsNode *node, struct stat *st)
         sfs_view_attributes(sfs_request_session(r)->view, node, st) == 0)
         return;
 
-    *st = sfs_tree_told(tree_of(r), node).st;
+    *st = sfs_tree_announced_state(tree_of(r), node).st;
     st->st_ino = node->ino;
     if (st->st_mode == 0) { /* never told: a ghost */
         st->st_mode = sfs_node_is_directory(node) ? S_IFDIR | 0555 : S_IFREG | 0444;

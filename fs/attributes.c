@@ -281,7 +281,7 @@ int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
     return attributes(view, node, TRUE, st);
 }
 
-static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)
+static gboolean see_backing(SfsView *view, SfsNode *node, SfsState *now)
 {
     g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
     struct stat st;
@@ -296,7 +296,7 @@ static gboolean see_backing(SfsView *view, SfsNode *node, SfsTold *now)
     return TRUE;
 }
 
-SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now)
+SfsFinding sfs_view_current_state(SfsView *view, SfsNode *node, SfsState *now)
 {
     int errnum = sfs_view_attributes(view, node, &now->st);
     gboolean clear = TRUE;

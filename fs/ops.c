@@ -90,7 +90,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         return sfs_reply_errno(&r, errnum);
     }
     show(&r, node);
-    sfs_request_check_told(&r, node, &st);
+    sfs_request_check_announced(&r, node, &st);
     sfs_reply_entry(&r, node, &st);
 }
 

@@ -75,7 +75,7 @@ void sfs_outbox_look_at_times(SfsOutbox *outbox, SfsNode *node)
     sfs_outbox_look(outbox, node, FALSE);
 }
 
-static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTold *b)
+static gboolean content_differs(const Look *look, const SfsState *a, const SfsState *b)
 {
     if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
         return a->serial != b->serial &&
@@ -84,7 +84,7 @@ static gboolean content_differs(const Look *look, const SfsTold *a, const SfsTol
            (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsTold *now)
+void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsState *now)
 {
     outbox->op = op;
     outbox->telling = *now;
@@ -131,7 +131,7 @@ static gint64 look_at_announced_children(SfsOutbox *outbox, SfsNode *directory)
 /* The name is gone, and watchers are to hear of it: of what was in a directory first. */
 static void announce_removal(SfsOutbox *outbox, Look *look)
 {
-    static const SfsTold nothing;
+    static const SfsState nothing;
     gboolean directory = sfs_node_is_directory(look->node);
 
     gint64 before = directory ? look_at_announced_children(outbox, look->node) : 0;
@@ -154,7 +154,7 @@ static void wait_for_directory(SfsOutbox *outbox, Look *look)
 
 /* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
  * had the name before. */
-static void announce_arrival(SfsOutbox *outbox, Look *look, const SfsTold *now)
+static void announce_arrival(SfsOutbox *outbox, Look *look, const SfsState *now)
 {
     SfsTree *tree = outbox->view->tree;
     SfsNode *node = look->node;
@@ -177,17 +177,18 @@ static void announce_arrival(SfsOutbox *outbox, Look *look, const SfsTold *now)
 }
 
 /* Watchers know it as it is. */
-static void nothing_new(SfsOutbox *outbox, Look *look, const SfsTold *now)
+static void nothing_new(SfsOutbox *outbox, Look *look, const SfsState *now)
 {
     look->retries = 0;
     sfs_backlog_remove(outbox->backlog, look->node);
-    sfs_tree_tell(outbox->view->tree, look->node, now);
+    sfs_tree_set_announced_state(outbox->view->tree, look->node, now);
 }
 
-static void announce_change(SfsOutbox *outbox, Look *look, const SfsTold *told, const SfsTold *now)
+static void announce_change(SfsOutbox *outbox, Look *look, const SfsState *announced_state,
+                            const SfsState *now)
 {
-    gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, told, now);
-    gboolean access = sfs_told_access_differs(told, &now->st);
+    gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, announced_state, now);
+    gboolean access = sfs_state_access_differs(announced_state, &now->st);
     gint64 ready = look->last ? look->last + HOT_USEC : 0;
 
     if ((content || look->unclosed || access) && ready > g_get_monotonic_time()) {
@@ -230,21 +231,21 @@ static void look_again(SfsOutbox *outbox, Look *look)
 
 /* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
  * not: else it might come back under a number that watchers were told is dead. */
-static SfsSight see(SfsOutbox *outbox, SfsNode *node, SfsTold *now)
+static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
 {
     SfsTree *tree = outbox->view->tree;
-    SfsSight sight = SFS_GONE;
+    SfsFinding finding = SFS_GONE;
 
-    while (sight == SFS_GONE && sfs_tree_is_attached(tree, node)) {
+    while (finding == SFS_GONE && sfs_tree_is_attached(tree, node)) {
         guint64 time = sfs_tree_time(tree);
 
         shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
-        sight = sfs_view_see(outbox->view, node, now);
+        finding = sfs_view_current_state(outbox->view, node, now);
         shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
-        if (sight == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
+        if (finding == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
             sfs_tree_detach(tree, node->parent, node->name, time);
     }
-    return sight;
+    return finding;
 }
 
 /* One step for one node. */
@@ -252,27 +253,27 @@ static void compare(SfsOutbox *outbox, Look *look)
 {
     SfsTree *tree = outbox->view->tree;
     gboolean announced = sfs_tree_is_announced(tree, look->node);
-    SfsTold told = sfs_tree_told(tree, look->node), now = {0};
-    SfsSight sight = see(outbox, look->node, &now);
+    SfsState announced_state = sfs_tree_announced_state(tree, look->node), now = {0};
+    SfsFinding finding = current_state(outbox, look->node, &now);
 
     sfs_outbox_look_at_ghosts(outbox);
-    if (sight == SFS_CLEAR || sight == SFS_UNCLEAR)
+    if (finding == SFS_CLEAR || finding == SFS_UNCLEAR)
         look_again(outbox, look);
-    look->unclear = sight == SFS_UNCLEAR;
+    look->unclear = finding == SFS_UNCLEAR;
     if (look->unclear)
         sfs_backlog_remove(outbox->backlog, look->node);
     if (look->unclear)
         return; /* the end of what makes it so is a change, and leads here again */
-    if (sight == SFS_FAILED)
+    if (finding == SFS_FAILED)
         queue(outbox, look, g_get_monotonic_time() + RETRY_MAX_USEC);
-    else if (sight == SFS_GONE && announced)
+    else if (finding == SFS_GONE && announced)
         announce_removal(outbox, look);
-    else if (sight == SFS_GONE && !look->ghost)
+    else if (finding == SFS_GONE && !look->ghost)
         forget_look(outbox, look);
     else if (!announced)
         announce_arrival(outbox, look, &now);
     else
-        announce_change(outbox, look, &told, &now);
+        announce_change(outbox, look, &announced_state, &now);
 }
 
 void sfs_outbox_look_at_unclear(SfsOutbox *outbox)
@@ -302,11 +303,11 @@ void sfs_outbox_look_at_ghosts(SfsOutbox *outbox)
 
 void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
 {
-    SfsTold now = {0};
+    SfsState now = {0};
 
     sfs_tree_set_announced(outbox->view->tree, node, TRUE);
-    if (sfs_view_see(outbox->view, node, &now) == SFS_CLEAR)
-        sfs_tree_tell(outbox->view->tree, node, &now);
+    if (sfs_view_current_state(outbox->view, node, &now) == SFS_CLEAR)
+        sfs_tree_set_announced_state(outbox->view->tree, node, &now);
     if (due_again(node))
         look_again(outbox, look_at(outbox, node));
 }

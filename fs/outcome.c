@@ -14,8 +14,8 @@
  * error (see attributes.c), and is no news beside it. */
 static void keep_access(SfsOutbox *outbox, Look *look)
 {
-    SfsTold told = sfs_tree_told(outbox->view->tree, look->node);
-    struct stat *telling = &outbox->telling.st, *before = &told.st;
+    SfsState announced_state = sfs_tree_announced_state(outbox->view->tree, look->node);
+    struct stat *telling = &outbox->telling.st, *before = &announced_state.st;
 
     if (((telling->st_mode ^ before->st_mode) & ~(mode_t)S_IROTH) == 0 && telling->st_uid == before->st_uid &&
         telling->st_gid == before->st_gid)
@@ -60,7 +60,7 @@ static void done(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op)
     default:
         break;
     }
-    sfs_tree_tell(tree, look->node, &outbox->telling);
+    sfs_tree_set_announced_state(tree, look->node, &outbox->telling);
     if (look->ghost) {
         look->ghost = FALSE;
         queue(outbox, look, g_get_monotonic_time());
@@ -72,9 +72,9 @@ static void done(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op)
 static gboolean is_anothers(SfsOutbox *outbox, const Look *look)
 {
     const SfsNode *node = look->node;
-    SfsTold told = sfs_tree_told(outbox->view->tree, look->node);
-    SfsTold parent = sfs_tree_told(outbox->view->tree, node->parent);
-    const struct stat *st = outbox->telling.st.st_mode ? &outbox->telling.st : &told.st;
+    SfsState announced_state = sfs_tree_announced_state(outbox->view->tree, look->node);
+    SfsState parent = sfs_tree_announced_state(outbox->view->tree, node->parent);
+    const struct stat *st = outbox->telling.st.st_mode ? &outbox->telling.st : &announced_state.st;
 
     return outbox->view->options->allow_other && geteuid() != 0 &&
            (st->st_uid != geteuid() || (parent.st.st_mode && parent.st.st_uid != geteuid()));

@@ -20,7 +20,7 @@ struct SfsOutbox {
     SfsLooks *looks;
     Look *out;         /* what the request that is out is about; NULL: none is */
     SfsAnnouncerOp op; /* what it asks for */
-    SfsTold telling;   /* what is true of the node once it is done */
+    SfsState telling;  /* what is true of the node once it is done */
     SfsBacklog *backlog;
     void (*overdue)(void *data, pid_t pid);
     void *overdue_data;
@@ -46,7 +46,7 @@ static inline void forget_look(SfsOutbox *outbox, Look *look)
 }
 
 /* Sends one request about look; what is true of the node afterwards is now. */
-void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsTold *now);
+void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsState *now);
 
 /* The request that was out has come back. */
 void sfs_outcome_finish(SfsOutbox *outbox, int errnum);

@@ -27,7 +27,7 @@ static void note_shown(const SfsPending *pending, guint64 serial)
     const SfsSession *session = sfs_request_session(&pending->r);
 
     if (pending->node->kind != SFS_VERSION && sfs_tree_is_announced(session->view->tree, pending->node) &&
-        sfs_tree_told(session->view->tree, pending->node).serial != serial)
+        sfs_tree_announced_state(session->view->tree, pending->node).serial != serial)
         sfs_watcher_suspect(session->watcher, pending->node);
 }
 

@@ -74,20 +74,21 @@ void sfs_reply_attributes(const SfsRequest *r, const struct stat *st)
     fuse_reply_attr(r->req, st, 0);
 }
 
-void sfs_request_check_told(const SfsRequest *r, SfsNode *node, const struct stat *st)
+void sfs_request_check_announced(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
     SfsTree *tree = sfs_request_session(r)->view->tree;
-    SfsTold told = sfs_tree_told(tree, node);
+    SfsState announced_state = sfs_tree_announced_state(tree, node);
 
     if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(tree, node) &&
-        (told.st.st_size != st->st_size || !shield_time_equal(told.st.st_mtim, st->st_mtim) ||
-         sfs_told_access_differs(&told, st)))
+        (announced_state.st.st_size != st->st_size ||
+         !shield_time_equal(announced_state.st.st_mtim, st->st_mtim) ||
+         sfs_state_access_differs(&announced_state, st)))
         sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
 }
 
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
-    sfs_request_check_told(r, node, st);
+    sfs_request_check_announced(r, node, st);
     sfs_reply_attributes(r, st);
 }
 

@@ -32,7 +32,8 @@ void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
 /* The same to somebody else than the announcer. A change that made no event is found out when somebody looks:
  * if watchers were told something else of node, it is to be looked at. */
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st);
-void sfs_request_check_told(const SfsRequest *r, SfsNode *node, const struct stat *st); /* without a reply */
+void sfs_request_check_announced(const SfsRequest *r, SfsNode *node,
+                                 const struct stat *st); /* without a reply */
 
 /* Gives the kernel node once more, with these attributes. */
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st);

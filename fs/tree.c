@@ -201,7 +201,7 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
         node->computed = row;
         node->container = container ? sfs_container_ref(container) : NULL;
     }
-    node->seen = ++tree->time;
+    node->confirmed = ++tree->time;
     return sfs_node_ref(node);
 }
 
@@ -217,7 +217,7 @@ void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 t
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
-    if (node && node->seen <= time) {
+    if (node && node->confirmed <= time) {
         g_hash_table_remove(parent->children, name);
         detach(tree, node);
     }
@@ -231,7 +231,7 @@ void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 
 
     g_hash_table_iter_init(&iter, parent->children);
     while (g_hash_table_iter_next(&iter, &name, &node)) {
-        if (!g_hash_table_contains(names, name) && ((SfsNode *)node)->seen <= time) {
+        if (!g_hash_table_contains(names, name) && ((SfsNode *)node)->confirmed <= time) {
             g_hash_table_iter_remove(&iter);
             detach(tree, node);
         }
@@ -346,23 +346,24 @@ gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node)
     return node->announced;
 }
 
-SfsTold sfs_tree_told(SfsTree *tree, SfsNode *node)
+SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
 
-    return node->told;
+    return node->announced_state;
 }
 
-void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told)
+void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
 
-    node->told = *told;
+    node->announced_state = *announced_state;
 }
 
-gboolean sfs_told_access_differs(const SfsTold *told, const struct stat *st)
+gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st)
 {
-    return told->st.st_mode != st->st_mode || told->st.st_uid != st->st_uid || told->st.st_gid != st->st_gid;
+    return announced_state->st.st_mode != st->st_mode || announced_state->st.st_uid != st->st_uid ||
+           announced_state->st.st_gid != st->st_gid;
 }
 
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)

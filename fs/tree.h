@@ -68,10 +68,10 @@ typedef struct {
     dev_t dev;      /* of a raw file: which one it was */
     ino_t ino;
     guint64 serial; /* of a computed file's content; 0: never told */
-} SfsTold;
+} SfsState;
 
 /* Is mode or owner another than was told? */
-gboolean sfs_told_access_differs(const SfsTold *told, const struct stat *st);
+gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st);
 
 typedef struct SfsNode {
     gatomicrefcount refs;
@@ -83,11 +83,11 @@ typedef struct SfsNode {
     SfsContainer *container;        /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
-    guint64 seen; /* when its name was last seen to be there, on the tree's clock */
+    guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
     gboolean attached, announced, shown;
     GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
     GHashTable *announced_children; /* likewise */
-    SfsTold told;
+    SfsState announced_state;
     char *error; /* what the log was told last of opening it; NULL: nothing is wrong */
 } SfsNode;
 
@@ -142,8 +142,8 @@ GPtrArray *sfs_tree_containers(SfsTree *tree);
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: not announced */
 void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced);
 gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node);
-SfsTold sfs_tree_told(SfsTree *tree, SfsNode *node);
-void sfs_tree_tell(SfsTree *tree, SfsNode *node, const SfsTold *told);
+SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node);
+void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state);
 
 /* The children that are attached or announced, each once; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);

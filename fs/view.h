@@ -62,8 +62,8 @@ typedef enum {
     SFS_UNCLEAR, /* there, but what it is can't be said before something changes */
     SFS_FAILED,  /* it can't be said at this moment, for want of descriptors or the like */
     SFS_CLEAR,
-} SfsSight;
-SfsSight sfs_view_see(SfsView *view, SfsNode *node, SfsTold *now);
+} SfsFinding;
+SfsFinding sfs_view_current_state(SfsView *view, SfsNode *node, SfsState *now);
 
 typedef struct {
     guint64 ino;

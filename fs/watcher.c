@@ -278,12 +278,13 @@ static void look_at_status(SfsWatcher *watcher)
     SfsTree *tree = watcher->view->tree;
     g_autoptr(SfsNode) status = sfs_view_status_node(watcher->view);
     gint64 start = g_get_monotonic_time();
-    SfsTold told = sfs_tree_told(tree, status), now = {0};
+    SfsState announced_state = sfs_tree_announced_state(tree, status), now = {0};
 
     watcher->status_due = 0;
     if (!sfs_tree_is_shown(tree, status))
         sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
-    else if (sfs_view_see(watcher->view, status, &now) == SFS_CLEAR && now.serial != told.serial)
+    else if (sfs_view_current_state(watcher->view, status, &now) == SFS_CLEAR &&
+             now.serial != announced_state.serial)
         sfs_outbox_look(watcher->outbox, status, FALSE);
     watcher->changed(watcher->changed_data); /* there may be pollers of it */
     watcher->status_cost = g_get_monotonic_time() - start;
