@@ -244,7 +244,7 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
     return *slot;
 }
 
-gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldComputed *row)
+gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
     gint64 due = 0;

@@ -63,7 +63,7 @@ ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *r
 
 /* When (monotonic time, microseconds) to look whether a source of row that was being written when that was
  * tried last still is; 0: none was. */
-gint64 shield_bundle_look_again(ShieldBundle *bundle, const ShieldComputed *row);
+gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row);
 
 /* Somebody is given an error since a source of row is being written. Until it is read whole, that is known
  * of it. TRUE: it was not before. */

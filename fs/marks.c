@@ -12,14 +12,14 @@ static void marked_init(SfsMarked *marked)
     *marked = (SfsMarked){
         .containers = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_container_unref,
                                             (GDestroyNotify)g_hash_table_unref),
-        .suspects = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_node_unref, NULL),
+        .nodes = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_node_unref, NULL),
     };
 }
 
 void sfs_marked_clear(SfsMarked *marked)
 {
     g_clear_pointer(&marked->containers, g_hash_table_unref);
-    g_clear_pointer(&marked->suspects, g_hash_table_unref);
+    g_clear_pointer(&marked->nodes, g_hash_table_unref);
 }
 
 SfsMarks *sfs_marks_new(void)
@@ -84,13 +84,13 @@ gboolean sfs_marks_everything(SfsMarks *marks)
     return raise_flag(marks, &marks->marked.everything);
 }
 
-gboolean sfs_marks_suspect(SfsMarks *marks, SfsNode *node)
+gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node)
 {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
 
-    if (g_hash_table_contains(marks->marked.suspects, node))
+    if (g_hash_table_contains(marks->marked.nodes, node))
         return FALSE;
-    return g_hash_table_add(marks->marked.suspects, sfs_node_ref(node));
+    return g_hash_table_add(marks->marked.nodes, sfs_node_ref(node));
 }
 
 void sfs_marks_take(SfsMarks *marks, SfsMarked *marked)

@@ -16,7 +16,7 @@ typedef struct SfsMarks SfsMarks;
 /* All there is to look at. */
 typedef struct {
     GHashTable *containers; /* SfsContainer to a table of names, each with the masks of its inotify events */
-    GHashTable *suspects;   /* a set of SfsNode */
+    GHashTable *nodes;      /* a set of SfsNode */
     gboolean structure;     /* bundles may have come or gone */
     gboolean everything;    /* whatever there is may have changed */
 } SfsMarked;
@@ -29,7 +29,7 @@ gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_ho
                         guint32 mask);
 gboolean sfs_marks_structure(SfsMarks *marks);
 gboolean sfs_marks_everything(SfsMarks *marks);
-gboolean sfs_marks_suspect(SfsMarks *marks, SfsNode *node);
+gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node);
 
 /* Takes all marks away. */
 void sfs_marks_take(SfsMarks *marks, SfsMarked *marked);

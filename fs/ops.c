@@ -52,7 +52,7 @@ static void show(const SfsRequest *r, SfsNode *node)
 
     sfs_tree_show(tree, node);
     if (!sfs_tree_is_announced(tree, node))
-        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
+        sfs_watcher_recheck(sfs_request_session(r)->watcher, node);
 }
 
 /* Who asked was told that there is no such name. */
@@ -64,7 +64,7 @@ static void show_absence(const SfsRequest *r, SfsNode *parent)
         return;
     announced = sfs_tree_announced_child(view_of(r)->tree, parent, r->name);
     if (announced)
-        sfs_watcher_suspect(sfs_request_session(r)->watcher, announced);
+        sfs_watcher_recheck(sfs_request_session(r)->watcher, announced);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
@@ -285,7 +285,7 @@ static void show_listing(const SfsRequest *r, SfsNode *directory)
         if (attached)
             sfs_tree_show(tree, child);
         if (attached != sfs_tree_is_announced(tree, child))
-            sfs_watcher_suspect(sfs_request_session(r)->watcher, child);
+            sfs_watcher_recheck(sfs_request_session(r)->watcher, child);
     }
 }
 

@@ -18,13 +18,13 @@ SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint)
     outbox->view = view;
     outbox->client = sfs_announcer_client_new();
     outbox->backlog = sfs_backlog_new(mountpoint);
-    outbox->looks = sfs_looks_new();
+    outbox->rechecks = sfs_rechecks_new();
     return outbox;
 }
 
 void sfs_outbox_free(SfsOutbox *outbox)
 {
-    sfs_looks_free(outbox->looks);
+    sfs_rechecks_free(outbox->rechecks);
     sfs_backlog_free(outbox->backlog);
     sfs_announcer_client_free(outbox->client);
     g_free(outbox);
@@ -61,57 +61,57 @@ SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox)
     return outbox->client;
 }
 
-void sfs_outbox_look(SfsOutbox *outbox, SfsNode *node, gboolean written)
+void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)
 {
-    Look *look = look_at(outbox, node);
+    Recheck *recheck = recheck_of(outbox, node);
 
-    look->written |= written;
-    queue(outbox, look, MAX(g_get_monotonic_time(), look->last ? look->last + HOT_USEC : 0));
+    recheck->written |= written;
+    queue(outbox, recheck, MAX(g_get_monotonic_time(), recheck->last ? recheck->last + HOT_USEC : 0));
 }
 
-void sfs_outbox_look_at_times(SfsOutbox *outbox, SfsNode *node)
+void sfs_outbox_recheck_times(SfsOutbox *outbox, SfsNode *node)
 {
-    look_at(outbox, node)->touched = TRUE;
-    sfs_outbox_look(outbox, node, FALSE);
+    recheck_of(outbox, node)->touched = TRUE;
+    sfs_outbox_recheck(outbox, node, FALSE);
 }
 
-static gboolean content_differs(const Look *look, const SfsState *a, const SfsState *b)
+static gboolean content_differs(const Recheck *recheck, const SfsState *a, const SfsState *b)
 {
-    if (look->node->kind == SFS_COMPUTED || look->node->kind == SFS_STATUS)
+    if (recheck->node->kind == SFS_COMPUTED || recheck->node->kind == SFS_STATUS)
         return a->serial != b->serial &&
                !(shield_fault(SHIELD_FAULT_MEMORY) && a->st.st_size == b->st.st_size);
-    return look->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
-           (!look->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
+    return recheck->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
+           (!recheck->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsState *now)
+void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, const SfsState *now)
 {
     outbox->op = op;
     outbox->telling = *now;
-    look->last = g_get_monotonic_time();
-    if (sfs_announcer_client_ask(outbox->client, look->node, op, now)) {
-        outbox->out = look;
+    recheck->last = g_get_monotonic_time();
+    if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
+        outbox->out = recheck;
     } else { /* the announcer is gone: the supervisor will send another */
-        look->written |= op == SFS_ANNOUNCER_MODIFY;
-        queue(outbox, look, g_get_monotonic_time() + SFS_RETRY_USEC);
+        recheck->written |= op == SFS_ANNOUNCER_MODIFY;
+        queue(outbox, recheck, g_get_monotonic_time() + SFS_RETRY_USEC);
     }
 }
 
 /* The node is to be looked at before another: when that will be done. One that fails again and again keeps
  * its pace. */
-static gint64 look_first(SfsOutbox *outbox, SfsNode *node)
+static gint64 recheck_first(SfsOutbox *outbox, SfsNode *node)
 {
-    Look *look = look_at(outbox, node);
+    Recheck *recheck = recheck_of(outbox, node);
 
     if (sfs_backlog_holds(outbox->backlog, node))
         return sfs_backlog_due(outbox->backlog);
-    if (!look->retries || !look->queued)
-        queue(outbox, look, g_get_monotonic_time());
-    return look->due;
+    if (!recheck->retries || !recheck->queued)
+        queue(outbox, recheck, g_get_monotonic_time());
+    return recheck->due;
 }
 
 /* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
-static gint64 look_at_announced_children(SfsOutbox *outbox, SfsNode *directory)
+static gint64 recheck_announced_children(SfsOutbox *outbox, SfsNode *directory)
 {
     g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
     gint64 due = 0;
@@ -120,7 +120,7 @@ static gint64 look_at_announced_children(SfsOutbox *outbox, SfsNode *directory)
         SfsNode *child = g_ptr_array_index(children, i);
 
         if (sfs_tree_is_announced(outbox->view->tree, child)) {
-            gint64 first = look_first(outbox, child);
+            gint64 first = recheck_first(outbox, child);
 
             due = MAX(due, first);
         }
@@ -129,104 +129,106 @@ static gint64 look_at_announced_children(SfsOutbox *outbox, SfsNode *directory)
 }
 
 /* The name is gone, and watchers are to hear of it: of what was in a directory first. */
-static void announce_removal(SfsOutbox *outbox, Look *look)
+static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
 {
     static const SfsState nothing;
-    gboolean directory = sfs_node_is_directory(look->node);
+    gboolean directory = sfs_node_is_directory(recheck->node);
 
-    gint64 before = directory ? look_at_announced_children(outbox, look->node) : 0;
+    gint64 before = directory ? recheck_announced_children(outbox, recheck->node) : 0;
 
     if (before)
-        queue(outbox, look, before + 1);
+        queue(outbox, recheck, before + 1);
     else
-        sfs_outbox_ask(outbox, look, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
+        sfs_outbox_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
 }
 
 /* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
  * saw it. */
-static void wait_for_directory(SfsOutbox *outbox, Look *look)
+static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
 {
-    if (look->ghost && sfs_tree_is_attached(outbox->view->tree, look->node->parent))
-        queue(outbox, look, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+    if (recheck->ghost && sfs_tree_is_attached(outbox->view->tree, recheck->node->parent))
+        queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
     else
-        forget_look(outbox, look);
+        forget_recheck(outbox, recheck);
 }
 
 /* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
  * had the name before. */
-static void announce_arrival(SfsOutbox *outbox, Look *look, const SfsState *now)
+static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
 {
     SfsTree *tree = outbox->view->tree;
-    SfsNode *node = look->node;
+    SfsNode *node = recheck->node;
     g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
-    const Look *parent = sfs_looks_find(outbox->looks, node->parent);
+    const Recheck *parent = sfs_rechecks_find(outbox->rechecks, node->parent);
     gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
 
-    if (look->ghost && before && sfs_tree_is_attached(tree, before)) {
-        forget_look(outbox, look); /* too late: watchers have been told of the next one with its name */
+    if (recheck->ghost && before && sfs_tree_is_attached(tree, before)) {
+        forget_recheck(outbox, recheck); /* too late: watchers have been told of the next one with its name */
     } else if (!sfs_tree_is_announced(tree, node->parent)) {
-        wait_for_directory(outbox, look);
+        wait_for_directory(outbox, recheck);
     } else if (ready > g_get_monotonic_time()) {
-        queue(outbox, look, ready);
+        queue(outbox, recheck, ready);
     } else if (before) {
-        queue(outbox, look, look_first(outbox, before) + 1);
+        queue(outbox, recheck, recheck_first(outbox, before) + 1);
     } else {
-        sfs_outbox_ask(outbox, look, sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE,
-                       now);
+        sfs_outbox_ask(outbox, recheck,
+                       sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE, now);
     }
 }
 
 /* Watchers know it as it is. */
-static void nothing_new(SfsOutbox *outbox, Look *look, const SfsState *now)
+static void nothing_new(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
 {
-    look->retries = 0;
-    sfs_backlog_remove(outbox->backlog, look->node);
-    sfs_tree_set_announced_state(outbox->view->tree, look->node, now);
+    recheck->retries = 0;
+    sfs_backlog_remove(outbox->backlog, recheck->node);
+    sfs_tree_set_announced_state(outbox->view->tree, recheck->node, now);
 }
 
-static void announce_change(SfsOutbox *outbox, Look *look, const SfsState *announced_state,
+static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState *announced_state,
                             const SfsState *now)
 {
-    gboolean content = !sfs_node_is_directory(look->node) && content_differs(look, announced_state, now);
+    gboolean content =
+        !sfs_node_is_directory(recheck->node) && content_differs(recheck, announced_state, now);
     gboolean access = sfs_state_access_differs(announced_state, &now->st);
-    gint64 ready = look->last ? look->last + HOT_USEC : 0;
+    gint64 ready = recheck->last ? recheck->last + HOT_USEC : 0;
 
-    if ((content || look->unclosed || access) && ready > g_get_monotonic_time()) {
-        queue(outbox, look, ready); /* what changes until then is one change */
+    if ((content || recheck->unclosed || access) && ready > g_get_monotonic_time()) {
+        queue(outbox, recheck, ready); /* what changes until then is one change */
         return;
     }
     /* A computed file's owner is its directory's, and with allow_other so is much of every mode in it. */
-    if (sfs_node_is_directory(look->node) && access)
-        sfs_outbox_look_at_children(outbox, look->node, 0);
-    look->written = look->touched = FALSE;
+    if (sfs_node_is_directory(recheck->node) && access)
+        sfs_outbox_recheck_children(outbox, recheck->node, 0);
+    recheck->written = recheck->touched = FALSE;
     if (content)
-        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_MODIFY, now);
-    else if (look->unclosed)
-        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_CLOSE, now);
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
+    else if (recheck->unclosed)
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_CLOSE, now);
     else if (access)
-        sfs_outbox_ask(outbox, look, SFS_ANNOUNCER_ATTRIB, now);
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_ATTRIB, now);
     else
-        nothing_new(outbox, look, now);
+        nothing_new(outbox, recheck, now);
 }
 
 /* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
 static gint64 due_again(const SfsNode *node)
 {
-    return node->kind == SFS_COMPUTED ? shield_bundle_look_again(node->container->bundle, node->computed) : 0;
+    return node->kind == SFS_COMPUTED ? shield_bundle_recheck_due(node->container->bundle, node->computed)
+                                      : 0;
 }
 
 /* While a list is being written, the last complete one is what there is. That the writer is done need not
  * make an event; whoever comes upon it here tells of it as one would. */
-static void look_again(SfsOutbox *outbox, Look *look)
+static void recheck_written(SfsOutbox *outbox, Recheck *recheck)
 {
-    gint64 due = due_again(look->node);
-    gboolean ended = look->being_written && !due;
+    gint64 due = due_again(recheck->node);
+    gboolean ended = recheck->being_written && !due;
 
-    look->being_written = due != 0;
+    recheck->being_written = due != 0;
     if (due)
-        queue(outbox, look, due);
+        queue(outbox, recheck, due);
     if (ended && outbox->written)
-        outbox->written(outbox->written_data, look->node);
+        outbox->written(outbox->written_data, recheck->node);
 }
 
 /* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
@@ -249,55 +251,55 @@ static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
 }
 
 /* One step for one node. */
-static void compare(SfsOutbox *outbox, Look *look)
+static void compare(SfsOutbox *outbox, Recheck *recheck)
 {
     SfsTree *tree = outbox->view->tree;
-    gboolean announced = sfs_tree_is_announced(tree, look->node);
-    SfsState announced_state = sfs_tree_announced_state(tree, look->node), now = {0};
-    SfsFinding finding = current_state(outbox, look->node, &now);
+    gboolean announced = sfs_tree_is_announced(tree, recheck->node);
+    SfsState announced_state = sfs_tree_announced_state(tree, recheck->node), now = {0};
+    SfsFinding finding = current_state(outbox, recheck->node, &now);
 
-    sfs_outbox_look_at_ghosts(outbox);
+    sfs_outbox_recheck_ghosts(outbox);
     if (finding == SFS_CLEAR || finding == SFS_UNCLEAR)
-        look_again(outbox, look);
-    look->unclear = finding == SFS_UNCLEAR;
-    if (look->unclear)
-        sfs_backlog_remove(outbox->backlog, look->node);
-    if (look->unclear)
+        recheck_written(outbox, recheck);
+    recheck->unclear = finding == SFS_UNCLEAR;
+    if (recheck->unclear)
+        sfs_backlog_remove(outbox->backlog, recheck->node);
+    if (recheck->unclear)
         return; /* the end of what makes it so is a change, and leads here again */
     if (finding == SFS_FAILED)
-        queue(outbox, look, g_get_monotonic_time() + RETRY_MAX_USEC);
+        queue(outbox, recheck, g_get_monotonic_time() + RETRY_MAX_USEC);
     else if (finding == SFS_GONE && announced)
-        announce_removal(outbox, look);
-    else if (finding == SFS_GONE && !look->ghost)
-        forget_look(outbox, look);
+        announce_removal(outbox, recheck);
+    else if (finding == SFS_GONE && !recheck->ghost)
+        forget_recheck(outbox, recheck);
     else if (!announced)
-        announce_arrival(outbox, look, &now);
+        announce_arrival(outbox, recheck, &now);
     else
-        announce_change(outbox, look, &announced_state, &now);
+        announce_change(outbox, recheck, &announced_state, &now);
 }
 
-void sfs_outbox_look_at_unclear(SfsOutbox *outbox)
+void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
 {
-    sfs_looks_queue_unclear(outbox->looks, g_get_monotonic_time());
+    sfs_rechecks_queue_unclear(outbox->rechecks, g_get_monotonic_time());
 }
 
-void sfs_outbox_look_at_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
+void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
 {
     g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
 
     for (guint i = 0; i < children->len; i++)
-        queue(outbox, look_at(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
+        queue(outbox, recheck_of(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
 }
 
-void sfs_outbox_look_at_ghosts(SfsOutbox *outbox)
+void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)
 {
     g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(outbox->view->tree);
 
     for (guint i = 0; i < ghosts->len; i++) {
-        Look *look = look_at(outbox, g_ptr_array_index(ghosts, i));
+        Recheck *recheck = recheck_of(outbox, g_ptr_array_index(ghosts, i));
 
-        look->ghost = TRUE;
-        queue(outbox, look, 0); /* before what has its name now, which may be in the queue */
+        recheck->ghost = TRUE;
+        queue(outbox, recheck, 0); /* before what has its name now, which may be in the queue */
     }
 }
 
@@ -309,7 +311,7 @@ void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
     if (sfs_view_current_state(outbox->view, node, &now) == SFS_CLEAR)
         sfs_tree_set_announced_state(outbox->view->tree, node, &now);
     if (due_again(node))
-        look_again(outbox, look_at(outbox, node));
+        recheck_written(outbox, recheck_of(outbox, node));
 }
 
 void sfs_outbox_answered(SfsOutbox *outbox)
@@ -347,26 +349,26 @@ gint64 sfs_outbox_work(SfsOutbox *outbox)
     while (!outbox->out && sfs_announcer_client_socket(outbox->client) >= 0) {
         take_backlog(outbox);
 
-        Look *look = sfs_looks_first(outbox->looks);
+        Recheck *recheck = sfs_rechecks_first(outbox->rechecks);
         gint64 later = sfs_backlog_due(outbox->backlog);
-        if (!look)
+        if (!recheck)
             return later ? later : -1;
 
-        gint64 due = MAX(look->due, sfs_announcer_client_covered_until(outbox->client));
+        gint64 due = MAX(recheck->due, sfs_announcer_client_covered_until(outbox->client));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
-        sfs_looks_take(look);
-        compare(outbox, look);
+        sfs_rechecks_take(recheck);
+        compare(outbox, recheck);
     }
     return outbox->out ? wait_for_answer(outbox) : -1;
 }
 
 gboolean sfs_outbox_is_idle(SfsOutbox *outbox)
 {
-    return !outbox->out && !sfs_looks_first(outbox->looks) && sfs_backlog_due(outbox->backlog) == 0;
+    return !outbox->out && !sfs_rechecks_first(outbox->rechecks) && sfs_backlog_due(outbox->backlog) == 0;
 }
 
 guint sfs_outbox_count(SfsOutbox *outbox)
 {
-    return sfs_looks_count(outbox->looks);
+    return sfs_rechecks_count(outbox->rechecks);
 }

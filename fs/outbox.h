@@ -38,17 +38,17 @@ guint64 sfs_outbox_degraded(SfsOutbox *outbox, GPtrArray *lines);
 /* Takes the node as it is for announced: before the mount is there, nobody can have missed anything. */
 void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node);
 
-/* Look at the node soon. written: its content was written, whatever its stamp says. */
-void sfs_outbox_look(SfsOutbox *outbox, SfsNode *node, gboolean written);
+/* Recheck at the node soon. written: its content was written, whatever its stamp says. */
+void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written);
 
 /* The same; its times may have been set, which is no change of its content. */
-void sfs_outbox_look_at_times(SfsOutbox *outbox, SfsNode *node);
+void sfs_outbox_recheck_times(SfsOutbox *outbox, SfsNode *node);
 
-void sfs_outbox_look_at_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay); /* microseconds */
-void sfs_outbox_look_at_ghosts(SfsOutbox *outbox);
+void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay); /* microseconds */
+void sfs_outbox_recheck_ghosts(SfsOutbox *outbox);
 
 /* What could not be told from another when it was looked at last may have become clear. */
-void sfs_outbox_look_at_unclear(SfsOutbox *outbox);
+void sfs_outbox_recheck_unclear(SfsOutbox *outbox);
 
 /* Compares and asks until nothing is due or a request is out. Returns the monotonic time, in microseconds,
  * when there is more to do, or -1: never. */

@@ -6,19 +6,19 @@
 #pragma once
 
 #include "backlog.h"
-#include "looks.h"
 #include "outbox.h"
+#include "rechecks.h"
 
 #define SFS_NEW_DIRECTORY_USEC (50 * 1000) /* between a directory's and its files': time to add a watch */
 #define SFS_RETRY_USEC (50 * 1000)
 
-typedef SfsLook Look;
+typedef SfsRecheck Recheck;
 
 struct SfsOutbox {
     SfsView *view;
     SfsAnnouncerClient *client;
-    SfsLooks *looks;
-    Look *out;         /* what the request that is out is about; NULL: none is */
+    SfsRechecks *rechecks;
+    Recheck *out;      /* what the request that is out is about; NULL: none is */
     SfsAnnouncerOp op; /* what it asks for */
     SfsState telling;  /* what is true of the node once it is done */
     SfsBacklog *backlog;
@@ -28,25 +28,25 @@ struct SfsOutbox {
     void *written_data;
 };
 
-static inline Look *look_at(SfsOutbox *outbox, SfsNode *node)
+static inline Recheck *recheck_of(SfsOutbox *outbox, SfsNode *node)
 {
-    return sfs_looks_get(outbox->looks, node);
+    return sfs_rechecks_get(outbox->rechecks, node);
 }
 
-static inline void queue(SfsOutbox *outbox, Look *look, gint64 due)
+static inline void queue(SfsOutbox *outbox, Recheck *recheck, gint64 due)
 {
-    sfs_looks_queue(outbox->looks, look, due);
+    sfs_rechecks_queue(outbox->rechecks, recheck, due);
 }
 
 /* Nothing is to be remembered of the node any more. */
-static inline void forget_look(SfsOutbox *outbox, Look *look)
+static inline void forget_recheck(SfsOutbox *outbox, Recheck *recheck)
 {
-    sfs_backlog_remove(outbox->backlog, look->node);
-    sfs_looks_forget(outbox->looks, look);
+    sfs_backlog_remove(outbox->backlog, recheck->node);
+    sfs_rechecks_forget(outbox->rechecks, recheck);
 }
 
-/* Sends one request about look; what is true of the node afterwards is now. */
-void sfs_outbox_ask(SfsOutbox *outbox, Look *look, SfsAnnouncerOp op, const SfsState *now);
+/* Sends one request about recheck; what is true of the node afterwards is now. */
+void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, const SfsState *now);
 
 /* The request that was out has come back. */
 void sfs_outcome_finish(SfsOutbox *outbox, int errnum);

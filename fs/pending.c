@@ -28,7 +28,7 @@ static void note_shown(const SfsPending *pending, guint64 serial)
 
     if (pending->node->kind != SFS_VERSION && sfs_tree_is_announced(session->view->tree, pending->node) &&
         sfs_tree_announced_state(session->view->tree, pending->node).serial != serial)
-        sfs_watcher_suspect(session->watcher, pending->node);
+        sfs_watcher_recheck(session->watcher, pending->node);
 }
 
 void sfs_pending_answer(SfsPending *pending, SfsContent content)
@@ -55,7 +55,7 @@ static void note_refused(const SfsPending *pending)
     const SfsNode *node = pending->node;
 
     if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->computed))
-        sfs_watcher_suspect(sfs_request_session(&pending->r)->watcher, pending->node);
+        sfs_watcher_recheck(sfs_request_session(&pending->r)->watcher, pending->node);
 }
 
 /* An error is news too, of which a poller is told once. But that a writer keeps everyone waiting is none. */

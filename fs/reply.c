@@ -83,7 +83,7 @@ void sfs_request_check_announced(const SfsRequest *r, SfsNode *node, const struc
         (announced_state.st.st_size != st->st_size ||
          !shield_time_equal(announced_state.st.st_mtim, st->st_mtim) ||
          sfs_state_access_differs(&announced_state, st)))
-        sfs_watcher_suspect(sfs_request_session(r)->watcher, node);
+        sfs_watcher_recheck(sfs_request_session(r)->watcher, node);
 }
 
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st)

@@ -62,9 +62,9 @@ void sfs_watcher_refresh(SfsWatcher *watcher)
     sfs_watcher_wake(watcher);
 }
 
-void sfs_watcher_suspect(SfsWatcher *watcher, SfsNode *node)
+void sfs_watcher_recheck(SfsWatcher *watcher, SfsNode *node)
 {
-    if (sfs_marks_suspect(watcher->marks, node))
+    if (sfs_marks_node(watcher->marks, node))
         sfs_watcher_wake(watcher);
 }
 
@@ -110,9 +110,9 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
         SfsNode *child = g_ptr_array_index(children, i);
 
         if (child->kind == SFS_HOOKS)
-            sfs_outbox_look_at_children(watcher->outbox, child, 0);
+            sfs_outbox_recheck_children(watcher->outbox, child, 0);
     }
-    sfs_outbox_look_at_children(watcher->outbox, node, 0);
+    sfs_outbox_recheck_children(watcher->outbox, node, 0);
 }
 
 /* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
@@ -137,7 +137,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 
         if (node->kind != SFS_CONTAINER)
             continue;
-        sfs_outbox_look(watcher->outbox, node, FALSE);
+        sfs_outbox_recheck(watcher->outbox, node, FALSE);
         if (sfs_tree_is_attached(watcher->view->tree, node) &&
             (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || everything)) {
             list_container(watcher, node);
@@ -162,7 +162,7 @@ static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
 static void look_at_hooks(SfsWatcher *watcher, SfsNode *hooks)
 {
     list(watcher, hooks);
-    sfs_outbox_look_at_children(watcher->outbox, hooks, 0);
+    sfs_outbox_recheck_children(watcher->outbox, hooks, 0);
 }
 
 /* What the node at name was, is, and what is computed from it. */
@@ -175,11 +175,11 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
 
     compare_later(watcher, !now && shield_is_shortage(errnum));
     if (before)
-        sfs_outbox_look(watcher->outbox, before, (mask & WRITTEN) != 0);
+        sfs_outbox_recheck(watcher->outbox, before, (mask & WRITTEN) != 0);
     if (before && (mask & IN_ATTRIB))
-        sfs_outbox_look_at_times(watcher->outbox, before);
+        sfs_outbox_recheck_times(watcher->outbox, before);
     if (now && now != before)
-        sfs_outbox_look(watcher->outbox, now, FALSE);
+        sfs_outbox_recheck(watcher->outbox, now, FALSE);
     if (now && now->kind == SFS_HOOKS && parent->kind == SFS_CONTAINER) {
         (void)add_bundle(watcher, now->container);
         look_at_hooks(watcher, now);
@@ -190,7 +190,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
         g_autoptr(SfsNode) computed = sfs_tree_child(tree, parent, shield_computed[i].name);
 
         if (computed && shield_computed_needs(&shield_computed[i], name))
-            sfs_outbox_look(watcher->outbox, computed, FALSE);
+            sfs_outbox_recheck(watcher->outbox, computed, FALSE);
     }
 }
 
@@ -225,13 +225,13 @@ static void find_hooks(SfsWatcher *watcher, SfsNode *node)
         look_at_hooks(watcher, node->parent);
 }
 
-static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
+static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
 {
     gboolean structure = FALSE;
     GHashTableIter iter;
     void *key;
 
-    g_hash_table_iter_init(&iter, suspects);
+    g_hash_table_iter_init(&iter, nodes);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         SfsNode *node = key;
 
@@ -243,7 +243,7 @@ static gboolean look_at_suspects(SfsWatcher *watcher, GHashTable *suspects)
                      !sfs_tree_is_attached(watcher->view->tree, node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
         find_hooks(watcher, node);
-        sfs_outbox_look(watcher->outbox, node, FALSE);
+        sfs_outbox_recheck(watcher->outbox, node, FALSE);
     }
     return structure;
 }
@@ -255,16 +255,16 @@ static void work_off_marks(SfsWatcher *watcher)
     void *container, *names;
 
     sfs_marks_take(watcher->marks, &marked);
-    if (look_at_suspects(watcher, marked.suspects) || marked.structure) {
+    if (recheck_nodes(watcher, marked.nodes) || marked.structure) {
         rescan(watcher, marked.everything);
-        sfs_outbox_look_at_unclear(watcher->outbox);
+        sfs_outbox_recheck_unclear(watcher->outbox);
     }
     g_hash_table_iter_init(&iter, marked.containers);
     while (g_hash_table_iter_next(&iter, &container, &names))
         work_off_container(watcher, container, names);
-    sfs_outbox_look_at_ghosts(watcher->outbox);
+    sfs_outbox_recheck_ghosts(watcher->outbox);
     if (!marked.structure && g_hash_table_size(marked.containers) == 0 &&
-        g_hash_table_size(marked.suspects) == 0)
+        g_hash_table_size(marked.nodes) == 0)
         return;
     watcher->changed(watcher->changed_data);
     if (!watcher->status_due)
@@ -285,7 +285,7 @@ static void look_at_status(SfsWatcher *watcher)
         sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
     else if (sfs_view_current_state(watcher->view, status, &now) == SFS_CLEAR &&
              now.serial != announced_state.serial)
-        sfs_outbox_look(watcher->outbox, status, FALSE);
+        sfs_outbox_recheck(watcher->outbox, status, FALSE);
     watcher->changed(watcher->changed_data); /* there may be pollers of it */
     watcher->status_cost = g_get_monotonic_time() - start;
 }

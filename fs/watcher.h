@@ -46,7 +46,7 @@ gboolean sfs_watcher_vouch(SfsWatcher *watcher, const SfsContainer *container);
 void sfs_watcher_refresh(SfsWatcher *watcher);
 
 /* A request has found that watchers may not have been told of the node as it is. */
-void sfs_watcher_suspect(SfsWatcher *watcher, SfsNode *node);
+void sfs_watcher_recheck(SfsWatcher *watcher, SfsNode *node);
 
 /* There is something new to wait for. */
 void sfs_watcher_wake(SfsWatcher *watcher);

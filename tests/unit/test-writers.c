@@ -414,15 +414,15 @@ static void test_busy(void)
                          *allowed = shield_computed_find("allowed");
     int writer = unit_open_for_writing(dir, "deny.list");
 
-    g_assert_cmpint(shield_bundle_look_again(bundle, effective), ==, 0);
+    g_assert_cmpint(shield_bundle_recheck_due(bundle, effective), ==, 0);
     g_assert_false(shield_bundle_refuse(bundle, effective));
     for (int i = 0; i < 3; i++) {
         g_autoptr(ShieldSnapshot) busy = shield_bundle_try(bundle, dir->fd, effective);
 
         unit_assert_error(busy->error, EBUSY, NULL);
-        g_assert_cmpint(shield_bundle_look_again(bundle, effective), >, g_get_monotonic_time());
+        g_assert_cmpint(shield_bundle_recheck_due(bundle, effective), >, g_get_monotonic_time());
     }
-    g_assert_cmpint(shield_bundle_look_again(bundle, allowed), ==, 0);
+    g_assert_cmpint(shield_bundle_recheck_due(bundle, allowed), ==, 0);
     g_assert_false(shield_bundle_has_refused(bundle, SHIELD_DENY));
     g_assert_true(shield_bundle_refuse(bundle, effective));
     g_assert_false(shield_bundle_refuse(bundle, effective)); /* no news */
@@ -432,7 +432,7 @@ static void test_busy(void)
     close(writer);
     g_autoptr(ShieldSnapshot) whole = shield_bundle_try(bundle, dir->fd, effective);
     g_assert_no_error(whole->error);
-    g_assert_cmpint(shield_bundle_look_again(bundle, effective), ==, 0);
+    g_assert_cmpint(shield_bundle_recheck_due(bundle, effective), ==, 0);
     g_assert_false(shield_bundle_has_refused(bundle, SHIELD_DENY));
 }
 

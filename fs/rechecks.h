@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * looks: the nodes that are to be looked at, in the order in which they are due, and what is to be remembered
- * of each between two looks. It must not know what a look finds. For one thread.
+ * rechecks: the nodes that are to be looked at, in the order in which they are due, and what is to be
+ * remembered of each between two looks. It must not know what a look finds. For one thread.
  */
 #pragma once
 
@@ -25,23 +25,23 @@ typedef struct {
     gboolean unclear;       /* what it is could not be said when it was looked at last */
     gboolean being_written; /* so was a list that it is made of, when it was looked at last */
     gboolean failed;        /* the log has been told that watchers will not be told of it */
-} SfsLook;
+} SfsRecheck;
 
-typedef struct SfsLooks SfsLooks;
+typedef struct SfsRechecks SfsRechecks;
 
-SfsLooks *sfs_looks_new(void);
-void sfs_looks_free(SfsLooks *looks);
+SfsRechecks *sfs_rechecks_new(void);
+void sfs_rechecks_free(SfsRechecks *rechecks);
 
 /* Of node, made if need be; it stays until it is forgotten. find: NULL if there is none. */
-SfsLook *sfs_looks_get(SfsLooks *looks, SfsNode *node);
-SfsLook *sfs_looks_find(SfsLooks *looks, const SfsNode *node);
-void sfs_looks_forget(SfsLooks *looks, SfsLook *look);
-guint sfs_looks_count(const SfsLooks *looks);
+SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node);
+SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
+void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
+guint sfs_rechecks_count(const SfsRechecks *rechecks);
 
 /* Queues it for due, or leaves it where it is if that is earlier. */
-void sfs_looks_queue(SfsLooks *looks, SfsLook *look, gint64 due);
-void sfs_looks_queue_unclear(SfsLooks *looks, gint64 due);
+void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);
+void sfs_rechecks_queue_unclear(SfsRechecks *rechecks, gint64 due);
 
 /* The one that is due first, NULL: the queue is empty; and what takes it out. */
-SfsLook *sfs_looks_first(const SfsLooks *looks);
-void sfs_looks_take(SfsLook *look);
+SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks);
+void sfs_rechecks_take(SfsRecheck *recheck);
