@@ -211,7 +211,7 @@ static ShieldReading *read_list(ShieldBundle *bundle, int dirfd, ShieldFile file
     }
 
     g_autoptr(ShieldReading) fresh =
-        shield_reading_take(dirfd, bundle->label, shield_layout_name(file), shield_computed_kind(file),
+        shield_reading_take(dirfd, bundle->label, shield_layout_name(file), shield_layout_kind(file),
                             bundle->policy, probes ? &probe : NULL);
     if (!is_unsure(bundle, file, fresh) && !(fresh->error && fresh->error->code == EBUSY))
         return g_steal_pointer(&fresh);

@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "directory.h"
 #include "error.h"
-#include "inspect.h"
 #include "text.h"
 
 #define NAME_LENGTH_MAX 255
@@ -68,11 +68,6 @@ int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
     g_auto(ShieldFd) source = shield_sources_open(catalog->sources, place->source);
 
     return source < 0 ? -1 : shield_open_beneath(source, place->path);
-}
-
-gboolean shield_is_shortage(int errnum)
-{
-    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM;
 }
 
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */
@@ -149,7 +144,7 @@ static void add_problem(Scan *scan, const char *directory, const char *name, con
 
     const char *root = shield_sources_path(scan->sources, scan->source);
     g_autofree char *path = directory ? g_build_filename(root, directory, NULL) : g_strdup(root);
-    shield_add_line(scan->out->problems, path, name, text);
+    shield_error_add_line(scan->out->problems, path, name, text);
 }
 
 static void add_place(Scan *scan, char *name, char *path)
@@ -174,7 +169,7 @@ static void visit(const Scan *scan, int fd, const char *path)
 static void note_incomplete(Scan *scan, int errnum)
 {
     scan->out->incomplete = TRUE;
-    if (shield_is_shortage(errnum))
+    if (shield_error_is_shortage(errnum))
         scan->out->errnum = errnum;
 }
 
@@ -199,7 +194,7 @@ static int enter(Scan *scan, int fd, const char *path, const char *name)
  */
 static GPtrArray *list_names(Scan *scan, int fd, const char *path)
 {
-    g_autoptr(GPtrArray) entries = shield_list_directory(fd);
+    g_autoptr(GPtrArray) entries = shield_directory_list(fd);
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     struct stat st;
 

@@ -35,9 +35,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldCatalog, shield_catalog_free)
 
 ShieldSources *shield_catalog_sources(ShieldCatalog *catalog);
 
-/* Is it a want of ours, of descriptors or memory, that says nothing about what is there? */
-gboolean shield_is_shortage(int errnum);
-
 /* Finds the bundle that name stands for. *dirfd is its directory (O_PATH, the caller's). NULL with errno. */
 ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *dirfd);
 

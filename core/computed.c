@@ -57,15 +57,3 @@ gboolean shield_computed_is_source(const char *file_name)
     }
     return FALSE;
 }
-
-ShieldTextKind shield_computed_kind(ShieldFile file)
-{
-    switch ((int)file) {
-    case SHIELD_PROFILE_DOMAINS:
-    case SHIELD_LIVE_DOMAINS:
-    case SHIELD_DENIED_DOMAINS:
-        return SHIELD_TEXT_DOMAINS;
-    default:
-        return SHIELD_TEXT_ENTRIES;
-    }
-}

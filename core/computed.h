@@ -32,6 +32,3 @@ gboolean shield_computed_needs(const ShieldComputed *row, const char *file_name)
 
 /* Is file a list that some computed file needs? */
 gboolean shield_computed_is_source(const char *file_name);
-
-/* How a list file is to be parsed. */
-ShieldTextKind shield_computed_kind(ShieldFile file);

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "layout.h"
 #include "open.h"
+#include "paths.h"
 #include "text.h"
 
 #define PATH_FUNCTION(function, file)                                                                        \
@@ -49,7 +50,7 @@ static const ShieldPolicy policy = {SHIELD_DEFAULT_MAX_SIZE, SHIELD_DEFAULT_SETT
 /* -1 without an error: there is no such directory, so every file in it is missing. */
 static int open_state_dir(const char *state_dir, GError **error)
 {
-    g_autofree char *path = shield_layout_normalise(state_dir);
+    g_autofree char *path = shield_path_normalise(state_dir);
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
@@ -67,7 +68,7 @@ ShieldSnapshot *shield_read_snapshot(const char *state_dir, const ShieldComputed
         return NULL;
     }
 
-    g_autofree char *path = shield_layout_normalise(state_dir);
+    g_autofree char *path = shield_path_normalise(state_dir);
     g_autoptr(ShieldBundle) bundle = shield_bundle_new(path, &policy);
     g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(bundle, dirfd, row);
     if (snapshot->error) {
@@ -106,7 +107,7 @@ ShieldList *shield_read_effective_domains(const char *state_dir, GError **error)
 
 GBytes *shield_read_interactive_tier(const char *state_dir, GError **error)
 {
-    g_autofree char *path = shield_layout_normalise(state_dir);
+    g_autofree char *path = shield_path_normalise(state_dir);
     g_autoptr(GError) failed = NULL;
     g_auto(ShieldFd) dirfd = open_state_dir(state_dir, &failed);
 
@@ -131,7 +132,7 @@ GBytes *shield_read_interactive_tier(const char *state_dir, GError **error)
 
 gboolean shield_ensure_state_dirs(const char *state_dir, GError **error)
 {
-    g_autofree char *root = shield_layout_normalise(state_dir);
+    g_autofree char *root = shield_path_normalise(state_dir);
     g_autofree char *hooks = shield_hooks_dir(state_dir);
 
     if (g_mkdir_with_parents(root, 0777) < 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inspect: what a bundle's directory holds, what of it may be shown, and what is wrong with it. It must not
+ * inspect: what of a bundle's directory may be shown, and what is wrong with it. It must not
  * know how a view is laid out beyond that.
  */
 #pragma once
@@ -9,15 +9,6 @@
 #include <sys/types.h>
 
 #include "bundle.h"
-
-typedef struct {
-    char *name;
-    mode_t type; /* the S_IFMT bits of what stands there */
-} ShieldEntry;
-
-/* The names in a directory (an O_PATH descriptor will do), "." and ".." left out, sorted by bytes; an array
- * of ShieldEntry that owns them. NULL with errno. */
-GPtrArray *shield_list_directory(int dirfd);
 
 /* Is what stands under name in a bundle (with in_hooks: in its hooks directory) shown, and as what? Whatever
  * is no directory is shown as a file, though only regular ones can be opened. */
@@ -29,6 +20,3 @@ ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks);
  * no problem, unless somebody was refused because of it. degraded gets "NAME/FILE: TEXT" for each list that
  * can't be leased. */
 void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded);
-
-/* Appends "LABEL/NAME: TEXT", escaped, to lines. */
-void shield_add_line(GPtrArray *lines, const char *label, const char *name, const char *text);

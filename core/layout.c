@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#include "paths.h"
+
 static const struct {
     const char *what; /* the contract's function, without "_path" */
     const char *name;
+    ShieldTextKind kind; /* of a list */
 } layout[SHIELD_N_FILES] = {
     [SHIELD_HOOKS_DIR] = {"hooks_dir", "hooks"},
     [SHIELD_HOOK_ENTRYPOINT] = {"hook_entrypoint", "terok-shield-hook"},
@@ -17,11 +20,11 @@ static const struct {
     [SHIELD_UPSTREAM_DNS] = {"upstream_dns", "upstream.dns"},
     [SHIELD_DNS_TIER] = {"dns_tier", "dns.tier"},
     [SHIELD_PROFILE_ALLOWED] = {"profile_allowed", "profile.allowed"},
-    [SHIELD_PROFILE_DOMAINS] = {"profile_domains", "profile.domains"},
+    [SHIELD_PROFILE_DOMAINS] = {"profile_domains", "profile.domains", SHIELD_TEXT_DOMAINS},
     [SHIELD_LIVE_ALLOWED] = {"live_allowed", "live.allowed"},
-    [SHIELD_LIVE_DOMAINS] = {"live_domains", "live.domains"},
+    [SHIELD_LIVE_DOMAINS] = {"live_domains", "live.domains", SHIELD_TEXT_DOMAINS},
     [SHIELD_DENY] = {"deny", "deny.list"},
-    [SHIELD_DENIED_DOMAINS] = {"denied_domains", "denied.domains"},
+    [SHIELD_DENIED_DOMAINS] = {"denied_domains", "denied.domains", SHIELD_TEXT_DOMAINS},
     [SHIELD_DNSMASQ_CONF] = {"dnsmasq_conf", "dnsmasq.conf"},
     [SHIELD_DNSMASQ_PID] = {"dnsmasq_pid", "dnsmasq.pid"},
     [SHIELD_DNSMASQ_LOG] = {"dnsmasq_log", "dnsmasq.log"},
@@ -34,6 +37,11 @@ static const struct {
 const char *shield_layout_name(ShieldFile file)
 {
     return layout[file].name;
+}
+
+ShieldTextKind shield_layout_kind(ShieldFile file)
+{
+    return layout[file].kind;
 }
 
 gboolean shield_layout_find(const char *what, ShieldFile *file)
@@ -58,29 +66,9 @@ gboolean shield_layout_find_name(const char *name, ShieldFile *file)
     return FALSE;
 }
 
-char *shield_layout_normalise(const char *path)
-{
-    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
-    GString *out = g_string_new(NULL);
-
-    if (path[0] ==
-        '/') /* POSIX gives exactly two leading slashes a meaning of their own; pathlib keeps them */
-        g_string_append(out, path[1] == '/' && path[2] != '/' ? "//" : "/");
-    for (char **part = parts; *part; part++) {
-        if (**part == '\0' || strcmp(*part, ".") == 0)
-            continue;
-        if (out->len > 0 && out->str[out->len - 1] != '/')
-            g_string_append_c(out, '/');
-        g_string_append(out, *part);
-    }
-    if (out->len == 0)
-        g_string_append_c(out, '.');
-    return g_string_free(out, FALSE);
-}
-
 char *shield_layout_path(const char *state_dir, ShieldFile file, const char *stage)
 {
-    g_autofree char *root = shield_layout_normalise(state_dir);
+    g_autofree char *root = shield_path_normalise(state_dir);
     g_autofree char *below =
         file == SHIELD_HOOK_JSON
             ? g_strdup_printf("%s/terok-shield-%s.json", layout[SHIELD_HOOKS_DIR].name, stage ? stage : "")
@@ -88,5 +76,5 @@ char *shield_layout_path(const char *state_dir, ShieldFile file, const char *sta
     /* "//" and "/" end in the separator already; one more would change what the leading slashes mean. */
     g_autofree char *joined = g_strconcat(root, g_str_has_suffix(root, "/") ? "" : "/", below, NULL);
 
-    return shield_layout_normalise(joined);
+    return shield_path_normalise(joined);
 }

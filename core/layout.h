@@ -32,8 +32,16 @@ typedef enum {
     SHIELD_N_FILES
 } ShieldFile;
 
+typedef enum {
+    SHIELD_TEXT_ENTRIES, /* one entry a line */
+    SHIELD_TEXT_DOMAINS, /* entries that are domain names, folded */
+} ShieldTextKind;
+
 /* The file's name relative to its bundle. Not for SHIELD_HOOK_JSON, whose name depends on the stage. */
 const char *shield_layout_name(ShieldFile file);
+
+/* How the file is to be parsed, if it is a list. */
+ShieldTextKind shield_layout_kind(ShieldFile file);
 
 /* Finds the row that the contract's function "WHAT_path" (or WHAT) stands for. */
 gboolean shield_layout_find(const char *what, ShieldFile *file);
@@ -45,6 +53,3 @@ gboolean shield_layout_find_name(const char *name, ShieldFile *file);
  * "a/b/c", ".." stays, "//a" stays, "///a" becomes "/a". stage is used for SHIELD_HOOK_JSON only. The caller
  * frees it. */
 char *shield_layout_path(const char *state_dir, ShieldFile file, const char *stage);
-
-/* A path alone, normalised the same way; "" gives ".". The caller frees it. */
-char *shield_layout_normalise(const char *path);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "layout.h"
-
 gboolean shield_path_contains(const char *outer, const char *inner)
 {
     gsize len = strlen(outer);
@@ -17,11 +15,31 @@ gboolean shield_path_contains(const char *outer, const char *inner)
     return strncmp(outer, inner, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
 }
 
+char *shield_path_normalise(const char *path)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    GString *out = g_string_new(NULL);
+
+    /* POSIX gives exactly two leading slashes a meaning of their own; pathlib keeps them. */
+    if (path[0] == '/')
+        g_string_append(out, path[1] == '/' && path[2] != '/' ? "//" : "/");
+    for (char **part = parts; *part; part++) {
+        if (**part == '\0' || strcmp(*part, ".") == 0)
+            continue;
+        if (out->len > 0 && out->str[out->len - 1] != '/')
+            g_string_append_c(out, '/');
+        g_string_append(out, *part);
+    }
+    if (out->len == 0)
+        g_string_append_c(out, '.');
+    return g_string_free(out, FALSE);
+}
+
 char *shield_path_absolute(const char *path)
 {
     g_autofree char *here = g_get_current_dir();
     g_autofree char *joined = *path == '/' ? g_strdup(path) : g_strconcat(here, "/", path, NULL);
-    char *normal = shield_layout_normalise(joined);
+    char *normal = shield_path_normalise(joined);
 
     if (normal[0] == '/' && normal[1] == '/') /* pathlib's own idea of two leading slashes */
         memmove(normal, normal + 1, strlen(normal));

@@ -15,3 +15,7 @@ char *shield_path_resolve(const char *path);
 
 /* Is inner the directory outer or something below it? Both absolute and without links. */
 gboolean shield_path_contains(const char *outer, const char *inner);
+
+/* path normalised as the contract's pathlib does it: "a//b/./c/" becomes "a/b/c", ".." stays, "//a" stays,
+ * "///a" becomes "/a", "" gives ".". Free it. */
+char *shield_path_normalise(const char *path);

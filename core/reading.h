@@ -12,6 +12,7 @@
 #include <glib.h>
 #include <sys/stat.h>
 
+#include "layout.h"
 #include "lists.h"
 
 #define SHIELD_DEFAULT_MAX_SIZE (64 * 1024 * 1024)
@@ -25,11 +26,6 @@ typedef struct {
     void (*drain)(void *data);
     void *drain_data;
 } ShieldPolicy;
-
-typedef enum {
-    SHIELD_TEXT_ENTRIES, /* one entry a line */
-    SHIELD_TEXT_DOMAINS, /* entries that are domain names, folded */
-} ShieldTextKind;
 
 typedef struct {
     gatomicrefcount refs;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "inspect.h"
+#include "directory.h"
 #include "layout.h"
 #include "open.h"
 #include "paths.h"
@@ -234,7 +234,7 @@ static char *path_above(char **names, guint n)
 char *shield_sources_misfit(ShieldSources *sources, guint source, int fd)
 {
     static const char what[] = "neither containers nor tasks is in it";
-    g_autoptr(GPtrArray) entries = shield_list_directory(fd);
+    g_autoptr(GPtrArray) entries = shield_directory_list(fd);
     g_autofree char *path = shield_sources_resolved(sources, source);
     g_auto(GStrv) names = g_strsplit(path ? path + 1 : "", "/", -1);
     guint n = g_strv_length(names), up = 0;

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "announcer_client.h"
-#include "inspect.h"
+#include "error.h"
 
 #define PAUSE_MIN_USEC (100 * 1000)
 #define PAUSE_MAX_USEC (2 * G_USEC_PER_SEC)
@@ -140,7 +140,7 @@ static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
                                    "is announced then"
                                  : "it is tried again until it works");
 
-    shield_add_line(lines, NULL, backlog->mountpoint, text);
+    shield_error_add_line(lines, NULL, backlog->mountpoint, text);
 }
 
 void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
@@ -158,6 +158,6 @@ void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
                                                 "works",
                                                 g_strerror(errnum));
 
-        shield_add_line(lines, NULL, path, text);
+        shield_error_add_line(lines, NULL, path, text);
     }
 }

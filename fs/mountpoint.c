@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "catalog.h"
+#include "directory.h"
 #include "error.h"
-#include "inspect.h"
 #include "mounts.h"
 #include "open.h"
 #include "text.h"
@@ -105,7 +105,7 @@ static gboolean claim(const char *path, int *lock, GError **error)
 static gboolean check_empty(const char *path, GError **error)
 {
     g_auto(ShieldFd) fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    g_autoptr(GPtrArray) entries = fd < 0 ? NULL : shield_list_directory(fd);
+    g_autoptr(GPtrArray) entries = fd < 0 ? NULL : shield_directory_list(fd);
 
     if (!entries) {
         shield_error_set_errno(error, errno, NULL, path);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "directory.h"
+#include "error.h"
 #include "inspect.h"
 #include "shieldstate.h"
 #include "text.h"
@@ -65,14 +67,15 @@ static void add_lines(GString *out, const char *key, GPtrArray *lines)
  * hear nothing. A line for each such directory and file. */
 static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
 {
-    g_autoptr(GPtrArray) entries = shield_list_directory(dirfd);
+    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
     struct stat st;
 
     if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
-        shield_add_line(degraded, NULL, label,
-                        in_hooks ? "another owner's: no event tells what comes and goes in it"
-                                 : "another owner's: no event tells what comes and goes in it, nor of its "
-                                   "computed files");
+        shield_error_add_line(degraded, NULL, label,
+                              in_hooks
+                                  ? "another owner's: no event tells what comes and goes in it"
+                                  : "another owner's: no event tells what comes and goes in it, nor of its "
+                                    "computed files");
     for (guint i = 0; entries && i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
         ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
@@ -85,7 +88,8 @@ static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPt
                 add_unannounced(below, fd, TRUE, degraded);
         } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
                    shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
-            shield_add_line(degraded, label, entry->name, "another owner's: no event tells of its changes");
+            shield_error_add_line(degraded, label, entry->name,
+                                  "another owner's: no event tells of its changes");
         }
     }
 }

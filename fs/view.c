@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "directory.h"
+#include "error.h"
 #include "inspect.h"
 
 #define META ".shieldfs"
@@ -262,7 +264,7 @@ static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries, gboolean 
 
         if (fd >= 0)
             add_node(entries, attach_container(view, root, place, fd));
-        else if (shield_is_shortage(errno))
+        else if (shield_error_is_shortage(errno))
             return errno;
         else
             *complete = FALSE;
@@ -276,7 +278,7 @@ static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
     gboolean in_hooks = directory->kind == SFS_HOOKS;
     g_auto(ShieldFd) fd = in_hooks ? open_hooks(view, directory->container)
                                    : sfs_view_open_container(view, directory->container);
-    g_autoptr(GPtrArray) found = fd < 0 ? NULL : shield_list_directory(fd);
+    g_autoptr(GPtrArray) found = fd < 0 ? NULL : shield_directory_list(fd);
 
     if (!found)
         return errno;

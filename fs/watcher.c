@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "fault.h"
 #include "inspect.h"
 #include "marks.h"
@@ -88,7 +89,7 @@ static void list(SfsWatcher *watcher, SfsNode *directory)
     int errnum;
     g_autoptr(GPtrArray) entries = sfs_view_list(watcher->view, directory, &errnum);
 
-    if (!entries && shield_is_shortage(errnum)) /* else what counts is that the tree knows now */
+    if (!entries && shield_error_is_shortage(errnum)) /* else what counts is that the tree knows now */
         compare_later(watcher, TRUE);
 }
 
@@ -173,7 +174,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
     int errnum;
     g_autoptr(SfsNode) now = sfs_view_lookup(watcher->view, parent, name, &errnum);
 
-    compare_later(watcher, !now && shield_is_shortage(errnum));
+    compare_later(watcher, !now && shield_error_is_shortage(errnum));
     if (before)
         sfs_outbox_recheck(watcher->outbox, before, (mask & WRITTEN) != 0);
     if (before && (mask & IN_ATTRIB))

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
+#include "error.h"
 #include "inspect.h"
 #include "ways.h"
 
@@ -150,7 +151,7 @@ static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Targe
                                                      : g_strerror(target->errnum);
     g_autofree char *text =
         g_strdup_printf("not watched (%s): compared every %u s", why, list->view->options->poll_sec);
-    shield_add_line(lines, NULL, target->path, text);
+    shield_error_add_line(lines, NULL, target->path, text);
 }
 
 void sfs_watchlist_publish(SfsWatchlist *list)
@@ -264,7 +265,7 @@ static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
 
     if (fd >= 0)
         return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, &bw->hooks) == SHIELD_DIRWATCH_PLACED;
-    note(&bw->hooks, path, shield_is_shortage(errno) ? errno : 0);
+    note(&bw->hooks, path, shield_error_is_shortage(errno) ? errno : 0);
     return FALSE;
 }
 
@@ -274,7 +275,7 @@ gboolean sfs_watchlist_add_bundle(SfsWatchlist *list, SfsContainer *container)
     g_auto(ShieldFd) fd = sfs_view_open_container(list->view, container);
     const char *name = container->place->name;
 
-    if (fd < 0 && !shield_is_shortage(errno))
+    if (fd < 0 && !shield_error_is_shortage(errno))
         return FALSE;
 
     int errnum = errno;

@@ -8,6 +8,7 @@
 
 #include "fuzz.h"
 #include "layout.h"
+#include "paths.h"
 
 static char *naive_normalise(const char *path)
 {
@@ -37,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gsize len = strlen(path);
     g_autofree char *stage =
         len < size ? g_strndup((const char *)data + len + 1, size - len - 1) : g_strdup("");
-    g_autofree char *got = shield_layout_normalise(path);
+    g_autofree char *got = shield_path_normalise(path);
     g_autofree char *expected = naive_normalise(path);
 
     g_assert_cmpstr(got, ==, expected);

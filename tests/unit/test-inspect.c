@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "directory.h"
 #include "error.h"
 #include "inspect.h"
 #include "open.h"
@@ -155,7 +156,7 @@ static void test_listing(void)
     unit_fifo(dir, "fifo");
     unit_socket(dir, "sock");
     unit_link(dir, "a", "link");
-    g_autoptr(GPtrArray) entries = shield_list_directory(dir->fd);
+    g_autoptr(GPtrArray) entries = shield_directory_list(dir->fd);
     g_assert_cmpuint(entries->len, ==, G_N_ELEMENTS(expected));
     for (guint i = 0; i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
@@ -165,7 +166,7 @@ static void test_listing(void)
     }
 
     g_auto(ShieldFd) file = openat(dir->fd, "a", O_PATH | O_CLOEXEC);
-    g_assert_null(shield_list_directory(file));
+    g_assert_null(shield_directory_list(file));
     g_assert_cmpint(errno, ==, ENOTDIR);
 }
 
@@ -206,7 +207,7 @@ static void test_table(void)
         if (!name || !shield_computed_is_source(name))
             continue;
         lists++;
-        g_assert_cmpint(shield_computed_kind((ShieldFile)file), ==,
+        g_assert_cmpint(shield_layout_kind((ShieldFile)file), ==,
                         g_str_has_suffix(name, ".domains") ? SHIELD_TEXT_DOMAINS : SHIELD_TEXT_ENTRIES);
     }
     g_assert_cmpuint(lists, ==, G_N_ELEMENTS(sources));

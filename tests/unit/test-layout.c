@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "layout.h"
+#include "paths.h"
 #include "shieldstate.h"
 
 static const struct {
@@ -124,8 +125,8 @@ static const struct {
 static void test_normalise(void)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
-        g_autofree char *got = shield_layout_normalise(paths[i].given);
-        g_autofree char *again = shield_layout_normalise(got);
+        g_autofree char *got = shield_path_normalise(paths[i].given);
+        g_autofree char *again = shield_path_normalise(got);
 
         g_assert_cmpstr(got, ==, paths[i].expected);
         g_assert_cmpstr(again, ==, got);
