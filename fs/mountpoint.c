@@ -25,7 +25,7 @@
 /* Sets *error to "PATH: TEXT", and what is mounted there if something is. */
 static void refuse(GError **error, int errnum, const char *path, const char *text)
 {
-    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
     g_autofree char *device = mount ? shield_text_escape(mount->device, -1) : NULL;
 
     if (mount)
@@ -39,7 +39,7 @@ static void refuse(GError **error, int errnum, const char *path, const char *tex
 static gboolean clear_dead_mount(const char *path, GError **error)
 {
     g_autofree char *escaped = shield_error_subject(NULL, path);
-    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
 
     if (mount && mount->ours && sfs_mounts_detach_dead(path)) {
         g_message("%s: a dead mount of shieldfs was taken away", escaped);
@@ -61,7 +61,7 @@ static gboolean check_free(const char *path, GError **error)
             return FALSE;
     }
 
-    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
     if (!mount || !mount->ours)
         return TRUE;
     refuse(error, EBUSY, path, "already mounted here: unmount that first, with fusermount3 -u");
@@ -148,7 +148,7 @@ static char *resolve(const char *mountpoint, GError **error)
     g_autofree char *path = g_strdup(resolved);
 
     free(resolved);
-    if (!sfs_mounts_fit(SFS_MOUNTS_DEVICE, path ? path : whole))
+    if (!sfs_mountinfo_fit(SFS_MOUNTINFO_DEVICE, path ? path : whole))
         shield_error_set_errno(error, ENAMETOOLONG, NULL,
                                "MOUNTPOINT"); /* which would leave no room for this */
     else if (!path && failed == ENOENT)
@@ -190,7 +190,7 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
             return FALSE;
         }
 
-        g_autoptr(SfsMount) mount = sfs_mounts_holding(resolved);
+        g_autoptr(SfsMount) mount = sfs_mountinfo_holding(resolved);
         if (mount && mount->ours) {
             shield_error_set(error, EINVAL, NULL, *source, "the source lies on a shieldfs mount");
             return FALSE;

@@ -12,7 +12,7 @@
 
 #include "catalog.h"
 #include "config.h"
-#include "mounts.h"
+#include "mountinfo.h"
 #include "text.h"
 
 /* A list is held in memory several times over while it is computed with; past this no machine is served well.
@@ -318,7 +318,7 @@ static gboolean apply(SfsOptions *options, const Words *words)
         return FALSE;
     if (words->fsname && !*words->fsname)
         return wrong("-o fsname= takes a name", words->fsname);
-    options->fsname = g_strdup(words->fsname ? words->fsname : source ? source : SFS_MOUNTS_DEVICE);
+    options->fsname = g_strdup(words->fsname ? words->fsname : source ? source : SFS_MOUNTINFO_DEVICE);
     options->labels = g_strdup(words->labels->str);
     return TRUE;
 }
@@ -354,8 +354,8 @@ void sfs_options_clear(SfsOptions *options)
 
 char **sfs_options_mount_args(const SfsOptions *options, const char *mountpoint)
 {
-    gboolean fits = sfs_mounts_fit(options->fsname, mountpoint);
-    g_autofree char *fsname = g_strconcat("fsname=", fits ? options->fsname : SFS_MOUNTS_DEVICE, NULL);
+    gboolean fits = sfs_mountinfo_fit(options->fsname, mountpoint);
+    g_autofree char *fsname = g_strconcat("fsname=", fits ? options->fsname : SFS_MOUNTINFO_DEVICE, NULL);
     g_autoptr(GString) list = g_string_new(NULL);
     char **args = g_new0(char *, 3);
 

@@ -49,7 +49,7 @@ typedef struct {
 
 static int mount_id_at(const char *path)
 {
-    g_autoptr(SfsMount) mount = sfs_mounts_at(path);
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
 
     return mount ? mount->id : -1;
 }
@@ -57,11 +57,11 @@ static int mount_id_at(const char *path)
 /* Our mount, wherever it is by now; one that has come to its place, if ours was never seen. */
 static SfsMount *find_mount(const Supervisor *s)
 {
-    SfsMount *mount = sfs_mounts_at(s->mountpoint);
+    SfsMount *mount = sfs_mountinfo_at(s->mountpoint);
 
     if (s->dev && (!mount || !mount->ours || mount->dev != s->dev)) {
         g_clear_pointer(&mount, sfs_mount_free);
-        mount = sfs_mounts_of(s->dev);
+        mount = sfs_mountinfo_of(s->dev);
     }
     if (mount && (!mount->ours || mount->id == s->mount_before))
         g_clear_pointer(&mount, sfs_mount_free);
@@ -81,7 +81,7 @@ static void say_still_mounted(const char *path)
 static void unmount(const Supervisor *s, gboolean last)
 {
     g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
+    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
     g_autofree char *path = mount ? shield_text_escape(mount->path, -1) : NULL;
 
     if (!mount || !top)
@@ -99,7 +99,7 @@ static void unmount(const Supervisor *s, gboolean last)
 static void clear(const Supervisor *s)
 {
     g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mounts_at(mount->path) : NULL;
+    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
 
     if (!mount || !top)
         return;

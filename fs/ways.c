@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mounts.h"
+#include "mountinfo.h"
 #include "open.h"
 #include "paths.h"
 
@@ -32,7 +32,7 @@ SfsWays *sfs_ways_new(ShieldSources *sources)
     SfsWays *ways = g_new0(SfsWays, 1);
 
     ways->sources = sources;
-    ways->table = sfs_mounts_open();
+    ways->table = sfs_mountinfo_open();
     ways->paths = g_ptr_array_new_with_free_func(g_free);
     return ways;
 }
@@ -174,19 +174,19 @@ static gboolean matters(const char *place, const void *data)
 void sfs_ways_walk(SfsWays *ways, SfsWayFunc func, void *data)
 {
     const Walk walk = {func, data};
-    g_autofree char *table = sfs_mounts_read(); /* what comes from here on makes a difference later */
+    g_autofree char *table = sfs_mountinfo_read(); /* what comes from here on makes a difference later */
 
     g_ptr_array_set_size(ways->paths, 0);
     for (guint i = 0; i < shield_sources_count(ways->sources); i++)
         go_to_source(ways, &walk, i);
     g_free(ways->mounts);
-    ways->mounts = sfs_mounts_pick(table, matters, ways->paths);
+    ways->mounts = sfs_mountinfo_pick(table, matters, ways->paths);
 }
 
 gboolean sfs_ways_have_changed(SfsWays *ways)
 {
-    g_autofree char *table = sfs_mounts_read();
-    g_autofree char *mounts = sfs_mounts_pick(table, matters, ways->paths);
+    g_autofree char *table = sfs_mountinfo_read();
+    g_autofree char *mounts = sfs_mountinfo_pick(table, matters, ways->paths);
 
     return g_strcmp0(mounts, ways->mounts) != 0;
 }

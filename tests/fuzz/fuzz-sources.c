@@ -51,8 +51,8 @@ static void check(char *source, const GPtrArray *expected)
     const char *rest;
     g_autofree char *word = first_word(args[1], &rest);
     g_assert_cmpstr(options.fsname, ==, source);
-    gboolean fits = sfs_mounts_fit(source, "/mnt");
-    g_autofree char *fsname = g_strconcat("fsname=", fits ? source : SFS_MOUNTS_DEVICE, NULL);
+    gboolean fits = sfs_mountinfo_fit(source, "/mnt");
+    g_autofree char *fsname = g_strconcat("fsname=", fits ? source : SFS_MOUNTINFO_DEVICE, NULL);
     g_assert_cmpstr(word, ==, fsname);
     g_assert_cmpstr(rest, ==, "subtype=shieldfs,nosuid,nodev,noexec");
     sfs_options_clear(&options);
