@@ -5,18 +5,19 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "attributes.h"
 #include "fault.h"
 
 static SfsTree *tree_of(const SfsRequest *r)
 {
-    return sfs_request_session(r)->view->tree;
+    return sfs_view_tree(sfs_request_session(r)->view);
 }
 
 /* The attributes as they are; of what is gone, as they were told last. */
 static void attributes(const SfsRequest *r, SfsNode *node, struct stat *st)
 {
     if (sfs_tree_is_attached(tree_of(r), node) &&
-        sfs_view_attributes(sfs_request_session(r)->view, node, st) == 0)
+        sfs_attributes_get(sfs_request_session(r)->view, node, st) == 0)
         return;
 
     *st = sfs_tree_announced_state(tree_of(r), node).st;

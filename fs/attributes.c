@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "access.h"
+#include "attributes.h"
 #include "contents.h"
 #include "inspect.h"
 #include "status.h"
-#include "view.h"
+#include "view_private.h"
 
 #define FILE_MODE (S_IFREG | 0444)
 #define DIRECTORY_MODE (S_IFDIR | 0555)
@@ -43,7 +44,7 @@ static void set_size(struct stat *st, off_t size)
  * Whoever else tries is answered EROFS by the server. */
 static mode_t let_announcer(SfsView *view, mode_t mode, uid_t uid)
 {
-    return view->options->allow_other && uid == geteuid() ? mode | S_IWUSR : mode;
+    return view->allow_other && uid == geteuid() ? mode | S_IWUSR : mode;
 }
 
 /* What the owner of the backing file is denied, nobody is shown as having. */
@@ -105,7 +106,7 @@ static void judge_holder(int fd, const char *path, void *data)
 static int root_attributes(SfsView *view, struct stat *st)
 {
     RootAccess access = {sfs_access_start(getuid(), getgid()), sfs_access_start(getuid(), getgid())};
-    ShieldScan scan = {.visit = view->options->allow_other ? judge_holder : NULL, .data = &access};
+    ShieldScan scan = {.visit = view->allow_other ? judge_holder : NULL, .data = &access};
     g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
 
     st->st_uid = getuid();
@@ -123,8 +124,7 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
 
     st->st_uid = getuid();
     st->st_gid = getgid();
-    st->st_mode =
-        (directory ? DIRECTORY_MODE : FILE_MODE) & (view->options->allow_other ? META_LEFT : (mode_t)~0);
+    st->st_mode = (directory ? DIRECTORY_MODE : FILE_MODE) & (view->allow_other ? META_LEFT : (mode_t)~0);
     st->st_nlink = directory ? 2 : 1;
     st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
     set_times(st, view->started);
@@ -134,8 +134,8 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
     if (node->kind == SFS_STATUS) {
         gsize size;
 
-        set_times(st, at_once ? sfs_contents_last_status_time(view, &size)
-                              : sfs_contents_status_time(view, &size));
+        set_times(st,
+                  at_once ? sfs_status_last_time(view->status, &size) : sfs_status_time(view->status, &size));
         set_size(st, (off_t)size);
     } else {
         g_autoptr(GBytes) version = sfs_status_version();
@@ -159,7 +159,7 @@ static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
         st->st_nlink++;
     set_times(st, backing.st_mtim);
     st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
-    if (view->options->allow_other) {
+    if (view->allow_other) {
         SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
 
         walk_to_bundle(view, &access, node->container, FALSE);
@@ -188,7 +188,7 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
     set_times(st, backing.st_mtim);
     st->st_ctim = backing.st_ctim;
     st->st_mode = deny_with_owner(base, backing.st_mode);
-    if (view->options->allow_other) {
+    if (view->allow_other) {
         SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
         g_auto(ShieldFd) bundle = sfs_view_open_container(view, node->container);
 
@@ -210,7 +210,7 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
     mode_t mode = FILE_MODE;
     struct stat source;
 
-    if (view->options->allow_other)
+    if (view->allow_other)
         walk_to_bundle(view, &access, node->container, TRUE);
     for (guint i = 0; i < node->computed->n_sources; i++) {
         const char *name = shield_layout_name(node->computed->sources[i]);
@@ -218,10 +218,10 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
         if (shield_stat(dirfd, name, &source) < 0 || !S_ISREG(source.st_mode))
             continue;
         mode = deny_with_owner(mode, source.st_mode);
-        if (view->options->allow_other)
+        if (view->allow_other)
             judge_child(&access, dirfd, name, sfs_access_at_the_end);
     }
-    if (view->options->allow_other)
+    if (view->allow_other)
         mode = let_announcer(view, FILE_MODE & (S_IFMT | access.left), st->st_uid);
     return mode;
 }
@@ -271,12 +271,12 @@ static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct sta
     }
 }
 
-int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st)
+int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st)
 {
     return attributes(view, node, FALSE, st);
 }
 
-int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
+int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
 {
     return attributes(view, node, TRUE, st);
 }
@@ -296,9 +296,9 @@ static gboolean see_backing(SfsView *view, SfsNode *node, SfsState *now)
     return TRUE;
 }
 
-SfsFinding sfs_view_current_state(SfsView *view, SfsNode *node, SfsState *now)
+SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now)
 {
-    int errnum = sfs_view_attributes(view, node, &now->st);
+    int errnum = sfs_attributes_get(view, node, &now->st);
     gboolean clear = TRUE;
 
     if (errnum == ENOENT || errnum == ESTALE)

@@ -8,44 +8,6 @@
 #include "error.h"
 #include "status.h"
 
-/* Notes a text of the status file as the one that is shown now. */
-static guint64 note_status(SfsView *view, GBytes *text)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
-
-    if (!view->status_text || !g_bytes_equal(view->status_text, text)) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (!shield_time_before(view->status_time, now)) /* the clock was set back */
-            now = shield_time_next(view->status_time);
-        view->status_time = view->status_text ? now : view->started;
-        g_clear_pointer(&view->status_text, g_bytes_unref);
-        view->status_text = g_bytes_ref(text);
-        view->status_serial++;
-    }
-    return view->status_serial;
-}
-
-struct timespec sfs_contents_status_time(SfsView *view, gsize *size)
-{
-    g_autoptr(GBytes) text = sfs_status_render(view);
-
-    *size = g_bytes_get_size(text);
-    (void)note_status(view, text);
-
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
-    return view->status_time;
-}
-
-struct timespec sfs_contents_last_status_time(SfsView *view, gsize *size)
-{
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&view->status_lock);
-
-    *size = view->status_text ? g_bytes_get_size(view->status_text) : 0;
-    return view->status_text ? view->status_time : view->started;
-}
-
 static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
                                 ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldComputed *),
                                 GError **error)
@@ -87,8 +49,7 @@ gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content
         return TRUE;
     }
     if (node->kind == SFS_STATUS) {
-        content->text = sfs_status_render(view);
-        content->serial = note_status(view, content->text);
+        content->text = sfs_status_text(sfs_view_status(view), &content->serial);
         return TRUE;
     }
 

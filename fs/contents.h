@@ -25,9 +25,3 @@ guint64 sfs_contents_serial(SfsView *view, SfsNode *node);
 
 /* A descriptor of a raw file, the caller's; -1 with error. */
 int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error);
-
-/* The time to show for the status file: it grows with every change. size: of its text. */
-struct timespec sfs_contents_status_time(SfsView *view, gsize *size);
-
-/* The same of the text that was shown last; nothing is rendered. */
-struct timespec sfs_contents_last_status_time(SfsView *view, gsize *size);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "attributes.h"
 #include "fault.h"
 #include "pending.h"
 
@@ -79,7 +80,7 @@ static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView
     g_mutex_unlock(&deferred->lock);
     (void)sfs_contents_snapshot(view, node, &found.content, &found.error);
     if (attributes)
-        found.errnum = sfs_view_attributes(view, node, &found.st);
+        found.errnum = sfs_attributes_get(view, node, &found.st);
 
     g_mutex_lock(&deferred->lock);
     GQueue answered = take_answered(deferred, group, &found);
@@ -315,7 +316,7 @@ static void take(SfsDeferred *deferred, SfsPending *pending)
     g_autoptr(GError) error = NULL;
     SfsContent content = {0};
 
-    pending->retry = shield_retry_start(&view->policy);
+    pending->retry = shield_retry_start(sfs_view_policy(view));
     pending->pinned = pending->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
     if (!pending->pinned && sfs_contents_at_once(view, pending->node, &content, &error))
         sfs_pending_answer(pending, content);
@@ -350,7 +351,7 @@ void sfs_deferred_getattr(SfsDeferred *deferred, const SfsRequest *r, SfsNode *n
     struct stat st;
 
     if (sfs_contents_at_once(view, node, &content, &error) || error)
-        sfs_pending_answer_attributes(pending, sfs_view_attributes(view, node, &st), &st);
+        sfs_pending_answer_attributes(pending, sfs_attributes_get(view, node, &st), &st);
     else
         enqueue(deferred, pending);
     g_clear_pointer(&content.text, g_bytes_unref);

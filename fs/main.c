@@ -61,6 +61,7 @@ int main(int argc, char **argv)
             g_message("standard output: %s", g_strerror(errno));
         break;
     case SFS_OPTIONS_RUN:
+        g_log_set_debug_enabled(options.debug);
         if (start(&options, &error))
             status = EXIT_SUCCESS;
         else if (error)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "announcer_ops.h"
+#include "attributes.h"
 #include "contents.h"
 #include "deferred.h"
 #include "handle.h"
@@ -48,7 +49,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 /* Who asked was told of node as it is; watchers may not have been. */
 static void show(const SfsRequest *r, SfsNode *node)
 {
-    SfsTree *tree = view_of(r)->tree;
+    SfsTree *tree = sfs_view_tree(view_of(r));
 
     sfs_tree_show(tree, node);
     if (!sfs_tree_is_announced(tree, node))
@@ -62,7 +63,7 @@ static void show_absence(const SfsRequest *r, SfsNode *parent)
 
     if (!sfs_node_is_directory(parent))
         return;
-    announced = sfs_tree_announced_child(view_of(r)->tree, parent, r->name);
+    announced = sfs_tree_announced_child(sfs_view_tree(view_of(r)), parent, r->name);
     if (announced)
         sfs_watcher_recheck(sfs_request_session(r)->watcher, announced);
 }
@@ -84,7 +85,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     /* A LOOKUP in progress keeps changes out of its directory, and all other LOOKUPs there: it must not take
      * long. What it says of size and time lives no longer than the reply; who wants to know asks again. */
     if (node)
-        errnum = sfs_view_attributes_at_once(view_of(&r), node, &st);
+        errnum = sfs_attributes_at_once(view_of(&r), node, &st);
     if (!node || errnum) {
         show_absence(&r, parent);
         return sfs_reply_errno(&r, errnum);
@@ -98,11 +99,11 @@ static void forget(const SfsRequest *r, guint64 n)
 {
     SfsView *view = view_of(r);
 
-    if (!sfs_tree_forget(view->tree, r->ino, n) && r->ino != FUSE_ROOT_ID)
+    if (!sfs_tree_forget(sfs_view_tree(view), r->ino, n) && r->ino != FUSE_ROOT_ID)
         g_critical("the kernel forgot node %" G_GUINT64_FORMAT " more often than it had it", r->ino);
-    if (view->options->debug)
+    if (g_log_get_debug_enabled())
         sfs_request_trace(r, "%" G_GUINT64_FORMAT " times, %u inodes still looked up", n,
-                          sfs_tree_count_looked_up(view->tree));
+                          sfs_tree_count_looked_up(sfs_view_tree(view)));
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -139,7 +140,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (node->kind == SFS_COMPUTED)
         return sfs_deferred_getattr(sfs_request_session(&r)->deferred, &r, node);
 
-    int errnum = sfs_view_attributes(view_of(&r), node, &st);
+    int errnum = sfs_attributes_get(view_of(&r), node, &st);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
     sfs_reply_attributes_of(&r, node, &st);
@@ -155,7 +156,7 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     if (!node)
         return;
 
-    int errnum = mask & W_OK ? EROFS : sfs_view_attributes_at_once(view_of(&r), node, &st);
+    int errnum = mask & W_OK ? EROFS : sfs_attributes_at_once(view_of(&r), node, &st);
     if (!errnum && (((mask & R_OK) && !(st.st_mode & 0444)) || ((mask & X_OK) && !(st.st_mode & 0111))))
         errnum = EACCES;
     sfs_reply_errno(&r, errnum);
@@ -197,7 +198,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 {
     SfsRequest r = {req, "READ", ino, NULL};
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
-    g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(view_of(&r)->tree, ino) : NULL;
+    g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(sfs_view_tree(view_of(&r)), ino) : NULL;
     int errnum = 0;
 
     if (renews(&r, node, handle, offset))
@@ -215,7 +216,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 {
     SfsRequest r = {req, "POLL", ino, NULL};
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
-    g_autoptr(SfsNode) node = sfs_tree_get(view_of(&r)->tree, ino);
+    g_autoptr(SfsNode) node = sfs_tree_get(sfs_view_tree(view_of(&r)), ino);
     unsigned events = POLLIN | POLLRDNORM;
 
     if (waiter) /* before the comparison: what changes after it wakes him */
@@ -275,7 +276,7 @@ static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off
 /* Who asked was told of all that is in the directory, and that nothing else is. */
 static void show_listing(const SfsRequest *r, SfsNode *directory)
 {
-    SfsTree *tree = view_of(r)->tree;
+    SfsTree *tree = sfs_view_tree(view_of(r));
     g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
 
     for (guint i = 0; i < children->len; i++) {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "attributes.h"
 #include "fault.h"
 #include "open.h"
 #include "outcome.h"
@@ -113,13 +114,13 @@ static gint64 recheck_first(SfsOutbox *outbox, SfsNode *node)
 /* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
 static gint64 recheck_announced_children(SfsOutbox *outbox, SfsNode *directory)
 {
-    g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(outbox->view), directory);
     gint64 due = 0;
 
     for (guint i = 0; i < children->len; i++) {
         SfsNode *child = g_ptr_array_index(children, i);
 
-        if (sfs_tree_is_announced(outbox->view->tree, child)) {
+        if (sfs_tree_is_announced(sfs_view_tree(outbox->view), child)) {
             gint64 first = recheck_first(outbox, child);
 
             due = MAX(due, first);
@@ -146,7 +147,7 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
  * saw it. */
 static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
 {
-    if (recheck->ghost && sfs_tree_is_attached(outbox->view->tree, recheck->node->parent))
+    if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), recheck->node->parent))
         queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
     else
         forget_recheck(outbox, recheck);
@@ -156,7 +157,7 @@ static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
  * had the name before. */
 static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
 {
-    SfsTree *tree = outbox->view->tree;
+    SfsTree *tree = sfs_view_tree(outbox->view);
     SfsNode *node = recheck->node;
     g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
     const Recheck *parent = sfs_rechecks_find(outbox->rechecks, node->parent);
@@ -181,7 +182,7 @@ static void nothing_new(SfsOutbox *outbox, Recheck *recheck, const SfsState *now
 {
     recheck->retries = 0;
     sfs_backlog_remove(outbox->backlog, recheck->node);
-    sfs_tree_set_announced_state(outbox->view->tree, recheck->node, now);
+    sfs_tree_set_announced_state(sfs_view_tree(outbox->view), recheck->node, now);
 }
 
 static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState *announced_state,
@@ -235,14 +236,14 @@ static void recheck_written(SfsOutbox *outbox, Recheck *recheck)
  * not: else it might come back under a number that watchers were told is dead. */
 static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
 {
-    SfsTree *tree = outbox->view->tree;
+    SfsTree *tree = sfs_view_tree(outbox->view);
     SfsFinding finding = SFS_GONE;
 
     while (finding == SFS_GONE && sfs_tree_is_attached(tree, node)) {
         guint64 time = sfs_tree_time(tree);
 
         shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
-        finding = sfs_view_current_state(outbox->view, node, now);
+        finding = sfs_attributes_current_state(outbox->view, node, now);
         shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
         if (finding == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
             sfs_tree_detach(tree, node->parent, node->name, time);
@@ -253,7 +254,7 @@ static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
 /* One step for one node. */
 static void compare(SfsOutbox *outbox, Recheck *recheck)
 {
-    SfsTree *tree = outbox->view->tree;
+    SfsTree *tree = sfs_view_tree(outbox->view);
     gboolean announced = sfs_tree_is_announced(tree, recheck->node);
     SfsState announced_state = sfs_tree_announced_state(tree, recheck->node), now = {0};
     SfsFinding finding = current_state(outbox, recheck->node, &now);
@@ -285,7 +286,7 @@ void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
 
 void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
 {
-    g_autoptr(GPtrArray) children = sfs_tree_children(outbox->view->tree, directory);
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(outbox->view), directory);
 
     for (guint i = 0; i < children->len; i++)
         queue(outbox, recheck_of(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
@@ -293,7 +294,7 @@ void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 d
 
 void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)
 {
-    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(outbox->view->tree);
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(sfs_view_tree(outbox->view));
 
     for (guint i = 0; i < ghosts->len; i++) {
         Recheck *recheck = recheck_of(outbox, g_ptr_array_index(ghosts, i));
@@ -307,9 +308,9 @@ void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
 {
     SfsState now = {0};
 
-    sfs_tree_set_announced(outbox->view->tree, node, TRUE);
-    if (sfs_view_current_state(outbox->view, node, &now) == SFS_CLEAR)
-        sfs_tree_set_announced_state(outbox->view->tree, node, &now);
+    sfs_tree_set_announced(sfs_view_tree(outbox->view), node, TRUE);
+    if (sfs_attributes_current_state(outbox->view, node, &now) == SFS_CLEAR)
+        sfs_tree_set_announced_state(sfs_view_tree(outbox->view), node, &now);
     if (due_again(node))
         recheck_written(outbox, recheck_of(outbox, node));
 }

@@ -14,7 +14,7 @@
  * error (see attributes.c), and is no news beside it. */
 static void keep_access(SfsOutbox *outbox, Recheck *recheck)
 {
-    SfsState announced_state = sfs_tree_announced_state(outbox->view->tree, recheck->node);
+    SfsState announced_state = sfs_tree_announced_state(sfs_view_tree(outbox->view), recheck->node);
     struct stat *telling = &outbox->telling.st, *before = &announced_state.st;
 
     if (((telling->st_mode ^ before->st_mode) & ~(mode_t)S_IROTH) == 0 && telling->st_uid == before->st_uid &&
@@ -29,7 +29,7 @@ static void keep_access(SfsOutbox *outbox, Recheck *recheck)
 /* What was asked has been done, or is given up. */
 static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
 {
-    SfsTree *tree = outbox->view->tree;
+    SfsTree *tree = sfs_view_tree(outbox->view);
 
     recheck->retries = 0;
     sfs_backlog_remove(outbox->backlog, recheck->node);
@@ -72,11 +72,11 @@ static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
 static gboolean is_anothers(SfsOutbox *outbox, const Recheck *recheck)
 {
     const SfsNode *node = recheck->node;
-    SfsState announced_state = sfs_tree_announced_state(outbox->view->tree, recheck->node);
-    SfsState parent = sfs_tree_announced_state(outbox->view->tree, node->parent);
+    SfsState announced_state = sfs_tree_announced_state(sfs_view_tree(outbox->view), recheck->node);
+    SfsState parent = sfs_tree_announced_state(sfs_view_tree(outbox->view), node->parent);
     const struct stat *st = outbox->telling.st.st_mode ? &outbox->telling.st : &announced_state.st;
 
-    return outbox->view->options->allow_other && geteuid() != 0 &&
+    return sfs_view_allows_others(outbox->view) && geteuid() != 0 &&
            (st->st_uid != geteuid() || (parent.st.st_mode && parent.st.st_uid != geteuid()));
 }
 
@@ -90,9 +90,9 @@ static void give_up(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int 
         g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
     recheck->failed = TRUE;
     if (op == SFS_ANNOUNCER_CREATE || op == SFS_ANNOUNCER_MKDIR)
-        sfs_tree_set_announced(outbox->view->tree, recheck->node, TRUE);
+        sfs_tree_set_announced(sfs_view_tree(outbox->view), recheck->node, TRUE);
     if (op == SFS_ANNOUNCER_UNLINK || op == SFS_ANNOUNCER_RMDIR)
-        sfs_tree_set_announced(outbox->view->tree, recheck->node, FALSE);
+        sfs_tree_set_announced(sfs_view_tree(outbox->view), recheck->node, FALSE);
     done(outbox, recheck, op);
 }
 
@@ -146,7 +146,7 @@ static void try_all_again(SfsOutbox *outbox)
 static gboolean died_too_late(SfsOutbox *outbox, const Recheck *recheck, int errnum)
 {
     return errnum == ECONNRESET && outbox->op == SFS_ANNOUNCER_MKDIR &&
-           sfs_tree_is_announced(outbox->view->tree, recheck->node);
+           sfs_tree_is_announced(sfs_view_tree(outbox->view), recheck->node);
 }
 
 void sfs_outcome_finish(SfsOutbox *outbox, int errnum)

@@ -26,8 +26,9 @@ static void note_shown(const SfsPending *pending, guint64 serial)
 {
     const SfsSession *session = sfs_request_session(&pending->r);
 
-    if (pending->node->kind != SFS_VERSION && sfs_tree_is_announced(session->view->tree, pending->node) &&
-        sfs_tree_announced_state(session->view->tree, pending->node).serial != serial)
+    if (pending->node->kind != SFS_VERSION &&
+        sfs_tree_is_announced(sfs_view_tree(session->view), pending->node) &&
+        sfs_tree_announced_state(sfs_view_tree(session->view), pending->node).serial != serial)
         sfs_watcher_recheck(session->watcher, pending->node);
 }
 

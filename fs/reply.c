@@ -21,7 +21,7 @@ gboolean sfs_request_is_announcers(const SfsRequest *r)
 
 void sfs_request_trace(const SfsRequest *r, const char *format, ...)
 {
-    if (!sfs_request_session(r)->view->options->debug)
+    if (!g_log_get_debug_enabled())
         return;
 
     va_list args;
@@ -42,7 +42,7 @@ void sfs_reply_errno(const SfsRequest *r, int errnum)
 /* Is it another error than the last open of the node met? NULL: this one works. */
 static gboolean is_news(const SfsRequest *r, const char *message)
 {
-    SfsTree *tree = sfs_request_session(r)->view->tree;
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
     g_autoptr(SfsNode) node = sfs_tree_get(tree, r->ino);
 
     return !node || sfs_tree_note_error(tree, node, message);
@@ -76,7 +76,7 @@ void sfs_reply_attributes(const SfsRequest *r, const struct stat *st)
 
 void sfs_request_check_announced(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
-    SfsTree *tree = sfs_request_session(r)->view->tree;
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
     SfsState announced_state = sfs_tree_announced_state(tree, node);
 
     if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(tree, node) &&
@@ -95,7 +95,7 @@ void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct st
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
     struct fuse_entry_param entry = {.ino = node->ino, .attr = *st};
-    SfsTree *tree = sfs_request_session(r)->view->tree;
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
 
     /* Counted before the reply: the FORGET may overtake us. */
     sfs_tree_look_up(tree, node);

@@ -20,6 +20,7 @@
 #include "ops.h"
 #include "pollers.h"
 #include "session.h"
+#include "status.h"
 #include "text.h"
 
 /* How often the loop is woken until it notices that the session is to end. */
@@ -29,6 +30,7 @@
 
 /* What the control thread works on. */
 typedef struct {
+    const SfsOptions *options;
     struct fuse_session *fuse;
     SfsSession session;
     const char *place; /* the mount point, as the log shows it */
@@ -119,7 +121,7 @@ static gboolean serve(Server *server)
     }
     pthread_setname_np(thread, "control");
 
-    int result = run_loop(server->fuse, server->session.view->options);
+    int result = run_loop(server->fuse, server->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);
@@ -184,8 +186,8 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
-    if (!server->session.view->options->foreground)
-        sfs_daemonize_detach(server->session.view->supervisor);
+    if (!server->options->foreground)
+        sfs_daemonize_detach(getppid());
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
     sfs_watcher_start(server->session.watcher);
@@ -193,8 +195,9 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     gboolean served = serve(server);
     sfs_watcher_stop(server->session.watcher);
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
-    if (server->session.view->options->debug)
-        g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(server->session.view->tree));
+    if (g_log_get_debug_enabled())
+        g_debug("end: %u inodes still looked up",
+                sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
     return served;
 }
 
@@ -207,16 +210,13 @@ static void degraded(void *data, GPtrArray *lines)
 {
     SfsSession *session = data;
 
-    if (session->watcher) /* else it is only just starting */
-        sfs_watcher_degraded(session->watcher, lines);
+    sfs_watcher_degraded(session->watcher, lines);
     (void)sfs_outbox_degraded(session->outbox, lines);
 }
 
 static gboolean vouch(void *data, const SfsContainer *container)
 {
-    SfsSession *session = data;
-
-    return session->watcher && sfs_watcher_vouch(session->watcher, container);
+    return sfs_watcher_vouch(data, container);
 }
 
 static void wake_pollers(void *data)
@@ -224,18 +224,20 @@ static void wake_pollers(void *data)
     sfs_pollers_wake(data);
 }
 
+/* Here all is put together. */
 static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
 {
-    session->view = sfs_view_new(options, mountpoint);
-    session->view->supervisor = getppid(); /* its death is ours */
+    session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
+                                                   .policy = options->policy,
+                                                   .allow_other = options->allow_other,
+                                                   .supervisor = getppid()}, /* its death is ours */
+                                 mountpoint);
     session->outbox = sfs_outbox_new(session->view, mountpoint);
-    session->view->announcer_state = announcer_state;
-    session->view->degraded = degraded;
-    session->view->vouch = vouch;
-    session->view->asked = session;
-    session->watcher = sfs_watcher_new(session->view, session->outbox);
+    session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
     if (!session->watcher)
         return FALSE;
+    sfs_view_set_vouch(session->view, vouch, session->watcher);
+    sfs_status_set_providers(sfs_view_status(session->view), announcer_state, degraded, session);
     session->deferred = sfs_deferred_new();
     sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
     session->handles = sfs_handles_new();
@@ -262,7 +264,7 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
     g_autofree char *place = shield_text_escape(mountpoint, -1);
-    Server server = {.place = place, .control = control, .loop_thread = pthread_self()};
+    Server server = {.options = options, .place = place, .control = control, .loop_thread = pthread_self()};
     gboolean served = FALSE;
 
     prepare_process(&server);

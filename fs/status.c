@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status: renders .shieldfs/version and .shieldfs/status; see status.h. */
+/* status: renders the texts, and notes the last; see status.h. */
 #include "status.h"
 
 #include <errno.h>
@@ -10,8 +10,47 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
+#include "open.h"
 #include "shieldstate.h"
 #include "text.h"
+
+struct SfsStatus {
+    SfsView *view;
+    pid_t supervisor;
+    SfsAnnouncerStateFunc announcer; /* NULL: there is none yet */
+    SfsDegradedFunc degraded;
+    void *data;
+    GMutex lock;  /* protects the rest */
+    GBytes *text; /* the last one shown; NULL: none was */
+    struct timespec time;
+    guint64 serial;
+};
+
+SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor, struct timespec first)
+{
+    SfsStatus *status = g_new0(SfsStatus, 1);
+
+    status->view = view;
+    status->supervisor = supervisor;
+    status->time = first;
+    g_mutex_init(&status->lock);
+    return status;
+}
+
+void sfs_status_free(SfsStatus *status)
+{
+    g_clear_pointer(&status->text, g_bytes_unref);
+    g_mutex_clear(&status->lock);
+    g_free(status);
+}
+
+void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer, SfsDegradedFunc degraded,
+                              void *data)
+{
+    status->announcer = announcer;
+    status->degraded = degraded;
+    status->data = data;
+}
 
 GBytes *sfs_status_version(void)
 {
@@ -35,9 +74,9 @@ static const char *source_state(int errnum)
     }
 }
 
-static void add_sources(SfsView *view, const GArray *states, GString *out)
+static void add_sources(const SfsView *view, const GArray *states, GString *out)
 {
-    ShieldSources *sources = shield_catalog_sources(view->catalog);
+    ShieldSources *sources = shield_catalog_sources(sfs_view_catalog(view));
 
     for (guint i = 0; i < states->len; i++) {
         g_autofree char *path = shield_text_escape(shield_sources_path(sources, i), -1);
@@ -97,10 +136,10 @@ static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPt
 /* What there is to tell of each bundle. */
 static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problems, GPtrArray *degraded)
 {
-    gboolean foreign = view->options->allow_other && geteuid() != 0;
-    gboolean leases = view->options->policy.settle_ms > 0;
+    gboolean foreign = sfs_view_allows_others(view) && geteuid() != 0;
+    gboolean leases = sfs_view_policy(view)->settle_ms > 0;
     g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
     int errnum;
 
     for (guint i = 0; i < places->len; i++) {
@@ -119,7 +158,7 @@ static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problem
                         g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
 }
 
-GBytes *sfs_status_render(SfsView *view)
+static GBytes *render(SfsStatus *status)
 {
     GString *out = g_string_new(NULL);
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
@@ -128,16 +167,63 @@ GBytes *sfs_status_render(SfsView *view)
     g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
     ShieldScan scan = {.problems = problems, .states = states};
 
-    places = shield_catalog_scan(view->catalog, &scan);
-    inspect_bundles(view, places, problems, degraded);
-    if (view->degraded)
-        view->degraded(view->asked, degraded);
-    add_sources(view, states, out);
+    places = shield_catalog_scan(sfs_view_catalog(status->view), &scan);
+    inspect_bundles(status->view, places, problems, degraded);
+    if (status->degraded)
+        status->degraded(status->data, degraded);
+    add_sources(status->view, states, out);
     g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
     g_string_append_printf(out, "announcer: %s\n",
-                           view->announcer_state ? view->announcer_state(view->asked) : "stopped");
-    g_string_append_printf(out, "pid: %d\n", view->supervisor);
+                           status->announcer ? status->announcer(status->data) : "stopped");
+    g_string_append_printf(out, "pid: %d\n", status->supervisor);
     add_lines(out, "degraded", degraded);
     add_lines(out, "problem", problems);
     return g_string_free_to_bytes(out);
+}
+
+/* Notes a text as the one that is shown now. */
+static guint64 note(SfsStatus *status, GBytes *text)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+
+    if (!status->text || !g_bytes_equal(status->text, text)) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (!shield_time_before(status->time, now)) /* the clock was set back */
+            now = shield_time_next(status->time);
+        if (status->text)
+            status->time = now;
+        g_clear_pointer(&status->text, g_bytes_unref);
+        status->text = g_bytes_ref(text);
+        status->serial++;
+    }
+    return status->serial;
+}
+
+GBytes *sfs_status_text(SfsStatus *status, guint64 *serial)
+{
+    GBytes *text = render(status);
+
+    *serial = note(status, text);
+    return text;
+}
+
+struct timespec sfs_status_time(SfsStatus *status, gsize *size)
+{
+    g_autoptr(GBytes) text = render(status);
+
+    *size = g_bytes_get_size(text);
+    (void)note(status, text);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+    return status->time;
+}
+
+struct timespec sfs_status_last_time(SfsStatus *status, gsize *size)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+
+    *size = status->text ? g_bytes_get_size(status->text) : 0;
+    return status->time;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* view: names, listings and contents of the view; see view.h. The attributes are in attributes.c. */
-#include "view.h"
+/* view: names and listings; see view.h. */
+#include "view_private.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +10,7 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
+#include "status.h"
 
 #define META ".shieldfs"
 
@@ -27,26 +28,62 @@ static guint64 first_number(void)
     return (guint64)MAX(g_get_real_time(), 0);
 }
 
-SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint)
+SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
 {
     SfsView *view = g_new0(SfsView, 1);
 
-    view->options = options;
+    view->allow_other = options->allow_other;
     view->policy = options->policy;
-    view->catalog = shield_catalog_new((const char *const *)options->sources, mountpoint);
+    view->catalog = shield_catalog_new(options->sources, mountpoint);
     view->tree = sfs_tree_new(first_number());
-    g_mutex_init(&view->status_lock);
     clock_gettime(CLOCK_REALTIME, &view->started);
+    view->status = sfs_status_new(view, options->supervisor, view->started);
     return view;
 }
 
 void sfs_view_free(SfsView *view)
 {
+    sfs_status_free(view->status);
     sfs_tree_free(view->tree);
     shield_catalog_free(view->catalog);
-    g_clear_pointer(&view->status_text, g_bytes_unref);
-    g_mutex_clear(&view->status_lock);
     g_free(view);
+}
+
+SfsTree *sfs_view_tree(const SfsView *view)
+{
+    return view->tree;
+}
+
+ShieldCatalog *sfs_view_catalog(const SfsView *view)
+{
+    return view->catalog;
+}
+
+SfsStatus *sfs_view_status(const SfsView *view)
+{
+    return view->status;
+}
+
+const ShieldPolicy *sfs_view_policy(const SfsView *view)
+{
+    return &view->policy;
+}
+
+gboolean sfs_view_allows_others(const SfsView *view)
+{
+    return view->allow_other;
+}
+
+void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data)
+{
+    view->policy.drain = drain;
+    view->policy.drain_data = data;
+}
+
+void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data)
+{
+    view->vouch = vouch;
+    view->vouch_data = data;
 }
 
 void sfs_view_forget(SfsView *view)
@@ -80,7 +117,7 @@ static gboolean is_same(SfsView *view, SfsContainer *container, const ShieldIden
     if (shield_identity_equal(&known, now))
         return TRUE;
     if (known.dev != now->dev || known.ino != now->ino || !view->vouch ||
-        !view->vouch(view->asked, container))
+        !view->vouch(view->vouch_data, container))
         return FALSE;
     sfs_container_set_identity(container, now);
     return TRUE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view: what is in the view: which names a directory has, what their attributes are, what an open gives. It
- * puts together the tree (numbers), the catalog (places) and the bundles (contents). It must not know FUSE:
- * it takes nodes and gives errnos and contents back.
+ * view: what is in the view: which names a directory has, what a number or a name leads to. It puts
+ * together the tree (numbers), the catalog (places) and the bundles. It must not know FUSE:
+ * it takes nodes and gives errnos back.
  *
  * Nothing is cached here: each question is answered from the state directories as they are at that moment.
  */
@@ -11,31 +11,39 @@
 #include <glib.h>
 #include <sys/stat.h>
 
-#include "options.h"
+#include "catalog.h"
 #include "tree.h"
 
-typedef struct {
-    const SfsOptions *options;
-    ShieldPolicy policy; /* the options', with what the watcher adds */
-    ShieldCatalog *catalog;
-    SfsTree *tree;
-    pid_t supervisor;        /* the process to send signals to */
-    struct timespec started; /* the time of what has none of its own */
-    GMutex status_lock;      /* protects the three below */
-    GBytes *status_text;     /* the last one shown */
-    struct timespec status_time;
-    guint64 status_serial;
-    /* Asked for what status says of the announcer, for its lines on what is not watched, and whether the
-     * directory that is watched for a container is still there; NULL: nobody knows. */
-    const char *(*announcer_state)(void *data);
-    void (*degraded)(void *data, GPtrArray *lines);
-    gboolean (*vouch)(void *data, const SfsContainer *container);
-    void *asked;
-} SfsView;
+typedef struct SfsView SfsView;
+typedef struct SfsStatus SfsStatus;
 
-/* mountpoint: absolute, without links. */
-SfsView *sfs_view_new(const SfsOptions *options, const char *mountpoint);
+/* What the view is of, and for whom. */
+typedef struct {
+    const char *const *sources; /* as given; NULL ends them */
+    ShieldPolicy policy;
+    gboolean allow_other; /* others than the mounting user get in */
+    pid_t supervisor;     /* the process to send signals to */
+} SfsViewOptions;
+
+/* options: copied. mountpoint: absolute, without links. */
+SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint);
 void sfs_view_free(SfsView *view);
+
+/* What it is made of; the view's. */
+SfsTree *sfs_view_tree(const SfsView *view);
+ShieldCatalog *sfs_view_catalog(const SfsView *view);
+SfsStatus *sfs_view_status(const SfsView *view);
+const ShieldPolicy *sfs_view_policy(const SfsView *view);
+gboolean sfs_view_allows_others(const SfsView *view);
+
+/* For the session's start, before there is more than one thread. */
+
+/* What brings the marks of all bundles up to date, see ShieldPolicy. */
+void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);
+
+/* What to ask whether the directory that is watched for a container is still there. */
+typedef gboolean (*SfsVouchFunc)(void *data, const SfsContainer *container);
+void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data);
 
 /* .shieldfs/status; a new reference. */
 SfsNode *sfs_view_status_node(SfsView *view);
@@ -49,21 +57,6 @@ SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum);
 
 /* The child of a directory. NULL with *errnum. */
 SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum);
-
-/* Attributes as the view shows them; an errno. */
-int sfs_view_attributes(SfsView *view, SfsNode *node, struct stat *st);
-
-/* The same, but of what is computed size and time are as they were last: nothing is read or computed. */
-int sfs_view_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st);
-
-/* What there is to tell of a node now. */
-typedef enum {
-    SFS_GONE,
-    SFS_UNCLEAR, /* there, but what it is can't be said before something changes */
-    SFS_FAILED,  /* it can't be said at this moment, for want of descriptors or the like */
-    SFS_CLEAR,
-} SfsFinding;
-SfsFinding sfs_view_current_state(SfsView *view, SfsNode *node, SfsState *now);
 
 typedef struct {
     guint64 ino;

@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "attributes.h"
 #include "error.h"
 #include "fault.h"
 #include "inspect.h"
@@ -22,7 +23,8 @@
 struct SfsWatcher {
     SfsView *view;
     SfsOutbox *outbox;
-    int wake; /* an eventfd */
+    guint poll_sec; /* between two comparisons of what makes no events */
+    int wake;       /* an eventfd */
     GThread *thread;
     int stop;                    /* atomic */
     void (*changed)(void *data); /* wakes who polls */
@@ -80,8 +82,7 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
 static void compare_later(SfsWatcher *watcher, gboolean missed)
 {
     if (!watcher->recheck_due && (missed || sfs_watchlist_are_degraded(watcher->watchlist)))
-        watcher->recheck_due =
-            g_get_monotonic_time() + (gint64)watcher->view->options->poll_sec * G_USEC_PER_SEC;
+        watcher->recheck_due = g_get_monotonic_time() + (gint64)watcher->poll_sec * G_USEC_PER_SEC;
 }
 
 static void list(SfsWatcher *watcher, SfsNode *directory)
@@ -98,14 +99,14 @@ static void list_container(SfsWatcher *watcher, SfsNode *node)
     g_autoptr(SfsNode) hooks = NULL;
 
     list(watcher, node);
-    hooks = sfs_tree_child(watcher->view->tree, node, shield_layout_name(SHIELD_HOOKS_DIR));
+    hooks = sfs_tree_child(sfs_view_tree(watcher->view), node, shield_layout_name(SHIELD_HOOKS_DIR));
     if (hooks && hooks->kind == SFS_HOOKS)
         list(watcher, hooks);
 }
 
 static void look_at_container(SfsWatcher *watcher, SfsNode *node)
 {
-    g_autoptr(GPtrArray) children = sfs_tree_children(watcher->view->tree, node);
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(watcher->view), node);
 
     for (guint i = 0; i < children->len; i++) {
         SfsNode *child = g_ptr_array_index(children, i);
@@ -120,26 +121,26 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
  * is. */
 static void rescan(SfsWatcher *watcher, gboolean everything)
 {
-    g_autoptr(SfsNode) root = sfs_tree_root(watcher->view->tree);
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(watcher->view));
     ShieldScan scan = {0};
     g_autoptr(GPtrArray) places = NULL, nodes = NULL;
 
-    if (watcher->view->options->debug)
+    if (g_log_get_debug_enabled())
         g_debug("all bundles are looked for");
     watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
-    places = shield_catalog_scan(watcher->view->catalog, &scan);
+    places = shield_catalog_scan(sfs_view_catalog(watcher->view), &scan);
     sfs_watchlist_end_scan(watcher->watchlist, &scan);
     list(watcher, root);
 
-    nodes = sfs_tree_children(watcher->view->tree, root);
+    nodes = sfs_tree_children(sfs_view_tree(watcher->view), root);
     for (guint i = 0; i < nodes->len; i++) {
         SfsNode *node = g_ptr_array_index(nodes, i);
 
         if (node->kind != SFS_CONTAINER)
             continue;
         sfs_outbox_recheck(watcher->outbox, node, FALSE);
-        if (sfs_tree_is_attached(watcher->view->tree, node) &&
+        if (sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
             (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || everything)) {
             list_container(watcher, node);
             look_at_container(watcher, node);
@@ -169,7 +170,7 @@ static void look_at_hooks(SfsWatcher *watcher, SfsNode *hooks)
 /* What the node at name was, is, and what is computed from it. */
 static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name, guint32 mask)
 {
-    SfsTree *tree = watcher->view->tree;
+    SfsTree *tree = sfs_view_tree(watcher->view);
     g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, parent, name);
     int errnum;
     g_autoptr(SfsNode) now = sfs_view_lookup(watcher->view, parent, name, &errnum);
@@ -197,7 +198,7 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
 
 static void work_off_container(SfsWatcher *watcher, SfsContainer *container, GHashTable *names)
 {
-    SfsTree *tree = watcher->view->tree;
+    SfsTree *tree = sfs_view_tree(watcher->view);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsNode) node = sfs_tree_child(tree, root, container->place->name);
     GHashTableIter iter;
@@ -221,8 +222,8 @@ static void work_off_container(SfsWatcher *watcher, SfsContainer *container, GHa
 /* A name in hooks that has come without an event: another directory may be mounted there. */
 static void find_hooks(SfsWatcher *watcher, SfsNode *node)
 {
-    if (node->parent->kind == SFS_HOOKS && sfs_tree_is_attached(watcher->view->tree, node) &&
-        !sfs_tree_is_announced(watcher->view->tree, node) && add_bundle(watcher, node->container))
+    if (node->parent->kind == SFS_HOOKS && sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
+        !sfs_tree_is_announced(sfs_view_tree(watcher->view), node) && add_bundle(watcher, node->container))
         look_at_hooks(watcher, node->parent);
 }
 
@@ -240,8 +241,8 @@ static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
          * all beside it, by a mount. */
         structure |=
             node->kind == SFS_CONTAINER && !sfs_watchlist_know_bundle(watcher->watchlist, node->container);
-        structure |= sfs_tree_is_announced(watcher->view->tree, node) &&
-                     !sfs_tree_is_attached(watcher->view->tree, node) &&
+        structure |= sfs_tree_is_announced(sfs_view_tree(watcher->view), node) &&
+                     !sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
         find_hooks(watcher, node);
         sfs_outbox_recheck(watcher->outbox, node, FALSE);
@@ -276,7 +277,7 @@ static void work_off_marks(SfsWatcher *watcher)
  * the time. */
 static void look_at_status(SfsWatcher *watcher)
 {
-    SfsTree *tree = watcher->view->tree;
+    SfsTree *tree = sfs_view_tree(watcher->view);
     g_autoptr(SfsNode) status = sfs_view_status_node(watcher->view);
     gint64 start = g_get_monotonic_time();
     SfsState announced_state = sfs_tree_announced_state(tree, status), now = {0};
@@ -284,7 +285,7 @@ static void look_at_status(SfsWatcher *watcher)
     watcher->status_due = 0;
     if (!sfs_tree_is_shown(tree, status))
         sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
-    else if (sfs_view_current_state(watcher->view, status, &now) == SFS_CLEAR &&
+    else if (sfs_attributes_current_state(watcher->view, status, &now) == SFS_CLEAR &&
              now.serial != announced_state.serial)
         sfs_outbox_recheck(watcher->outbox, status, FALSE);
     watcher->changed(watcher->changed_data); /* there may be pollers of it */
@@ -337,7 +338,7 @@ static void note_idle(SfsWatcher *watcher)
     gboolean idle = watcher->announcer && strcmp(watcher->announcer, "ok") == 0 && !watcher->status_due &&
                     sfs_outbox_is_idle(watcher->outbox);
 
-    if (idle && !watcher->idle && watcher->view->options->debug)
+    if (idle && !watcher->idle && g_log_get_debug_enabled())
         g_debug("all is announced, %u nodes are kept in mind", sfs_outbox_count(watcher->outbox));
     watcher->idle = idle;
 }
@@ -372,7 +373,7 @@ static void assume_below(SfsWatcher *watcher, SfsNode *directory)
     g_autoptr(GPtrArray) children = NULL;
 
     list(watcher, directory);
-    children = sfs_tree_children(watcher->view->tree, directory);
+    children = sfs_tree_children(sfs_view_tree(watcher->view), directory);
     for (guint i = 0; i < children->len; i++) {
         SfsNode *child = g_ptr_array_index(children, i);
 
@@ -395,25 +396,25 @@ static void note_written(void *data, SfsNode *node)
         sfs_watcher_wake(watcher);
 }
 
-SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox)
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox, guint poll_sec)
 {
     SfsWatcher *watcher = g_new0(SfsWatcher, 1);
 
     watcher->view = view;
     watcher->outbox = outbox;
+    watcher->poll_sec = poll_sec;
     watcher->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     watcher->marks = sfs_marks_new();
-    watcher->watchlist = sfs_watchlist_new(view, watcher->marks);
+    watcher->watchlist = sfs_watchlist_new(view, watcher->marks, poll_sec);
     if (!watcher->watchlist || watcher->wake < 0) {
         g_message("inotify: %s: raise fs.inotify.max_user_instances", g_strerror(errno));
         sfs_watcher_free(watcher);
         return NULL;
     }
 
-    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
     sfs_outbox_set_written(outbox, note_written, watcher);
-    view->policy.drain = sfs_watcher_drain;
-    view->policy.drain_data = watcher;
+    sfs_view_set_drain(view, sfs_watcher_drain, watcher);
     rescan(watcher, TRUE);
     assume_below(watcher, root);
     return watcher;

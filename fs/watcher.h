@@ -16,9 +16,9 @@
 
 typedef struct SfsWatcher SfsWatcher;
 
-/* Watches everything and takes what is there for announced. To be called before the mount. NULL if there is
- * no inotify; said in the log. */
-SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox);
+/* Watches everything and takes what is there for announced. poll_sec: seconds between two comparisons of what
+ * makes no events. To be called before the mount. NULL if there is no inotify; said in the log. */
+SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox, guint poll_sec);
 void sfs_watcher_free(SfsWatcher *watcher);
 
 /* What to call, on the watcher's thread, when something may have changed. Before the thread is started. */

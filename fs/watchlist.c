@@ -29,6 +29,7 @@ typedef struct {
 
 struct SfsWatchlist {
     SfsView *view;
+    guint poll_sec; /* for a person to read */
     SfsMarks *marks;
     ShieldDirwatch *watch;
     SfsWrittenFunc written; /* NULL: nobody is to be told */
@@ -149,8 +150,7 @@ static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Targe
                           ? "the limit of inotify watches is reached, raise fs.inotify.max_user_watches"
                       : target->errnum == EOPNOTSUPP ? "its filesystem does not tell of changes"
                                                      : g_strerror(target->errnum);
-    g_autofree char *text =
-        g_strdup_printf("not watched (%s): compared every %u s", why, list->view->options->poll_sec);
+    g_autofree char *text = g_strdup_printf("not watched (%s): compared every %u s", why, list->poll_sec);
     shield_error_add_line(lines, NULL, target->path, text);
 }
 
@@ -317,7 +317,7 @@ void sfs_watchlist_retain_bundles(SfsWatchlist *list, GPtrArray *nodes)
     for (guint i = 0; i < nodes->len; i++) {
         SfsNode *node = g_ptr_array_index(nodes, i);
 
-        if (node->kind == SFS_CONTAINER && sfs_tree_is_attached(list->view->tree, node))
+        if (node->kind == SFS_CONTAINER && sfs_tree_is_attached(sfs_view_tree(list->view), node))
             g_hash_table_add(living, node->container);
     }
     for (GList *l = known; l; l = l->next) {
@@ -365,7 +365,7 @@ ShieldDirwatch *sfs_watchlist_queue(SfsWatchlist *list)
     return list->watch;
 }
 
-SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks)
+SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec)
 {
     SfsWatchlist *list = g_new0(SfsWatchlist, 1);
 
@@ -376,7 +376,8 @@ SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks)
     }
     list->view = view;
     list->marks = marks;
-    list->ways = sfs_ways_new(shield_catalog_sources(view->catalog));
+    list->poll_sec = poll_sec;
+    list->ways = sfs_ways_new(shield_catalog_sources(sfs_view_catalog(view)));
     list->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
     list->bundles = g_hash_table_new(NULL, NULL);
     list->degraded = g_ptr_array_new_with_free_func(g_free);

@@ -17,7 +17,7 @@
 typedef struct SfsWatchlist SfsWatchlist;
 
 /* NULL with errno. */
-SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks);
+SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec);
 void sfs_watchlist_free(SfsWatchlist *list);
 
 /* What to call when a list of a bundle has been written, on the thread that drains; to be set before there is
