@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "daemonize.h"
 #include "log.h"
-#include "mountpoint.h"
-#include "ops.h"
 #include "options.h"
-#include "signals.h"
+#include "process/daemonize.h"
+#include "process/mountpoint.h"
+#include "process/signals.h"
+#include "process/supervisor.h"
+#include "request/ops.h"
 #include "standard.h"
-#include "supervisor.h"
 
 /* What the shell left open is nobody's business here; a list among it, open for writing, would look as if it
  * were being written for as long as we run. */

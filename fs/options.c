@@ -12,7 +12,7 @@
 
 #include "catalog.h"
 #include "config.h"
-#include "mountinfo.h"
+#include "events/mountinfo.h"
 #include "text.h"
 
 /* A list is held in memory several times over while it is computed with; past this no machine is served well.

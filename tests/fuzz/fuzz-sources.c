@@ -9,8 +9,8 @@
 
 #include "catalog.h"
 #include "fuzz.h"
-#include "mounts.h"
 #include "options.h"
+#include "process/mounts.h"
 
 static void append_escaped(GString *out, const char *path)
 {

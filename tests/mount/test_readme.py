@@ -16,7 +16,7 @@ import pytest
 from harness import REPO, run
 
 README = REPO / 'README.md'
-DATA = REPO / 'fs/data'
+DATA, DOC = REPO / 'fs/data', REPO / 'fs/doc'
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
 NOT_RUN_HERE = 'tests/run.sh\n'  # this very test is a part of it, so that it would call itself for ever
 
@@ -181,7 +181,7 @@ def test_options():
     usage = '\n'.join(re.findall(r'^  (-.*?)  ', run(harness.SHIELDFS, '--help').stdout.decode(), re.M))
     known, short = mount_options(usage), set(re.findall(r'(?<!\S)--?\w+', usage)) - {'-o'}
     table = '\n'.join(rows(README.read_text(encoding='utf-8'), 'Options'))
-    manual = (DATA / 'shieldfs.1').read_text(encoding='utf-8')
+    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8')
     assert mount_options(table) == known
     assert set(re.findall(r'`(--?\w+)', table)) - {'-o'} == short
     assert set(re.findall(r'Fl o Cm (\w+)', manual.split('.Ss The view')[0])) == known
@@ -193,7 +193,7 @@ def test_words_of_shield_state():
     readme = README.read_text(encoding='utf-8')
     told = re.search(r'WHAT\s+is\s+one\s+of\s+((?:`\w+`[,\s]*)+)', readme)[1]
     words = re.findall(r'`(\w+)`', told)
-    manual = (DATA / 'shield-state.1').read_text(encoding='utf-8')
+    manual = (DOC / 'shield-state.1').read_text(encoding='utf-8')
     in_manual = re.findall(r'^\.Cm (\w+) [,.]?$', manual.split('.It Cm show')[0], re.M) + ['hook_json']
     assert len(words) == 21
     for word in words:
@@ -215,7 +215,7 @@ def anchors(path):
     return {re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-') for h in headings}
 
 
-@pytest.mark.parametrize('page', ['README.md', 'fs/data/inside.md'])
+@pytest.mark.parametrize('page', ['README.md', 'fs/doc/inside.md'])
 def test_links(page):
     text = FENCE.sub('', (REPO / page).read_text(encoding='utf-8'))
     links = re.findall(r'\]\(([^)\s]+)\)', text)
@@ -237,7 +237,7 @@ def test_files_that_are_named():
 
 def test_parts_in_the_picture():
     """The page on the inside names every part."""
-    picture = FENCE.search((DATA / 'inside.md').read_text(encoding='utf-8'))[2]
+    picture = FENCE.search((DOC / 'inside.md').read_text(encoding='utf-8'))[2]
     words = set(re.findall(r'[a-z_-]+', picture))
-    parts = {p.stem for p in (*REPO.glob('core/*.c'), *REPO.glob('fs/*.c'))}
+    parts = {p.stem for p in (*REPO.glob('core/*.c'), *REPO.glob('fs/**/*.c'))}
     assert parts <= words, parts - words

@@ -16,9 +16,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "access.h"
 #include "open.h"
 #include "unit.h"
+#include "view/access.h"
 
 /* Who looks: users and groups that need not exist. Small sets, so that they often meet. */
 static const uid_t users[] = {4001, 4002, 4003};

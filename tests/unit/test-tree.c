@@ -7,8 +7,8 @@
 #include <glib.h>
 #include <string.h>
 
-#include "tree.h"
 #include "unit.h"
+#include "view/tree.h"
 
 static const ShieldPolicy policy = {.max_size = 1000, .settle_ms = 50};
 

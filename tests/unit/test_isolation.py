@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dependencies point one way: core knows neither FUSE nor fs, and its flags don't let it.
+"""The dependencies point one way: core knows neither FUSE nor fs, and a wing of fs only what is below it; their flags
+don't let them.
 
     test_isolation.py BUILDDIR SOURCEDIR
 
-Takes the compiler's command line of every object of core from compile_commands.json.
+Takes the compiler's command lines from compile_commands.json.
 """
 
 import json
 import os
 import pathlib
+import re
 import shlex
 import sys
 import tempfile
@@ -69,8 +71,31 @@ def core_cannot_include_fuse():
 
 def fs_can_include_fuse():
     """Else the check above would show nothing."""
-    ops = [entry for entry in COMMANDS if below(entry, 'fs')]
+    ops = [entry for entry in COMMANDS if below(entry, 'fs/request')]
     same(compiles(ops[0], '#define FUSE_USE_VERSION 314\n#include <fuse_lowlevel.h>\nint dummy;\n'), True)
+
+
+WINGS = ['view', 'events', 'request', 'process']  # bottom up
+
+
+def a_wing_can_include_what_is_below_it_and_nothing_else():
+    headers = {wing: f'{wing}/{next((SOURCE / "fs" / wing).glob("*.h")).name}' for wing in WINGS}
+    for level, wing in enumerate(WINGS):
+        entries = [entry for entry in COMMANDS if below(entry, f'fs/{wing}')]
+        same(len(entries), len(list((SOURCE / 'fs' / wing).glob('*.c'))))
+        for other, header in headers.items():
+            same((wing, other, compiles(entries[0], f'#include "{header}"\nint dummy;\n')),
+                 (wing, other, WINGS.index(other) <= level))
+        same(compiles(entries[0], '#define FUSE_USE_VERSION 314\n#include <fuse_lowlevel.h>\n'), level >= 2)
+
+
+def what_is_included_says_where_it_is():
+    """No way round by ../, and each wing's header by its whole name."""
+    for path in (SOURCE / 'fs').rglob('*.[ch]'):
+        for header in re.findall(r'^#include "(.*)"', path.read_text(), re.M):
+            same((str(path), header, '..' in header), (str(path), header, False))
+            known = (SOURCE / 'fs' / header).is_file() or (SOURCE / 'core' / header).is_file()
+            same((str(path), header, known or header == 'config.h'), (str(path), header, True))
 
 
 def core_includes_only_core_and_the_system():
@@ -92,4 +117,5 @@ def core_calls_nothing_above_it():
 
 os.environ['LC_ALL'] = 'C'
 run_checks([core_flags_name_no_fuse, core_cannot_include_fuse, fs_can_include_fuse,
+            a_wing_can_include_what_is_below_it_and_nothing_else, what_is_included_says_where_it_is,
             core_includes_only_core_and_the_system, core_calls_nothing_above_it])

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* marks: sets of things to look at; see marks.h. */
+#include "events/marks.h"
+
+struct SfsMarks {
+    GMutex lock;
+    SfsMarked marked;
+};
+
+static void marked_init(SfsMarked *marked)
+{
+    *marked = (SfsMarked){
+        .containers = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_container_unref,
+                                            (GDestroyNotify)g_hash_table_unref),
+        .nodes = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_node_unref, NULL),
+    };
+}
+
+void sfs_marked_clear(SfsMarked *marked)
+{
+    g_clear_pointer(&marked->containers, g_hash_table_unref);
+    g_clear_pointer(&marked->nodes, g_hash_table_unref);
+}
+
+SfsMarks *sfs_marks_new(void)
+{
+    SfsMarks *marks = g_new0(SfsMarks, 1);
+
+    g_mutex_init(&marks->lock);
+    marked_init(&marks->marked);
+    return marks;
+}
+
+void sfs_marks_free(SfsMarks *marks)
+{
+    sfs_marked_clear(&marks->marked);
+    g_mutex_clear(&marks->lock);
+    g_free(marks);
+}
+
+/* Lock held. */
+static GHashTable *names_of(SfsMarks *marks, SfsContainer *container)
+{
+    GHashTable *names = g_hash_table_lookup(marks->marked.containers, container);
+
+    if (!names) {
+        names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_hash_table_insert(marks->marked.containers, sfs_container_ref(container), names);
+    }
+    return names;
+}
+
+gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_hooks, const char *name,
+                        guint32 mask)
+{
+    g_autofree char *key = g_strconcat(in_hooks ? SFS_MARKS_HOOKS : "", name, NULL);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    GHashTable *names = names_of(marks, container);
+    guint32 known = GPOINTER_TO_UINT(g_hash_table_lookup(names, key));
+
+    if (known && (known | mask) == known)
+        return FALSE;
+    g_hash_table_insert(names, g_steal_pointer(&key), GUINT_TO_POINTER(known | mask));
+    return TRUE;
+}
+
+static gboolean raise_flag(SfsMarks *marks, gboolean *flag)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    gboolean was = *flag;
+
+    *flag = TRUE;
+    return !was;
+}
+
+gboolean sfs_marks_structure(SfsMarks *marks)
+{
+    return raise_flag(marks, &marks->marked.structure);
+}
+
+gboolean sfs_marks_everything(SfsMarks *marks)
+{
+    (void)raise_flag(marks, &marks->marked.structure);
+    return raise_flag(marks, &marks->marked.everything);
+}
+
+gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+
+    if (g_hash_table_contains(marks->marked.nodes, node))
+        return FALSE;
+    return g_hash_table_add(marks->marked.nodes, sfs_node_ref(node));
+}
+
+void sfs_marks_take(SfsMarks *marks, SfsMarked *marked)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+
+    *marked = marks->marked;
+    marked_init(&marks->marked);
+}

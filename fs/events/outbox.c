@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* outbox: comparing, and one request at a time; see outbox.h. */
+#include "events/outbox.h"
+
+#include <errno.h>
+
+#include "events/outcome.h"
+#include "fault.h"
+#include "open.h"
+#include "view/attributes.h"
+
+#define HOT_USEC (10 * 1000) /* between two announcements of one node */
+#define RETRY_MAX_USEC (1000 * 1000)
+
+SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint)
+{
+    SfsOutbox *outbox = g_new0(SfsOutbox, 1);
+
+    outbox->view = view;
+    outbox->client = sfs_announcer_client_new();
+    outbox->backlog = sfs_backlog_new(mountpoint);
+    outbox->rechecks = sfs_rechecks_new();
+    return outbox;
+}
+
+void sfs_outbox_free(SfsOutbox *outbox)
+{
+    sfs_rechecks_free(outbox->rechecks);
+    sfs_backlog_free(outbox->backlog);
+    sfs_announcer_client_free(outbox->client);
+    g_free(outbox);
+}
+
+void sfs_outbox_set_overdue(SfsOutbox *outbox, void (*overdue)(void *data, pid_t pid), void *data)
+{
+    outbox->overdue = overdue;
+    outbox->overdue_data = data;
+}
+
+void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data)
+{
+    outbox->written = written;
+    outbox->written_data = data;
+}
+
+const char *sfs_outbox_state(SfsOutbox *outbox)
+{
+    const char *state = sfs_announcer_client_state(outbox->client);
+
+    return g_str_equal(state, "ok") && sfs_backlog_is_stuck(outbox->backlog) ? "stuck" : state;
+}
+
+guint64 sfs_outbox_degraded(SfsOutbox *outbox, GPtrArray *lines)
+{
+    if (lines)
+        sfs_backlog_lines(outbox->backlog, lines);
+    return sfs_backlog_serial(outbox->backlog);
+}
+
+SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox)
+{
+    return outbox->client;
+}
+
+void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)
+{
+    Recheck *recheck = recheck_of(outbox, node);
+
+    recheck->written |= written;
+    queue(outbox, recheck, MAX(g_get_monotonic_time(), recheck->last ? recheck->last + HOT_USEC : 0));
+}
+
+void sfs_outbox_recheck_times(SfsOutbox *outbox, SfsNode *node)
+{
+    recheck_of(outbox, node)->touched = TRUE;
+    sfs_outbox_recheck(outbox, node, FALSE);
+}
+
+static gboolean content_differs(const Recheck *recheck, const SfsState *a, const SfsState *b)
+{
+    if (recheck->node->kind == SFS_COMPUTED || recheck->node->kind == SFS_STATUS)
+        return a->serial != b->serial &&
+               !(shield_fault(SHIELD_FAULT_MEMORY) && a->st.st_size == b->st.st_size);
+    return recheck->written || a->dev != b->dev || a->ino != b->ino || a->st.st_size != b->st.st_size ||
+           (!recheck->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
+}
+
+void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, const SfsState *now)
+{
+    outbox->op = op;
+    outbox->telling = *now;
+    recheck->last = g_get_monotonic_time();
+    if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
+        outbox->out = recheck;
+    } else { /* the announcer is gone: the supervisor will send another */
+        recheck->written |= op == SFS_ANNOUNCER_MODIFY;
+        queue(outbox, recheck, g_get_monotonic_time() + SFS_RETRY_USEC);
+    }
+}
+
+/* The node is to be looked at before another: when that will be done. One that fails again and again keeps
+ * its pace. */
+static gint64 recheck_first(SfsOutbox *outbox, SfsNode *node)
+{
+    Recheck *recheck = recheck_of(outbox, node);
+
+    if (sfs_backlog_holds(outbox->backlog, node))
+        return sfs_backlog_due(outbox->backlog);
+    if (!recheck->retries || !recheck->queued)
+        queue(outbox, recheck, g_get_monotonic_time());
+    return recheck->due;
+}
+
+/* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
+static gint64 recheck_announced_children(SfsOutbox *outbox, SfsNode *directory)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(outbox->view), directory);
+    gint64 due = 0;
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        if (sfs_tree_is_announced(sfs_view_tree(outbox->view), child)) {
+            gint64 first = recheck_first(outbox, child);
+
+            due = MAX(due, first);
+        }
+    }
+    return due;
+}
+
+/* The name is gone, and watchers are to hear of it: of what was in a directory first. */
+static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
+{
+    static const SfsState nothing;
+    gboolean directory = sfs_node_is_directory(recheck->node);
+
+    gint64 before = directory ? recheck_announced_children(outbox, recheck->node) : 0;
+
+    if (before)
+        queue(outbox, recheck, before + 1);
+    else
+        sfs_outbox_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
+}
+
+/* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
+ * saw it. */
+static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
+{
+    if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), recheck->node->parent))
+        queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+    else
+        forget_recheck(outbox, recheck);
+}
+
+/* Watchers are to hear of a new name: after its directory, with time to watch that, and after the end of what
+ * had the name before. */
+static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
+{
+    SfsTree *tree = sfs_view_tree(outbox->view);
+    SfsNode *node = recheck->node;
+    g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, node->parent, node->name);
+    const Recheck *parent = sfs_rechecks_find(outbox->rechecks, node->parent);
+    gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
+
+    if (recheck->ghost && before && sfs_tree_is_attached(tree, before)) {
+        forget_recheck(outbox, recheck); /* too late: watchers have been told of the next one with its name */
+    } else if (!sfs_tree_is_announced(tree, node->parent)) {
+        wait_for_directory(outbox, recheck);
+    } else if (ready > g_get_monotonic_time()) {
+        queue(outbox, recheck, ready);
+    } else if (before) {
+        queue(outbox, recheck, recheck_first(outbox, before) + 1);
+    } else {
+        sfs_outbox_ask(outbox, recheck,
+                       sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE, now);
+    }
+}
+
+/* Watchers know it as it is. */
+static void nothing_new(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
+{
+    recheck->retries = 0;
+    sfs_backlog_remove(outbox->backlog, recheck->node);
+    sfs_tree_set_announced_state(sfs_view_tree(outbox->view), recheck->node, now);
+}
+
+static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState *announced_state,
+                            const SfsState *now)
+{
+    gboolean content =
+        !sfs_node_is_directory(recheck->node) && content_differs(recheck, announced_state, now);
+    gboolean access = sfs_state_access_differs(announced_state, &now->st);
+    gint64 ready = recheck->last ? recheck->last + HOT_USEC : 0;
+
+    if ((content || recheck->unclosed || access) && ready > g_get_monotonic_time()) {
+        queue(outbox, recheck, ready); /* what changes until then is one change */
+        return;
+    }
+    /* A computed file's owner is its directory's, and with allow_other so is much of every mode in it. */
+    if (sfs_node_is_directory(recheck->node) && access)
+        sfs_outbox_recheck_children(outbox, recheck->node, 0);
+    recheck->written = recheck->touched = FALSE;
+    if (content)
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
+    else if (recheck->unclosed)
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_CLOSE, now);
+    else if (access)
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_ATTRIB, now);
+    else
+        nothing_new(outbox, recheck, now);
+}
+
+/* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
+static gint64 due_again(const SfsNode *node)
+{
+    return node->kind == SFS_COMPUTED ? shield_bundle_recheck_due(node->container->bundle, node->computed)
+                                      : 0;
+}
+
+/* While a list is being written, the last complete one is what there is. That the writer is done need not
+ * make an event; whoever comes upon it here tells of it as one would. */
+static void recheck_written(SfsOutbox *outbox, Recheck *recheck)
+{
+    gint64 due = due_again(recheck->node);
+    gboolean ended = recheck->being_written && !due;
+
+    recheck->being_written = due != 0;
+    if (due)
+        queue(outbox, recheck, due);
+    if (ended && outbox->written)
+        outbox->written(outbox->written_data, recheck->node);
+}
+
+/* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
+ * not: else it might come back under a number that watchers were told is dead. */
+static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
+{
+    SfsTree *tree = sfs_view_tree(outbox->view);
+    SfsFinding finding = SFS_GONE;
+
+    while (finding == SFS_GONE && sfs_tree_is_attached(tree, node)) {
+        guint64 time = sfs_tree_time(tree);
+
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        finding = sfs_attributes_current_state(outbox->view, node, now);
+        shield_fault_stop(SHIELD_FAULT_STOP_COMPARISON);
+        if (finding == SFS_GONE) /* no effect if somebody has seen it since: then it is looked at again */
+            sfs_tree_detach(tree, node->parent, node->name, time);
+    }
+    return finding;
+}
+
+/* One step for one node. */
+static void compare(SfsOutbox *outbox, Recheck *recheck)
+{
+    SfsTree *tree = sfs_view_tree(outbox->view);
+    gboolean announced = sfs_tree_is_announced(tree, recheck->node);
+    SfsState announced_state = sfs_tree_announced_state(tree, recheck->node), now = {0};
+    SfsFinding finding = current_state(outbox, recheck->node, &now);
+
+    sfs_outbox_recheck_ghosts(outbox);
+    if (finding == SFS_CLEAR || finding == SFS_UNCLEAR)
+        recheck_written(outbox, recheck);
+    recheck->unclear = finding == SFS_UNCLEAR;
+    if (recheck->unclear)
+        sfs_backlog_remove(outbox->backlog, recheck->node);
+    if (recheck->unclear)
+        return; /* the end of what makes it so is a change, and leads here again */
+    if (finding == SFS_FAILED)
+        queue(outbox, recheck, g_get_monotonic_time() + RETRY_MAX_USEC);
+    else if (finding == SFS_GONE && announced)
+        announce_removal(outbox, recheck);
+    else if (finding == SFS_GONE && !recheck->ghost)
+        forget_recheck(outbox, recheck);
+    else if (!announced)
+        announce_arrival(outbox, recheck, &now);
+    else
+        announce_change(outbox, recheck, &announced_state, &now);
+}
+
+void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
+{
+    sfs_rechecks_queue_unclear(outbox->rechecks, g_get_monotonic_time());
+}
+
+void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(outbox->view), directory);
+
+    for (guint i = 0; i < children->len; i++)
+        queue(outbox, recheck_of(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
+}
+
+void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)
+{
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(sfs_view_tree(outbox->view));
+
+    for (guint i = 0; i < ghosts->len; i++) {
+        Recheck *recheck = recheck_of(outbox, g_ptr_array_index(ghosts, i));
+
+        recheck->ghost = TRUE;
+        queue(outbox, recheck, 0); /* before what has its name now, which may be in the queue */
+    }
+}
+
+void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
+{
+    SfsState now = {0};
+
+    sfs_tree_set_announced(sfs_view_tree(outbox->view), node, TRUE);
+    if (sfs_attributes_current_state(outbox->view, node, &now) == SFS_CLEAR)
+        sfs_tree_set_announced_state(sfs_view_tree(outbox->view), node, &now);
+    if (due_again(node))
+        recheck_written(outbox, recheck_of(outbox, node));
+}
+
+void sfs_outbox_answered(SfsOutbox *outbox)
+{
+    int errnum;
+
+    if (sfs_announcer_client_answer(outbox->client, &errnum) && outbox->out)
+        sfs_outcome_finish(outbox, errnum);
+}
+
+/* Tells whoever can replace it of an announcer that does not answer. */
+static gint64 wait_for_answer(SfsOutbox *outbox)
+{
+    pid_t overdue = sfs_announcer_client_overdue(outbox->client);
+
+    if (overdue && outbox->overdue)
+        outbox->overdue(outbox->overdue_data, overdue);
+    return sfs_announcer_client_patience(outbox->client);
+}
+
+/* The next of the backlog joins the queue when its time has come. */
+static void take_backlog(SfsOutbox *outbox)
+{
+    gint64 due = sfs_backlog_due(outbox->backlog);
+
+    if (due && due <= g_get_monotonic_time()) {
+        g_autoptr(SfsNode) node = sfs_backlog_next(outbox->backlog);
+
+        sfs_outcome_try_again(outbox, node);
+    }
+}
+
+gint64 sfs_outbox_work(SfsOutbox *outbox)
+{
+    while (!outbox->out && sfs_announcer_client_socket(outbox->client) >= 0) {
+        take_backlog(outbox);
+
+        Recheck *recheck = sfs_rechecks_first(outbox->rechecks);
+        gint64 later = sfs_backlog_due(outbox->backlog);
+        if (!recheck)
+            return later ? later : -1;
+
+        gint64 due = MAX(recheck->due, sfs_announcer_client_covered_until(outbox->client));
+        if (due > g_get_monotonic_time())
+            return later ? MIN(due, later) : due;
+        sfs_rechecks_take(recheck);
+        compare(outbox, recheck);
+    }
+    return outbox->out ? wait_for_answer(outbox) : -1;
+}
+
+gboolean sfs_outbox_is_idle(SfsOutbox *outbox)
+{
+    return !outbox->out && !sfs_rechecks_first(outbox->rechecks) && sfs_backlog_due(outbox->backlog) == 0;
+}
+
+guint sfs_outbox_count(SfsOutbox *outbox)
+{
+    return sfs_rechecks_count(outbox->rechecks);
+}

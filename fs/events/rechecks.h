@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rechecks: the nodes that are to be looked at, in the order in which they are due, and what is to be
+ * remembered of each between two looks. It must not know what a look finds. For one thread.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "view/tree.h"
+
+/* A node that is to be looked at, or was. Times are monotonic, in microseconds. */
+typedef struct {
+    SfsNode *node;         /* a reference */
+    GSequenceIter *queued; /* NULL: not in the queue */
+    gint64 due;
+    gint64 last; /* when an announcement of it was asked for last, or came back */
+    gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
+    guint retries;
+    gint64 pause;           /* until the next try for the CLOSE_WRITE that a lease holds up */
+    gboolean written;       /* look at it as changed */
+    gboolean touched;       /* that its mtime differs has a reason: it was set */
+    gboolean unclosed;      /* MODIFY was announced, CLOSE_WRITE is owed */
+    gboolean ghost;         /* is gone, was never announced, but somebody saw it */
+    gboolean unclear;       /* what it is could not be said when it was looked at last */
+    gboolean being_written; /* so was a list that it is made of, when it was looked at last */
+    gboolean failed;        /* the log has been told that watchers will not be told of it */
+} SfsRecheck;
+
+typedef struct SfsRechecks SfsRechecks;
+
+SfsRechecks *sfs_rechecks_new(void);
+void sfs_rechecks_free(SfsRechecks *rechecks);
+
+/* Of node, made if need be; it stays until it is forgotten. find: NULL if there is none. */
+SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node);
+SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
+void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
+guint sfs_rechecks_count(const SfsRechecks *rechecks);
+
+/* Queues it for due, or leaves it where it is if that is earlier. */
+void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);
+void sfs_rechecks_queue_unclear(SfsRechecks *rechecks, gint64 due);
+
+/* The one that is due first, NULL: the queue is empty; and what takes it out. */
+SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks);
+void sfs_rechecks_take(SfsRecheck *recheck);

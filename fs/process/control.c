@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* control: sending and receiving; see control.h. */
+#include "process/control.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Room for one descriptor beside the message. */
+typedef union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+} Control;
+
+gboolean sfs_control_pair(int ends[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
+}
+
+gboolean sfs_control_send(int socket, SfsControlMessage message, int fd)
+{
+    Control control = {0};
+    struct iovec iov = {&message, sizeof message};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t sent;
+
+    if (fd >= 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control;
+
+        struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
+    do {
+        sent = sendmsg(socket, &msg, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return sent == sizeof message;
+}
+
+gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd)
+{
+    Control control = {0};
+    struct iovec iov = {message, sizeof *message};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got;
+
+    *fd = -1;
+    do {
+        got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got != sizeof *message)
+        return FALSE;
+
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    return TRUE;
+}

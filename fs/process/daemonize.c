@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* daemonize: the process that waits for the mount; see daemonize.h. */
+#include "process/daemonize.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "log.h"
+#include "open.h"
+
+/* Until the kernel and the server have shaken hands, the first request waits; after that it is answered. */
+static gboolean mount_answers(const char *mountpoint)
+{
+    g_autofree char *path = g_build_filename(mountpoint, ".shieldfs", "version", NULL);
+    g_auto(ShieldFd) fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd >= 0;
+}
+
+static void G_GNUC_NORETURN wait_for_child(int pipe_end, const char *mountpoint)
+{
+    char byte;
+    ssize_t got;
+
+    do {
+        got = read(pipe_end, &byte, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1)
+        exit(EXIT_FAILURE); /* the child has said why */
+    if (!mount_answers(mountpoint)) {
+        g_autofree char *escaped = shield_error_subject(NULL, mountpoint);
+
+        g_message("%s: mounted, but it does not answer: %s", escaped, g_strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    exit(EXIT_SUCCESS);
+}
+
+int sfs_daemonize(const char *mountpoint, GError **error)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        shield_error_set_errno(error, errno, NULL, "pipe");
+        return -1;
+    }
+
+    pid_t child = fork();
+    if (child < 0) {
+        shield_error_set_errno(error, errno, NULL, "fork");
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    if (child > 0) {
+        close(ends[1]);
+        wait_for_child(ends[0], mountpoint);
+    }
+    close(ends[0]);
+    return ends[1];
+}
+
+gboolean sfs_daemonize_ready(int ready)
+{
+    gboolean waiting = write(ready, "", 1) == 1;
+
+    close(ready);
+    return waiting;
+}
+
+void sfs_daemonize_detach(pid_t supervisor)
+{
+    g_auto(ShieldFd) null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (chdir("/") < 0)
+        g_message("/: %s", g_strerror(errno));
+    sfs_log_to_syslog(supervisor);
+    setsid();
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
+        dup2(null, fd);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mountpoint: checks before the mount; see mountpoint.h. */
+#include "process/mountpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog.h"
+#include "directory.h"
+#include "error.h"
+#include "open.h"
+#include "process/mounts.h"
+#include "text.h"
+
+#define DEV_FUSE "/dev/fuse"
+#define FUSE_CONF "/etc/fuse.conf"
+#define MAX_CONF_LINE 254
+/* How long to wait for another start at the same place: longer than one takes. */
+#define CLAIM_USEC (5 * G_USEC_PER_SEC)
+
+/* Sets *error to "PATH: TEXT", and what is mounted there if something is. */
+static void refuse(GError **error, int errnum, const char *path, const char *text)
+{
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
+    g_autofree char *device = mount ? shield_text_escape(mount->device, -1) : NULL;
+
+    if (mount)
+        shield_error_set(error, errnum, NULL, path, "%s (%s, a mount of %s, is there)", text, device,
+                         mount->type);
+    else
+        shield_error_set(error, errnum, NULL, path, "%s", text);
+}
+
+/* A mount whose server died answers ENOTCONN to everything. Another start may take it away meanwhile. */
+static gboolean clear_dead_mount(const char *path, GError **error)
+{
+    g_autofree char *escaped = shield_error_subject(NULL, path);
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
+
+    if (mount && mount->ours && sfs_mounts_detach_dead(path)) {
+        g_message("%s: a dead mount of shieldfs was taken away", escaped);
+        return TRUE;
+    }
+    if (!sfs_mounts_is_dead(path))
+        return TRUE;
+    shield_error_set(error, ENOTCONN, NULL, path,
+                     mount && mount->ours ? "a dead shieldfs mount is there: run fusermount3 -uz on it"
+                                          : "a dead mount of another program is there: unmount it first");
+    return FALSE;
+}
+
+/* Is there no shieldfs? Another mount may be covered. */
+static gboolean check_free(const char *path, GError **error)
+{
+    while (sfs_mounts_is_dead(path)) {
+        if (!clear_dead_mount(path, error))
+            return FALSE;
+    }
+
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
+    if (!mount || !mount->ours)
+        return TRUE;
+    refuse(error, EBUSY, path, "already mounted here: unmount that first, with fusermount3 -u");
+    return FALSE;
+}
+
+/* Has path still the directory that is open as fd? */
+static gboolean is_same(int fd, const char *path)
+{
+    struct stat opened, there;
+
+    return fstat(fd, &opened) == 0 && stat(path, &there) == 0 && opened.st_dev == there.st_dev &&
+           opened.st_ino == there.st_ino;
+}
+
+/* Of several starts at one place one has it at a time: it keeps the lock of the directory until its mount is
+ * there, which the next one then finds. Where there is no lock to be had, the look before must do. */
+static gboolean claim(const char *path, int *lock, GError **error)
+{
+    if (!check_free(path, error))
+        return FALSE;
+    *lock = sfs_mounts_lock(path, CLAIM_USEC);
+    if (*lock < 0 && errno == EWOULDBLOCK) {
+        shield_error_set(
+            error, EWOULDBLOCK, NULL, path,
+            "another shieldfs is being started here, or some program keeps a lock on the directory "
+            "(lslocks tells which)");
+        return FALSE;
+    }
+    if (*lock < 0)
+        return TRUE;
+    if (!check_free(path, error))
+        return FALSE;
+    if (!is_same(*lock, path)) {
+        shield_error_set(error, EAGAIN, NULL, path, "another directory has come here just now: try again");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean check_empty(const char *path, GError **error)
+{
+    g_auto(ShieldFd) fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    g_autoptr(GPtrArray) entries = fd < 0 ? NULL : shield_directory_list(fd);
+
+    if (!entries) {
+        shield_error_set_errno(error, errno, NULL, path);
+        return FALSE;
+    }
+    if (entries->len > 0) {
+        refuse(error, ENOTEMPTY, path, "the mount point is not empty: choose another, or use -o nonempty");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean check_directory(const SfsOptions *options, const char *path, GError **error)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0) {
+        if (errno == ENOENT)
+            shield_error_set(error, ENOENT, NULL, path, "no such mount point: make the directory first");
+        else
+            refuse(error, errno, path, g_strerror(errno));
+        return FALSE;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        shield_error_set(error, ENOTDIR, NULL, path, "the mount point is not a directory");
+        return FALSE;
+    }
+    if (geteuid() != 0 && access(path, W_OK) < 0) {
+        refuse(error, EACCES, path, "the mount point must be writable for the user who mounts");
+        return FALSE;
+    }
+    return options->nonempty || check_empty(path, error);
+}
+
+static char *resolve(const char *mountpoint, GError **error)
+{
+    g_autofree char *whole = shield_path_absolute(mountpoint);
+    char *resolved = realpath(whole, NULL); /* asks nothing of a mount that is there, dead or alive */
+    int failed = errno;
+    g_autofree char *path = g_strdup(resolved);
+
+    free(resolved);
+    if (!sfs_mountinfo_fit(SFS_MOUNTINFO_DEVICE, path ? path : whole))
+        shield_error_set_errno(error, ENAMETOOLONG, NULL,
+                               "MOUNTPOINT"); /* which would leave no room for this */
+    else if (!path && failed == ENOENT)
+        shield_error_set(error, ENOENT, NULL, mountpoint, "no such mount point: make the directory first");
+    else if (!path)
+        shield_error_set_errno(error, failed, NULL, mountpoint);
+    else
+        return g_steal_pointer(&path);
+    return NULL;
+}
+
+char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
+{
+    g_autofree char *path = resolve(options->mountpoint, error);
+
+    *lock = -1;
+    if (!path)
+        return NULL;
+    if (!claim(path, lock, error) || !check_directory(options, path, error)) {
+        sfs_mounts_unlock(lock);
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
+gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error)
+{
+    for (char **source = options->sources; *source; source++) {
+        g_autofree char *resolved = shield_path_resolve(*source);
+
+        if (!resolved) /* can't be searched now; the view says so in its status */
+            continue;
+        if (shield_path_contains(mountpoint, resolved)) {
+            shield_error_set(error, EINVAL, NULL, *source, "the source lies inside the mount point");
+            return FALSE;
+        }
+        if (shield_path_contains(resolved, mountpoint)) {
+            shield_error_set(error, EINVAL, NULL, *source, "the source contains the mount point");
+            return FALSE;
+        }
+
+        g_autoptr(SfsMount) mount = sfs_mountinfo_holding(resolved);
+        if (mount && mount->ours) {
+            shield_error_set(error, EINVAL, NULL, *source, "the source lies on a shieldfs mount");
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+void sfs_mountpoint_tell_of_absence(const SfsOptions *options)
+{
+    for (char **source = options->sources; *source; source++) {
+        if (access(*source, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+            return;
+    }
+
+    g_autofree char *all = g_strjoinv(", ", options->sources);
+    g_autofree char *paths = shield_text_escape(all, -1);
+    g_message("%s: no such directory: the view is empty until there is one", paths);
+}
+
+/* As fusermount3 reads it: a comment ends a line, and what does not end in a newline, or is longer than its
+ * buffer, is no line. */
+static gboolean user_allow_other(void)
+{
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents(FUSE_CONF, &text, NULL, NULL))
+        return FALSE;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        if (end - line <= MAX_CONF_LINE) {
+            line[strcspn(line, "#")] = '\0';
+            g_strdelimit(line, "\v", ' '); /* the one blank that GLib does not take for one */
+            if (strcmp(g_strstrip(line), "user_allow_other") == 0)
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+gboolean sfs_mountpoint_check_system(const SfsOptions *options, GError **error)
+{
+    g_auto(ShieldFd) fd = open(DEV_FUSE, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 && (errno == EACCES || errno == EPERM)) {
+        shield_error_set(error, errno, NULL, DEV_FUSE,
+                         "no permission: it should be readable and writable for everyone");
+        return FALSE;
+    }
+    if (fd < 0) {
+        shield_error_set(error, errno, NULL, DEV_FUSE,
+                         "%s: load the kernel's fuse module, or pass the device into the container",
+                         g_strerror(errno));
+        return FALSE;
+    }
+    if (geteuid() == 0)
+        return TRUE;
+
+    g_autofree char *helper = g_find_program_in_path("fusermount3");
+    if (!helper) {
+        shield_error_set(error, ENOENT, NULL, "fusermount3", "not found: install the package fuse3");
+        return FALSE;
+    }
+    if (options->allow_other && !user_allow_other()) {
+        shield_error_set(error, EPERM, NULL, "-o allow_other",
+                         "needs the line user_allow_other in " FUSE_CONF);
+        return FALSE;
+    }
+    return TRUE;
+}

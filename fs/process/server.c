@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server: session, mount, loop, and back; see server.h. */
+#include "process/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "open.h"
+#include "process/control.h"
+#include "process/daemonize.h"
+#include "request/deferred.h"
+#include "request/ops.h"
+#include "request/pollers.h"
+#include "request/session.h"
+#include "text.h"
+#include "view/status.h"
+
+/* How often the loop is woken until it notices that the session is to end. */
+#define WAKE_USEC 10000
+/* What is repeated of what was said about a mount. */
+#define MAX_SAID 4096
+
+/* What the control thread works on. */
+typedef struct {
+    const SfsOptions *options;
+    struct fuse_session *fuse;
+    SfsSession session;
+    const char *place; /* the mount point, as the log shows it */
+    int control;
+    pthread_t loop_thread;
+    int loop_ended; /* atomic */
+} Server;
+
+static void wake_up(int signum)
+{
+    (void)signum; /* its only effect is that a system call of the loop returns */
+}
+
+/* fuse_session_exit does not wake the loop of libfuse 3.14, so its thread is sent a signal, and again until
+ * it has come back: the first may arrive just before it starts to wait. */
+static void end_session(Server *server)
+{
+    struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
+
+    sigaction(SIGUSR1, &wake, NULL); /* not before: until now it is ignored, whoever sends it */
+    fuse_session_exit(server->fuse);
+    while (!g_atomic_int_get(&server->loop_ended)) {
+        pthread_kill(server->loop_thread, SIGUSR1);
+        g_usleep(WAKE_USEC);
+    }
+}
+
+static void obey(Server *server, SfsControlMessage message, int fd)
+{
+    switch (message.word) {
+    case SFS_CONTROL_ANNOUNCER:
+        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), fd, message.pid);
+        sfs_watcher_wake(server->session.watcher);
+        break;
+    case SFS_CONTROL_FORGET:
+        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), -1, 0);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
+        break;
+    case SFS_CONTROL_REFRESH:
+        sfs_view_forget(server->session.view);
+        sfs_watcher_refresh(server->session.watcher);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0}, -1);
+        break;
+    case SFS_CONTROL_END:
+        end_session(server);
+        break;
+    case SFS_CONTROL_MOUNTED:
+    case SFS_CONTROL_FORGOTTEN:
+    case SFS_CONTROL_REFRESHED:
+    case SFS_CONTROL_OVERDUE:
+    default:
+        break;
+    }
+}
+
+static void *obey_supervisor(void *data)
+{
+    Server *server = data;
+    SfsControlMessage message;
+    int fd;
+
+    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
+        obey(server, message, fd);
+    return NULL;
+}
+
+static int run_loop(struct fuse_session *session, const SfsOptions *options)
+{
+    if (options->single_threaded)
+        return fuse_session_loop(session);
+
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    int result = fuse_session_loop_mt(session, config);
+
+    fuse_loop_cfg_destroy(config);
+    return result;
+}
+
+/* Serves until the supervisor says so or the mount goes away; TRUE if the loop ended as it should. */
+static gboolean serve(Server *server)
+{
+    pthread_t thread;
+    int failed = pthread_create(&thread, NULL, obey_supervisor, server);
+
+    if (failed) {
+        g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
+        return FALSE;
+    }
+    pthread_setname_np(thread, "control");
+
+    int result = run_loop(server->fuse, server->options);
+    g_atomic_int_set(&server->loop_ended, TRUE);
+    shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
+    pthread_join(thread, NULL);
+    if (result != 0)
+        g_warning("%s: the connection to the kernel failed: %s", server->place, g_strerror(ABS(result)));
+    return result == 0;
+}
+
+static void prepare_process(const Server *server)
+{
+    struct rlimit limit;
+
+    prctl(PR_SET_NAME, "shieldfs-server");
+    /* Each open raw file is a descriptor of ours. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            g_message("%s: the limit of open files stays at its default: %s", server->place,
+                      g_strerror(errno));
+    }
+}
+
+static void tell_overdue(void *data, pid_t pid)
+{
+    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid}, -1);
+}
+
+/* What fusermount3 and libfuse wrote there, as one line. */
+static char *read_said(int fd)
+{
+    g_autofree char *text = g_malloc0(MAX_SAID + 1);
+    ssize_t len = pread(fd, text, MAX_SAID, 0);
+
+    g_strchomp(text);
+    g_strdelimit(text, "\n", ';');
+    return shield_text_escape(len > 0 ? text : "", -1);
+}
+
+/* Both write to standard error, in lines of their session; here one line says what is wrong with which place.
+ */
+static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
+{
+    g_autofree char *path = shield_text_escape(mountpoint, -1);
+    g_auto(ShieldFd) said = memfd_create("said", MFD_CLOEXEC);
+    g_auto(ShieldFd) kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    fuse_set_log_func(NULL);
+    dup2(said, STDERR_FILENO);
+    gboolean mounted = fuse_session_mount(session, mountpoint) == 0;
+    dup2(kept, STDERR_FILENO);
+    fuse_set_log_func(sfs_log_libfuse);
+
+    g_autofree char *text = read_said(said);
+    if (!mounted)
+        g_message("%s: could not be mounted: %s", path, text);
+    else if (*text)
+        g_message("%s: %s", path, text);
+    return mounted;
+}
+
+static gboolean mount_and_serve(Server *server, const char *mountpoint)
+{
+    if (!mount_view(server->fuse, mountpoint))
+        return FALSE;
+    if (!server->options->foreground)
+        sfs_daemonize_detach(getppid());
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
+    sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
+    sfs_watcher_start(server->session.watcher);
+
+    gboolean served = serve(server);
+    sfs_watcher_stop(server->session.watcher);
+    sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
+    if (g_log_get_debug_enabled())
+        g_debug("end: %u inodes still looked up",
+                sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
+    return served;
+}
+
+static const char *announcer_state(void *data)
+{
+    return sfs_outbox_state(((SfsSession *)data)->outbox);
+}
+
+static void degraded(void *data, GPtrArray *lines)
+{
+    SfsSession *session = data;
+
+    sfs_watcher_degraded(session->watcher, lines);
+    (void)sfs_outbox_degraded(session->outbox, lines);
+}
+
+static gboolean vouch(void *data, const SfsContainer *container)
+{
+    return sfs_watcher_vouch(data, container);
+}
+
+static void wake_pollers(void *data)
+{
+    sfs_pollers_wake(data);
+}
+
+/* Here all is put together. */
+static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
+{
+    session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
+                                                   .policy = options->policy,
+                                                   .allow_other = options->allow_other,
+                                                   .supervisor = getppid()}, /* its death is ours */
+                                 mountpoint);
+    session->outbox = sfs_outbox_new(session->view, mountpoint);
+    session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
+    if (!session->watcher)
+        return FALSE;
+    sfs_view_set_vouch(session->view, vouch, session->watcher);
+    sfs_status_set_providers(sfs_view_status(session->view), announcer_state, degraded, session);
+    session->deferred = sfs_deferred_new();
+    sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
+    session->handles = sfs_handles_new();
+    session->pollers = sfs_pollers_new();
+    sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
+    return TRUE;
+}
+
+static void session_end(SfsSession *session)
+{
+    if (session->pollers)
+        sfs_pollers_free(session->pollers);
+    if (session->handles)
+        sfs_handles_free(session->handles);
+    if (session->watcher)
+        sfs_watcher_free(session->watcher);
+    sfs_outbox_free(session->outbox);
+    sfs_view_free(session->view);
+}
+
+gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
+{
+    g_auto(GStrv) words = sfs_options_mount_args(options, mountpoint);
+    char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
+    g_autofree char *place = shield_text_escape(mountpoint, -1);
+    Server server = {.options = options, .place = place, .control = control, .loop_thread = pthread_self()};
+    gboolean served = FALSE;
+
+    prepare_process(&server);
+    if (session_start(&server.session, options, mountpoint))
+        server.fuse = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.session);
+    fuse_opt_free_args(&args);
+    if (server.fuse) {
+        served = mount_and_serve(&server, mountpoint);
+        fuse_session_destroy(server.fuse);
+    }
+    session_end(&server.session);
+    close(control);
+    return served;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* supervisor: keeps the server and the announcer, and the mount point free; see supervisor.h. */
+#include "process/supervisor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "events/announcer.h"
+#include "open.h"
+#include "process/control.h"
+#include "process/daemonize.h"
+#include "process/mounts.h"
+#include "process/server.h"
+#include "process/signals.h"
+#include "text.h"
+
+/* How long the server may take to end before it is killed: longer than any answer it may still owe somebody.
+ */
+#define END_USEC (3 * G_USEC_PER_SEC)
+/* How long to wait before a dead announcer is replaced: longer each time, short again once one has lived. */
+#define BACKOFF_MIN_USEC (10 * 1000)
+#define BACKOFF_MAX_USEC (5 * G_USEC_PER_SEC)
+
+typedef struct {
+    const SfsOptions *options;
+    const char *mountpoint;
+    const char *place; /* the mount point, as the log shows it */
+    int lock;          /* the mount point's, until the mount is there; -1: not had */
+    int ready;         /* the launcher's pipe; -1: nobody waits */
+    int signals;       /* a signalfd */
+    int control;       /* to the server; -1: it has closed it */
+    pid_t server;
+    pid_t announcer;         /* 0: none */
+    gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
+    gint64 announcer_start;  /* monotonic times; 0: never */
+    gint64 announce_at;
+    gint64 backoff;
+    gint64 kill_at;
+    int mount_before;                   /* the id of what was mounted there before us; -1: nothing */
+    dev_t dev;                          /* of our mount, for as long as the server has it; 0: not seen yet */
+    gboolean refreshing, refresh_again; /* HUP: the server is told once at a time, so that this never waits */
+    gboolean ending;                    /* TERM or INT came */
+} Supervisor;
+
+static int mount_id_at(const char *path)
+{
+    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
+
+    return mount ? mount->id : -1;
+}
+
+/* Our mount, wherever it is by now; one that has come to its place, if ours was never seen. */
+static SfsMount *find_mount(const Supervisor *s)
+{
+    SfsMount *mount = sfs_mountinfo_at(s->mountpoint);
+
+    if (s->dev && (!mount || !mount->ours || mount->dev != s->dev)) {
+        g_clear_pointer(&mount, sfs_mount_free);
+        mount = sfs_mountinfo_of(s->dev);
+    }
+    if (mount && (!mount->ours || mount->id == s->mount_before))
+        g_clear_pointer(&mount, sfs_mount_free);
+    return mount;
+}
+
+static void say_still_mounted(const char *path)
+{
+    int failed = errno;
+    g_autofree char *escaped = shield_text_escape(path, -1);
+
+    g_message("%s: could not be unmounted: %s", escaped, g_strerror(failed));
+}
+
+/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. What can't be
+ * done is said when it is the last time that it is tried. */
+static void unmount(const Supervisor *s, gboolean last)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
+    g_autofree char *path = mount ? shield_text_escape(mount->path, -1) : NULL;
+
+    if (!mount || !top)
+        return;
+    if (top->id != mount->id) {
+        if (last)
+            g_message("%s: something else is mounted over the view: unmount both", path);
+    } else if (!sfs_mounts_detach(mount) && last) {
+        say_still_mounted(mount->path);
+    }
+}
+
+/* The same when the server is gone. By then the kernel may have given the number of our mount and its device
+ * to another's, who mounted when ours had been taken away; but that one is alive. */
+static void clear(const Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
+
+    if (!mount || !top)
+        return;
+    if (top->id != mount->id)
+        unmount(s, TRUE); /* says so */
+    else if (!sfs_mounts_detach_dead(mount->path))
+        say_still_mounted(mount->path);
+}
+
+/* What every child does first: it ends with us, and leaves the signals to us. */
+static void become_child(Supervisor *s, pid_t supervisor)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != supervisor)
+        _exit(EXIT_FAILURE); /* it died before the line above */
+    shield_fd_close(s->signals);
+    shield_fd_close(s->control);
+    shield_fd_close(s->lock);
+    shield_fd_close(s->ready);
+    sfs_signals_leave();
+}
+
+static gboolean start_server(Supervisor *s)
+{
+    pid_t self = getpid();
+    int ends[2];
+
+    if (!sfs_control_pair(ends)) {
+        g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
+        return FALSE;
+    }
+    s->control = ends[0];
+    s->server = fork();
+    if (s->server == 0) {
+        become_child(s, self);
+        exit(sfs_serve(s->options, s->mountpoint, ends[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    close(ends[1]);
+    if (s->server < 0)
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+    return s->server > 0;
+}
+
+/* A new announcer, and its end of the wire to the server. */
+static void start_announcer(Supervisor *s)
+{
+    pid_t self = getpid();
+    int ends[2];
+
+    s->announce_at = 0;
+    if (!sfs_control_pair(ends)) {
+        g_warning("%s: socketpair: %s", s->place, g_strerror(errno));
+        return;
+    }
+    s->announcer = fork();
+    if (s->announcer == 0) {
+        become_child(s, self);
+        close(ends[0]);
+        sfs_announcer_run(s->mountpoint, s->dev, ends[1]);
+        exit(EXIT_SUCCESS);
+    }
+    close(ends[1]);
+    s->announcer_start = g_get_monotonic_time();
+    if (s->announcer < 0) {
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+        s->announcer = 0;
+        s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
+    } else {
+        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_ANNOUNCER, s->announcer}, ends[0]);
+    }
+    close(ends[0]);
+}
+
+/* Its number may be given to any process once it is reaped, so that the server must have forgotten it by
+ * then. */
+static void reap_announcer(Supervisor *s)
+{
+    gint64 now = g_get_monotonic_time();
+
+    waitpid(s->announcer, NULL, 0);
+    s->announcer = 0;
+    s->announcer_dead = FALSE;
+    s->backoff = now - s->announcer_start > BACKOFF_MAX_USEC
+                     ? BACKOFF_MIN_USEC
+                     : CLAMP(s->backoff * 2, BACKOFF_MIN_USEC, BACKOFF_MAX_USEC);
+    if (!s->ending)
+        s->announce_at = now + s->backoff;
+}
+
+/* Announcing stops first. Then the mount goes, so that nobody finds it without a server; who has a file open
+ * meanwhile can read on until the server is gone. */
+static void begin_end(Supervisor *s)
+{
+    if (s->ending)
+        return;
+    s->ending = TRUE;
+    s->announce_at = 0;
+    s->kill_at = g_get_monotonic_time() + END_USEC;
+    if (s->announcer > 0)
+        kill(s->announcer, SIGKILL);
+    if (s->control < 0)
+        return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
+    unmount(s, FALSE);
+    sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0}, -1);
+}
+
+/* Into the background. A launcher that was killed meanwhile has told nobody that there is a mount, so there
+ * is to be none. */
+static gboolean leave_launcher(Supervisor *s)
+{
+    gboolean waiting = sfs_daemonize_ready(s->ready);
+
+    s->ready = -1;
+    sfs_daemonize_detach(getpid());
+    if (waiting) {
+        g_message("%s: mounted", s->place);
+    } else {
+        g_message("%s: unmounted again: who started it was killed", s->place);
+        begin_end(s);
+    }
+    return waiting;
+}
+
+static void take_mounted(Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = find_mount(s);
+
+    if (mount)
+        s->dev = mount->dev;
+    sfs_mounts_unlock(&s->lock);
+    if (s->ending) {
+        unmount(s, FALSE);
+        return;
+    }
+    if (s->ready >= 0 && !leave_launcher(s))
+        return;
+    start_announcer(s);
+}
+
+static void refresh(Supervisor *s)
+{
+    s->refresh_again = s->refreshing;
+    if (!s->refreshing && s->control >= 0)
+        s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0}, -1);
+}
+
+static void take_refreshed(Supervisor *s)
+{
+    s->refreshing = FALSE;
+    if (s->refresh_again)
+        refresh(s);
+}
+
+/* It ends like one that has died, and so is replaced. */
+static void kill_announcer(const Supervisor *s, pid_t pid)
+{
+    if (pid != s->announcer || s->announcer_dead)
+        return; /* another has taken its place */
+    g_message("%s: the announcer does not answer: it is killed", s->place);
+    kill(pid, SIGKILL);
+}
+
+static void take_message(Supervisor *s)
+{
+    SfsControlMessage message;
+    int fd;
+
+    if (!sfs_control_receive(s->control, &message, &fd)) {
+        shield_fd_close(s->control); /* the server is ending: SIGCHLD follows */
+        s->control = -1;
+        s->announce_at = 0;
+        return;
+    }
+    if (message.word == SFS_CONTROL_FORGOTTEN && s->announcer_dead)
+        reap_announcer(s);
+    if (message.word == SFS_CONTROL_REFRESHED)
+        take_refreshed(s);
+    if (message.word == SFS_CONTROL_OVERDUE)
+        kill_announcer(s, message.pid);
+    if (message.word == SFS_CONTROL_MOUNTED)
+        take_mounted(s);
+}
+
+/* It ends by itself when its server has; that is no news of its own, nor what we did. */
+static void tell_death(const Supervisor *s, const siginfo_t *info)
+{
+    if (s->ending || (info->si_code == CLD_EXITED && info->si_status == EXIT_SUCCESS))
+        return;
+    if (info->si_code == CLD_EXITED)
+        g_message("%s: the announcer ended with status %d: there will be another", s->place, info->si_status);
+    else
+        g_message("%s: the announcer was killed by signal %d (%s): there will be another", s->place,
+                  info->si_status, g_strsignal(info->si_status));
+}
+
+/* One signal may stand for several children. TRUE when the server has ended. */
+static gboolean take_deaths(Supervisor *s, int *status)
+{
+    siginfo_t info = {0};
+
+    if (s->announcer > 0 && !s->announcer_dead &&
+        waitid(P_PID, (id_t)s->announcer, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == s->announcer) {
+        s->announcer_dead = TRUE;
+        tell_death(s, &info);
+        if (s->control >= 0)
+            sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0}, -1);
+    }
+    return waitpid(s->server, status, WNOHANG) == s->server;
+}
+
+static gboolean take_signal(Supervisor *s, int *status)
+{
+    int signum = sfs_signals_next(s->signals);
+
+    switch (signum) {
+    case 0:
+        return FALSE;
+    case SIGCHLD:
+        return take_deaths(s, status);
+    case SIGHUP:
+        refresh(s);
+        return FALSE;
+    default:
+        if (signum != SIGTERM && signum != SIGINT && !s->ending)
+            g_message("%s: ended by signal %d (%s)", s->place, signum, g_strsignal(signum));
+        begin_end(s);
+        return FALSE;
+    }
+}
+
+static int wait_msec(const Supervisor *s)
+{
+    gint64 first =
+        s->kill_at && s->announce_at ? MIN(s->kill_at, s->announce_at) : s->kill_at + s->announce_at;
+
+    return first ? (int)(MAX(first - g_get_monotonic_time(), 0) / 1000) + 1 : -1;
+}
+
+static void take_time(Supervisor *s)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (s->kill_at && now >= s->kill_at) {
+        g_message("%s: the server does not end: it is killed", s->place);
+        kill(s->server, SIGKILL);
+        s->kill_at = 0;
+    }
+    if (s->announce_at && now >= s->announce_at)
+        start_announcer(s);
+}
+
+static int run(Supervisor *s)
+{
+    int status = 0;
+
+    for (;;) {
+        struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->control, .events = POLLIN}};
+
+        if (poll(fds, G_N_ELEMENTS(fds), wait_msec(s)) < 0 && errno != EINTR)
+            g_warning("%s: poll: %s", s->place, g_strerror(errno));
+        if (fds[1].revents)
+            take_message(s);
+        if (fds[0].revents && take_signal(s, &status))
+            return status;
+        take_time(s);
+    }
+}
+
+static void end_announcer(Supervisor *s)
+{
+    if (s->announcer <= 0)
+        return;
+    kill(s->announcer, SIGKILL);
+    waitpid(s->announcer, NULL, 0);
+}
+
+/* A server that ends by itself and without a fault has found that its mount was taken away. */
+static gboolean ended_well(const Supervisor *s, int status)
+{
+    gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+
+    if (WIFSIGNALED(status) && !s->ending)
+        g_warning("%s: the server was killed by signal %d (%s)", s->place, WTERMSIG(status),
+                  g_strsignal(WTERMSIG(status)));
+    return s->ending || well;
+}
+
+gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
+{
+    g_autofree char *place = shield_text_escape(mountpoint, -1);
+    Supervisor s = {.options = options,
+                    .mountpoint = mountpoint,
+                    .lock = lock,
+                    .place = place,
+                    .ready = ready,
+                    .signals = sfs_signals_take(),
+                    .control = -1,
+                    .mount_before = mount_id_at(mountpoint)};
+    gboolean well = FALSE;
+
+    prctl(PR_SET_NAME, "shieldfs"); /* whatever it was started as */
+    if (s.signals < 0)
+        g_warning("%s: signalfd: %s", s.place, g_strerror(errno));
+    else if (start_server(&s))
+        well = ended_well(&s, run(&s));
+    end_announcer(&s);
+    clear(&s);
+    sfs_mounts_unlock(&s.lock);
+    shield_fd_close(s.signals);
+    shield_fd_close(s.control);
+    shield_fd_close(s.ready); /* still open if nothing was mounted: tells the launcher so */
+    return well;
+}

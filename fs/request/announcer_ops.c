@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* announcer_ops: answers to the announcer; see announcer_ops.h. */
+#include "request/announcer_ops.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "view/attributes.h"
+
+static SfsTree *tree_of(const SfsRequest *r)
+{
+    return sfs_view_tree(sfs_request_session(r)->view);
+}
+
+/* The attributes as they are; of what is gone, as they were told last. */
+static void attributes(const SfsRequest *r, SfsNode *node, struct stat *st)
+{
+    if (sfs_tree_is_attached(tree_of(r), node) &&
+        sfs_attributes_get(sfs_request_session(r)->view, node, st) == 0)
+        return;
+
+    *st = sfs_tree_announced_state(tree_of(r), node).st;
+    st->st_ino = node->ino;
+    if (st->st_mode == 0) { /* never told: a ghost */
+        st->st_mode = sfs_node_is_directory(node) ? S_IFDIR | 0555 : S_IFREG | 0444;
+        st->st_uid = getuid();
+        st->st_gid = getgid();
+        st->st_nlink = 1;
+    }
+}
+
+static void reply_entry(const SfsRequest *r, SfsNode *node)
+{
+    struct stat st;
+
+    attributes(r, node, &st);
+    sfs_reply_entry(r, node, &st);
+}
+
+gboolean sfs_announcer_ops_lookup(const SfsRequest *r)
+{
+    g_autoptr(SfsNode) parent = NULL;
+    g_autoptr(SfsNode) node = NULL;
+
+    if (!sfs_request_is_announcers(r) || shield_fault(SHIELD_FAULT_OWN_VIEW))
+        return FALSE;
+    parent = sfs_tree_get(tree_of(r), r->ino);
+    if (parent && sfs_node_is_directory(parent))
+        node = sfs_tree_announced_child(tree_of(r), parent, r->name);
+    if (node)
+        reply_entry(r, node);
+    else
+        sfs_reply_errno(r, ENOENT);
+    return TRUE;
+}
+
+gboolean sfs_announcer_ops_attributes(const SfsRequest *r)
+{
+    g_autoptr(SfsNode) node = NULL;
+    struct stat st;
+
+    if (!sfs_request_is_announcers(r))
+        return FALSE;
+    node = sfs_tree_get(tree_of(r), r->ino);
+    if (!node) {
+        sfs_reply_errno(r, ENOENT);
+        return TRUE;
+    }
+    attributes(r, node, &st);
+    sfs_reply_attributes(r, &st);
+    return TRUE;
+}
+
+gboolean sfs_announcer_ops_open(const SfsRequest *r, struct fuse_file_info *fi)
+{
+    if (!sfs_request_is_announcers(r))
+        return FALSE;
+    fi->fh = 0; /* it is never read */
+    fi->direct_io = 1;
+    fi->noflush = 1;
+    sfs_request_trace(r, "ok");
+    fuse_reply_open(r->req, fi);
+    return TRUE;
+}
+
+/* The node that the announcer is to make known under this name; the reply has been sent if it is NULL. */
+static SfsNode *created(const SfsRequest *r)
+{
+    SfsNode *node =
+        sfs_announcer_client_creating(sfs_outbox_client(sfs_request_session(r)->outbox), r->ino, r->name);
+
+    if (node)
+        sfs_tree_set_announced(tree_of(r), node, TRUE);
+    else
+        sfs_reply_errno(r, EROFS);
+    return node;
+}
+
+gboolean sfs_announcer_ops_create(const SfsRequest *r, struct fuse_file_info *fi)
+{
+    g_autoptr(SfsNode) node = NULL;
+    struct fuse_entry_param entry = {0};
+
+    if (!sfs_request_is_announcers(r))
+        return FALSE;
+    node = created(r);
+    if (!node)
+        return TRUE;
+    entry.ino = node->ino;
+    attributes(r, node, &entry.attr);
+    fi->fh = 0;
+    fi->direct_io = 1;
+    fi->noflush = 1;
+    sfs_tree_look_up(tree_of(r), node);
+    sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
+    if (fuse_reply_create(r->req, &entry, fi) == -ENOENT)
+        sfs_tree_forget(tree_of(r), node->ino, 1);
+    return TRUE;
+}
+
+gboolean sfs_announcer_ops_mkdir(const SfsRequest *r)
+{
+    g_autoptr(SfsNode) node = NULL;
+
+    if (!sfs_request_is_announcers(r))
+        return FALSE;
+    node = created(r);
+    if (node)
+        reply_entry(r, node);
+    return TRUE;
+}
+
+gboolean sfs_announcer_ops_remove(const SfsRequest *r)
+{
+    g_autoptr(SfsNode) parent = NULL;
+    g_autoptr(SfsNode) node = NULL;
+
+    if (!sfs_request_is_announcers(r))
+        return FALSE;
+    parent = sfs_tree_get(tree_of(r), r->ino);
+    if (parent)
+        node = sfs_tree_announced_child(tree_of(r), parent, r->name);
+    if (node)
+        sfs_tree_set_announced(tree_of(r), node, FALSE);
+    sfs_reply_errno(r, node ? 0 : ENOENT);
+    return TRUE;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handle: open files and directories; see handle.h. */
+#include "request/handle.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "open.h"
+
+SfsFileHandle *sfs_file_handle_new_raw(int fd)
+{
+    SfsFileHandle *handle = g_new0(SfsFileHandle, 1);
+
+    handle->fd = fd;
+    g_mutex_init(&handle->lock);
+    return handle;
+}
+
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
+{
+    SfsFileHandle *handle = sfs_file_handle_new_raw(-1);
+
+    handle->content = content;
+    return handle;
+}
+
+void sfs_file_handle_free(void *data)
+{
+    SfsFileHandle *handle = data;
+
+    g_clear_pointer(&handle->content.text, g_bytes_unref);
+    shield_fd_close(handle->fd);
+    g_mutex_clear(&handle->lock);
+    g_free(handle);
+}
+
+guint64 sfs_file_handle_poll(SfsFileHandle *handle)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    handle->polled = TRUE;
+    return handle->content.serial;
+}
+
+gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    *serial = handle->content.serial;
+    return handle->polled;
+}
+
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    g_clear_pointer(&handle->content.text, g_bytes_unref);
+    handle->content = content;
+    handle->errnum = content.text ? 0 : errnum;
+}
+
+static GBytes *read_snapshot(GBytes *snapshot, gsize size, off_t offset)
+{
+    gsize whole = g_bytes_get_size(snapshot), start = MIN((gsize)offset, whole);
+
+    return g_bytes_new_from_bytes(snapshot, start, MIN(size, whole - start));
+}
+
+static GBytes *read_live(int fd, gsize size, off_t offset, int *errnum)
+{
+    g_autofree guint8 *buffer = g_malloc(MAX(size, 1));
+    gsize filled = 0;
+
+    while (filled < size) {
+        ssize_t got = pread(fd, buffer + filled, size - filled, offset + (off_t)filled);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && filled == 0) {
+            *errnum = errno;
+            return NULL;
+        }
+        if (got <= 0)
+            break;
+        filled += (gsize)got;
+    }
+    return g_bytes_new_take(g_steal_pointer(&buffer), filled);
+}
+
+GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum)
+{
+    if (handle->fd >= 0)
+        return read_live(handle->fd, size, offset, errnum);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    *errnum = handle->errnum;
+    return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
+}
+
+SfsDirectoryHandle *sfs_directory_handle_new(void)
+{
+    SfsDirectoryHandle *handle = g_new0(SfsDirectoryHandle, 1);
+
+    g_mutex_init(&handle->lock);
+    return handle;
+}
+
+void sfs_directory_handle_free(void *data)
+{
+    SfsDirectoryHandle *handle = data;
+
+    g_clear_pointer(&handle->entries, g_ptr_array_unref);
+    g_mutex_clear(&handle->lock);
+    g_free(handle);
+}
+
+GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
+                                     off_t offset, int *errnum)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+
+    if (offset == 0 || !handle->entries) {
+        GPtrArray *entries = sfs_view_list(view, directory, errnum);
+
+        if (!entries)
+            return NULL;
+        g_clear_pointer(&handle->entries, g_ptr_array_unref);
+        handle->entries = entries;
+    }
+    return g_ptr_array_ref(handle->entries);
+}
+
+struct SfsHandles {
+    GMutex lock;
+    GHashTable *open; /* handle to its free function */
+};
+
+SfsHandles *sfs_handles_new(void)
+{
+    SfsHandles *handles = g_new0(SfsHandles, 1);
+
+    g_mutex_init(&handles->lock);
+    handles->open = g_hash_table_new(NULL, NULL);
+    return handles;
+}
+
+void sfs_handles_free(SfsHandles *handles)
+{
+    GHashTableIter iter;
+    void *handle, *free_func;
+
+    g_hash_table_iter_init(&iter, handles->open);
+    while (g_hash_table_iter_next(&iter, &handle, &free_func))
+        ((GDestroyNotify)free_func)(handle);
+    g_hash_table_unref(handles->open);
+    g_mutex_clear(&handles->lock);
+    g_free(handles);
+}
+
+void sfs_handles_add(SfsHandles *handles, void *handle, GDestroyNotify free_func)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handles->lock);
+
+    g_hash_table_insert(handles->open, handle, free_func);
+}
+
+void sfs_handles_remove(SfsHandles *handles, void *handle)
+{
+    void *free_func = NULL;
+
+    g_mutex_lock(&handles->lock);
+    (void)g_hash_table_steal_extended(handles->open, handle, NULL, &free_func);
+    g_mutex_unlock(&handles->lock);
+    if (free_func)
+        ((GDestroyNotify)free_func)(handle);
+}

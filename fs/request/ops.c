@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops: the request handlers; see ops.h.
+ *
+ * Timeouts of entries and attributes are 0: the kernel asks each time, so what it shows is as fresh as the
+ * answer. Files are direct_io: the page cache belongs to the inode, so that with it one reader's snapshot
+ * would become another's. Nothing here operates on the mount or waits for the kernel.
+ */
+#include "request/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "request/announcer_ops.h"
+#include "request/deferred.h"
+#include "request/handle.h"
+#include "request/pollers.h"
+#include "request/reply.h"
+#include "view/attributes.h"
+#include "view/contents.h"
+
+static SfsView *view_of(const SfsRequest *r)
+{
+    return sfs_request_session(r)->view;
+}
+
+/* The node of the request; NULL if the reply has been sent. */
+static SfsNode *resolve(const SfsRequest *r)
+{
+    int errnum;
+    SfsNode *node = sfs_view_resolve(view_of(r), r->ino, &errnum);
+
+    if (!node)
+        sfs_reply_errno(r, errnum);
+    return node;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    (void)userdata;
+    /* Else the kernel lets only one LOOKUP or READDIR at a time into a directory. */
+    if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
+        conn->want |= FUSE_CAP_PARALLEL_DIROPS;
+}
+
+/* Who asked was told of node as it is; watchers may not have been. */
+static void show(const SfsRequest *r, SfsNode *node)
+{
+    SfsTree *tree = sfs_view_tree(view_of(r));
+
+    sfs_tree_show(tree, node);
+    if (!sfs_tree_is_announced(tree, node))
+        sfs_watcher_recheck(sfs_request_session(r)->watcher, node);
+}
+
+/* Who asked was told that there is no such name. */
+static void show_absence(const SfsRequest *r, SfsNode *parent)
+{
+    g_autoptr(SfsNode) announced = NULL;
+
+    if (!sfs_node_is_directory(parent))
+        return;
+    announced = sfs_tree_announced_child(sfs_view_tree(view_of(r)), parent, r->name);
+    if (announced)
+        sfs_watcher_recheck(sfs_request_session(r)->watcher, announced);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+    SfsRequest r = {req, "LOOKUP", parent_ino, name};
+    g_autoptr(SfsNode) parent = NULL;
+    g_autoptr(SfsNode) node = NULL;
+    struct stat st;
+    int errnum = 0;
+
+    if (sfs_announcer_ops_lookup(&r))
+        return;
+    parent = resolve(&r);
+    if (!parent)
+        return;
+    node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
+    /* A LOOKUP in progress keeps changes out of its directory, and all other LOOKUPs there: it must not take
+     * long. What it says of size and time lives no longer than the reply; who wants to know asks again. */
+    if (node)
+        errnum = sfs_attributes_at_once(view_of(&r), node, &st);
+    if (!node || errnum) {
+        show_absence(&r, parent);
+        return sfs_reply_errno(&r, errnum);
+    }
+    show(&r, node);
+    sfs_request_check_announced(&r, node, &st);
+    sfs_reply_entry(&r, node, &st);
+}
+
+static void forget(const SfsRequest *r, guint64 n)
+{
+    SfsView *view = view_of(r);
+
+    if (!sfs_tree_forget(sfs_view_tree(view), r->ino, n) && r->ino != FUSE_ROOT_ID)
+        g_critical("the kernel forgot node %" G_GUINT64_FORMAT " more often than it had it", r->ino);
+    if (g_log_get_debug_enabled())
+        sfs_request_trace(r, "%" G_GUINT64_FORMAT " times, %u inodes still looked up", n,
+                          sfs_tree_count_looked_up(sfs_view_tree(view)));
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+    SfsRequest r = {req, "FORGET", ino, NULL};
+
+    forget(&r, n);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++) {
+        SfsRequest r = {req, "FORGET", forgets[i].ino, NULL};
+
+        forget(&r, forgets[i].nlookup);
+    }
+    fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "GETATTR", ino, NULL};
+    g_autoptr(SfsNode) node = NULL;
+    struct stat st;
+
+    (void)fi;
+    if (sfs_announcer_ops_attributes(&r))
+        return;
+    node = resolve(&r);
+    if (!node)
+        return;
+
+    if (node->kind == SFS_COMPUTED)
+        return sfs_deferred_getattr(sfs_request_session(&r)->deferred, &r, node);
+
+    int errnum = sfs_attributes_get(view_of(&r), node, &st);
+    if (errnum)
+        return sfs_reply_errno(&r, errnum);
+    sfs_reply_attributes_of(&r, node, &st);
+}
+
+/* Without default_permissions the kernel asks here, for access(2) and chdir(2). */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    SfsRequest r = {req, "ACCESS", ino, NULL};
+    g_autoptr(SfsNode) node = resolve(&r);
+    struct stat st;
+
+    if (!node)
+        return;
+
+    int errnum = mask & W_OK ? EROFS : sfs_attributes_at_once(view_of(&r), node, &st);
+    if (!errnum && (((mask & R_OK) && !(st.st_mode & 0444)) || ((mask & X_OK) && !(st.st_mode & 0111))))
+        errnum = EACCES;
+    sfs_reply_errno(&r, errnum);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "OPEN", ino, NULL};
+    g_autoptr(SfsNode) node = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (sfs_announcer_ops_open(&r, fi))
+        return;
+    node = resolve(&r);
+    if (!node)
+        return;
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
+        return sfs_reply_errno(&r, EROFS);
+    if (node->kind != SFS_RAW)
+        return sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
+
+    int fd = sfs_contents_open_raw(view_of(&r), node, &error);
+    if (fd < 0)
+        return sfs_reply_error(&r, error);
+    sfs_reply_open(&r, fi, sfs_file_handle_new_raw(fd));
+}
+
+/* Is this the read that a poller makes when he was told of a change? No other handle ever changes its
+ * content. */
+static gboolean renews(const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, off_t offset)
+{
+    guint64 serial;
+
+    return offset == 0 && node && node->kind != SFS_RAW && sfs_file_handle_is_polled(handle, &serial) &&
+           sfs_contents_serial(view_of(r), node) != serial;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "READ", ino, NULL};
+    SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
+    g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(sfs_view_tree(view_of(&r)), ino) : NULL;
+    int errnum = 0;
+
+    if (renews(&r, node, handle, offset))
+        return sfs_deferred_read(sfs_request_session(&r)->deferred, &r, node, handle, size);
+
+    g_autoptr(GBytes) bytes = sfs_file_handle_read(handle, size, offset, &errnum);
+    if (!bytes)
+        return sfs_reply_errno(&r, errnum);
+    sfs_reply_bytes(&r, bytes);
+}
+
+/* A computed file is readable at any time, and in an exceptional state from when its content changes until it
+ * is read from the start, as sysfs has it for its attributes. */
+static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *waiter)
+{
+    SfsRequest r = {req, "POLL", ino, NULL};
+    SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
+    g_autoptr(SfsNode) node = sfs_tree_get(sfs_view_tree(view_of(&r)), ino);
+    unsigned events = POLLIN | POLLRDNORM;
+
+    if (waiter) /* before the comparison: what changes after it wakes him */
+        sfs_pollers_set(sfs_request_session(&r)->pollers, handle, waiter);
+    if (node && node->kind != SFS_RAW &&
+        sfs_file_handle_poll(handle) != sfs_contents_serial(view_of(&r), node))
+        events |= POLLPRI | POLLERR;
+    sfs_request_trace(&r, "events %#x", events);
+    fuse_reply_poll(req, events);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "RELEASE", ino, NULL};
+
+    sfs_pollers_drop(sfs_request_session(&r)->pollers, (void *)(uintptr_t)fi->fh);
+    if (fi->fh) /* the announcer's have none */
+        sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
+    sfs_reply_errno(&r, 0);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "OPENDIR", ino, NULL};
+    g_autoptr(SfsNode) node = resolve(&r);
+    int errnum = 0;
+
+    if (!node)
+        return;
+
+    /* Taken now too, so that what can't be listed fails at the open, as everywhere. */
+    g_autoptr(GPtrArray) entries = sfs_view_list(view_of(&r), node, &errnum);
+    if (!entries)
+        return sfs_reply_errno(&r, errnum);
+
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new());
+}
+
+/* As many of the entries from offset on as fit into size bytes. */
+static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off_t offset)
+{
+    g_autofree char *buffer = g_malloc(MAX(size, 1));
+    gsize used = 0;
+
+    for (guint i = (guint)MIN(offset, (off_t)entries->len); i < entries->len; i++) {
+        const SfsEntry *entry = g_ptr_array_index(entries, i);
+        struct stat st = {.st_ino = entry->ino, .st_mode = entry->type};
+        gsize needed = fuse_add_direntry(req, buffer + used, size - used, entry->name, &st, (off_t)i + 1);
+
+        if (needed > size - used)
+            break;
+        used += needed;
+    }
+    return g_bytes_new_take(g_steal_pointer(&buffer), used);
+}
+
+/* Who asked was told of all that is in the directory, and that nothing else is. */
+static void show_listing(const SfsRequest *r, SfsNode *directory)
+{
+    SfsTree *tree = sfs_view_tree(view_of(r));
+    g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+        gboolean attached = sfs_tree_is_attached(tree, child);
+
+        if (attached)
+            sfs_tree_show(tree, child);
+        if (attached != sfs_tree_is_announced(tree, child))
+            sfs_watcher_recheck(sfs_request_session(r)->watcher, child);
+    }
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "READDIR", ino, NULL};
+    g_autoptr(SfsNode) node = resolve(&r);
+    int errnum = 0;
+
+    if (!node)
+        return;
+
+    SfsDirectoryHandle *handle = (SfsDirectoryHandle *)(uintptr_t)fi->fh;
+    g_autoptr(GPtrArray) entries = sfs_directory_handle_list(handle, view_of(&r), node, offset, &errnum);
+    if (!entries)
+        return sfs_reply_errno(&r, errnum);
+    if (offset == 0)
+        show_listing(&r, node);
+
+    g_autoptr(GBytes) packed = pack_entries(req, entries, size, offset);
+    sfs_reply_bytes(&r, packed);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    SfsRequest r = {req, "RELEASEDIR", ino, NULL};
+
+    sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
+    sfs_reply_errno(&r, 0);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    SfsRequest r = {req, "STATFS", ino, NULL};
+    g_autoptr(SfsNode) node = resolve(&r);
+    struct statvfs sv = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
+
+    if (!node)
+        return;
+    sv.f_files = sfs_view_count_containers(view_of(&r));
+    sfs_request_trace(&r, "ok");
+    fuse_reply_statfs(req, &sv);
+}
+
+/* Whatever would change something. ino may be a node or a parent; both are left unresolved, for the answer is
+ * the same. */
+static void refuse(fuse_req_t req, const char *op, fuse_ino_t ino, const char *name)
+{
+    SfsRequest r = {req, op, ino, name};
+
+    sfs_reply_errno(&r, EROFS);
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
+{
+    (void)attr, (void)to_set, (void)fi;
+    SfsRequest r = {req, "SETATTR", ino, NULL};
+
+    if (!sfs_announcer_ops_attributes(&r))
+        sfs_reply_errno(&r, EROFS);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    (void)mode, (void)rdev;
+    refuse(req, "MKNOD", parent, name);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    (void)mode;
+    SfsRequest r = {req, "MKDIR", parent, name};
+
+    if (!sfs_announcer_ops_mkdir(&r))
+        sfs_reply_errno(&r, EROFS);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    SfsRequest r = {req, "UNLINK", parent, name};
+
+    if (!sfs_announcer_ops_remove(&r))
+        sfs_reply_errno(&r, EROFS);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    SfsRequest r = {req, "RMDIR", parent, name};
+
+    if (!sfs_announcer_ops_remove(&r))
+        sfs_reply_errno(&r, EROFS);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    (void)target;
+    refuse(req, "SYMLINK", parent, name);
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                      const char *new_name, unsigned int flags)
+{
+    (void)new_parent, (void)new_name, (void)flags;
+    refuse(req, "RENAME", parent, name);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+    (void)new_parent;
+    refuse(req, "LINK", ino, new_name);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    (void)mode;
+    SfsRequest r = {req, "CREATE", parent, name};
+
+    if (!sfs_announcer_ops_create(&r, fi))
+        sfs_reply_errno(&r, EROFS);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                        int flags)
+{
+    (void)value, (void)size, (void)flags;
+    refuse(req, "SETXATTR", ino, name);
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    refuse(req, "REMOVEXATTR", ino, name);
+}
+
+/* No FLUSH, READLINK, GETXATTR and LISTXATTR: libfuse answers ENOSYS, and the kernel then stops asking. No
+ * READDIRPLUS: with attributes that live no longer than the reply it would be work for nothing. */
+const struct fuse_lowlevel_ops sfs_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .access = op_access,
+    .open = op_open,
+    .read = op_read,
+    .poll = op_poll,
+    .release = op_release,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .releasedir = op_releasedir,
+    .statfs = op_statfs,
+    .setattr = op_setattr,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .rename = op_rename,
+    .link = op_link,
+    .create = op_create,
+    .setxattr = op_setxattr,
+    .removexattr = op_removexattr,
+};

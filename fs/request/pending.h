@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pending: one request that is pending, and the ways to answer it. It must not know who holds it, nor until
+ * when.
+ */
+#pragma once
+
+#include "request/reply.h"
+#include "view/contents.h"
+
+typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR } SfsPendingKind;
+
+typedef struct {
+    GList link; /* in the queue that holds it */
+    SfsPendingKind kind;
+    SfsRequest r;
+    SfsNode *node;            /* a reference */
+    struct fuse_file_info fi; /* of an OPEN */
+    SfsFileHandle *handle;    /* of a READ from the start */
+    gsize size;               /* of the READ */
+    ShieldRetry retry;
+    gboolean pinned; /* by a fault: not answered before its time is up */
+    gboolean tried;  /* the try that goes on began after he came */
+} SfsPending;
+
+/* What a try has found for a node. */
+typedef struct {
+    SfsNode *node;
+    SfsContent content;
+    GError *error;
+    int errnum; /* of the attributes */
+    struct stat st;
+} SfsFound;
+
+/* Takes the reference to the node that is in init. */
+SfsPending *sfs_pending_new(SfsPending init);
+
+/* Each answers pending and frees it. */
+void sfs_pending_answer(SfsPending *pending, SfsContent content); /* takes the text */
+void sfs_pending_answer_error(SfsPending *pending, const GError *error, guint64 serial);
+void sfs_pending_answer_attributes(SfsPending *pending, int errnum, const struct stat *st);
+void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found);
+void sfs_pending_interrupt(SfsPending *pending); /* with EINTR */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reply: one request, and the ways to answer it. The one place where an error becomes an errno, where an open
+ * that fails is logged, and where -d gets its line.
+ */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "request/handle.h"
+#include "request/session.h"
+
+typedef struct {
+    fuse_req_t req;
+    const char *op;
+    guint64 ino;
+    const char *name; /* or NULL */
+} SfsRequest;
+
+SfsSession *sfs_request_session(const SfsRequest *r);
+gboolean sfs_request_is_announcers(const SfsRequest *r);
+
+/* The line that -d prints. */
+void sfs_request_trace(const SfsRequest *r, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+void sfs_reply_errno(const SfsRequest *r, int errnum);
+void sfs_reply_error(const SfsRequest *r, const GError *error);
+void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);
+void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
+
+/* The same to somebody else than the announcer. A change that made no event is found out when somebody looks:
+ * if watchers were told something else of node, it is to be looked at. */
+void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st);
+void sfs_request_check_announced(const SfsRequest *r, SfsNode *node,
+                                 const struct stat *st); /* without a reply */
+
+/* Gives the kernel node once more, with these attributes. */
+void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st);
+
+/* Each takes handle; it is freed by the RELEASE, or at the end of the session. */
+void sfs_reply_open(const SfsRequest *r, struct fuse_file_info *fi, SfsFileHandle *handle);
+void sfs_reply_opendir(const SfsRequest *r, struct fuse_file_info *fi, SfsDirectoryHandle *handle);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session: what the handlers work on. It is the user data of libfuse's session. */
+#pragma once
+
+#include "events/outbox.h"
+#include "events/watcher.h"
+#include "request/handle.h"
+#include "view/view.h"
+
+typedef struct SfsDeferred SfsDeferred;
+typedef struct SfsPollers SfsPollers;
+
+typedef struct {
+    SfsView *view;
+    SfsOutbox *outbox;
+    SfsWatcher *watcher;
+    SfsDeferred *deferred;
+    SfsHandles *handles;
+    SfsPollers *pollers;
+} SfsSession;

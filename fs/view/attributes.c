@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attributes: what stat says of a node of the view (sfs_view_attributes of view.h). Size, owner and times are
+ * the source's, the number and the link count are the view's own, the mode is what access.h leaves of 0444 or
+ * 0555.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inspect.h"
+#include "view/access.h"
+#include "view/attributes.h"
+#include "view/contents.h"
+#include "view/status.h"
+#include "view/view_private.h"
+
+#define FILE_MODE (S_IFREG | 0444)
+#define DIRECTORY_MODE (S_IFDIR | 0555)
+#define META_LEFT                                                                                            \
+    (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers                \
+                     */
+
+/* What has size 0 only because it can't be read must not look like an empty file: GNU tar, for one, stores
+ * what is empty and readable for everyone without opening it, and would not notice. */
+static mode_t deny_others(mode_t mode)
+{
+    return mode & ~(mode_t)0004;
+}
+
+static void set_times(struct stat *st, struct timespec mtime)
+{
+    st->st_mtim = st->st_atim = st->st_ctim = mtime;
+}
+
+static void set_size(struct stat *st, off_t size)
+{
+    st->st_size = size;
+    st->st_blocks = (size + 511) / 512; /* with 0, tools would take the file for a hole */
+}
+
+/* With allow_other the kernel checks modes, the announcer's too: it may act on what belongs to who mounted.
+ * Whoever else tries is answered EROFS by the server. */
+static mode_t let_announcer(SfsView *view, mode_t mode, uid_t uid)
+{
+    return view->allow_other && uid == geteuid() ? mode | S_IWUSR : mode;
+}
+
+/* What the owner of the backing file is denied, nobody is shown as having. */
+static mode_t deny_with_owner(mode_t mode, mode_t backing)
+{
+    if (!(backing & S_IRUSR))
+        mode &= ~(mode_t)0444;
+    if (S_ISDIR(backing) && !(backing & S_IXUSR))
+        mode &= ~(mode_t)0111;
+    return mode;
+}
+
+/* Takes what the directory that the container's bundle lies in (with inside: the bundle itself) denies, and
+ * all above it. */
+static void walk_to_bundle(SfsView *view, SfsAccess *access, const SfsContainer *container, gboolean inside)
+{
+    g_autofree char *source =
+        shield_sources_resolved(shield_catalog_sources(view->catalog), container->place->source);
+    g_autofree char *below =
+        inside ? g_strdup(container->place->path) : g_path_get_dirname(container->place->path);
+    g_autofree char *path = source ? g_build_filename(source, below, NULL) : NULL;
+
+    if (path)
+        sfs_access_walk(access, path);
+    else
+        access->left = 0;
+}
+
+/* Does to access what name in parent says, at the end or on the way. */
+static void judge_child(SfsAccess *access, int parent, const char *name,
+                        void (*judge)(SfsAccess *, int, const struct stat *))
+{
+    g_auto(ShieldFd) fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0)
+        judge(access, fd, &st);
+    else
+        access->left = 0;
+}
+
+/* What is left for the root of being searched and of being listed. */
+typedef struct {
+    SfsAccess search, list;
+} RootAccess;
+
+static void judge_holder(int fd, const char *path, void *data)
+{
+    RootAccess *root = data;
+    struct stat st;
+
+    sfs_access_walk(&root->search, path);
+    if (fstat(fd, &st) == 0)
+        sfs_access_at_the_end(&root->list, fd, &st);
+}
+
+/* The root belongs to who mounted. It lists what the directories that hold bundles list, so whoever may not
+ * enter or list one of these may not do so here. */
+static int root_attributes(SfsView *view, struct stat *st)
+{
+    RootAccess access = {sfs_access_start(getuid(), getgid()), sfs_access_start(getuid(), getgid())};
+    ShieldScan scan = {.visit = view->allow_other ? judge_holder : NULL, .data = &access};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+
+    st->st_uid = getuid();
+    st->st_gid = getgid();
+    st->st_mode = DIRECTORY_MODE & (S_IFMT | (access.search.left & (0111 | access.list.left)));
+    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
+    st->st_nlink = 3 + places->len; /* ".", ".." of .shieldfs, and of each container */
+    set_times(st, scan.latest.tv_sec == 0 ? view->started : scan.latest);
+    return 0;
+}
+
+static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+{
+    gboolean directory = node->kind == SFS_META;
+
+    st->st_uid = getuid();
+    st->st_gid = getgid();
+    st->st_mode = (directory ? DIRECTORY_MODE : FILE_MODE) & (view->allow_other ? META_LEFT : (mode_t)~0);
+    st->st_nlink = directory ? 2 : 1;
+    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
+    set_times(st, view->started);
+    if (directory)
+        return 0;
+
+    if (node->kind == SFS_STATUS) {
+        gsize size;
+
+        set_times(st,
+                  at_once ? sfs_status_last_time(view->status, &size) : sfs_status_time(view->status, &size));
+        set_size(st, (off_t)size);
+    } else {
+        g_autoptr(GBytes) version = sfs_status_version();
+
+        set_size(st, (off_t)g_bytes_get_size(version));
+    }
+    return 0;
+}
+
+static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    struct stat backing, hooks;
+
+    if (fd < 0 || fstat(fd, &backing) < 0)
+        return errno;
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = 2;
+    if (shield_stat(fd, shield_layout_name(SHIELD_HOOKS_DIR), &hooks) == 0 && S_ISDIR(hooks.st_mode))
+        st->st_nlink++;
+    set_times(st, backing.st_mtim);
+    st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
+    if (view->allow_other) {
+        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
+
+        walk_to_bundle(view, &access, node->container, FALSE);
+        sfs_access_at_the_end(&access, fd, &backing);
+        st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
+    }
+    return 0;
+}
+
+/* A raw file or hooks. */
+static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    gboolean directory = node->kind == SFS_HOOKS;
+    mode_t base = directory ? DIRECTORY_MODE : FILE_MODE;
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat backing;
+
+    if (parent < 0 || shield_stat(parent, node->name, &backing) < 0)
+        return errno;
+    if (S_ISDIR(backing.st_mode) != directory)
+        return ENOENT; /* something else by now */
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = directory ? 2 : 1;
+    set_size(st, S_ISREG(backing.st_mode) ? backing.st_size : 0);
+    set_times(st, backing.st_mtim);
+    st->st_ctim = backing.st_ctim;
+    st->st_mode = deny_with_owner(base, backing.st_mode);
+    if (view->allow_other) {
+        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
+        g_auto(ShieldFd) bundle = sfs_view_open_container(view, node->container);
+
+        walk_to_bundle(view, &access, node->container, TRUE);
+        if (node->parent->kind == SFS_HOOKS)
+            judge_child(&access, bundle, node->parent->name, sfs_access_on_the_way);
+        judge_child(&access, parent, node->name, sfs_access_at_the_end);
+        st->st_mode = let_announcer(view, base & (S_IFMT | access.left), st->st_uid);
+    }
+    if (!directory && !S_ISREG(backing.st_mode))
+        st->st_mode = deny_others(st->st_mode);
+    return 0;
+}
+
+/* Whoever may not read one of the sources may not read what is computed from it. */
+static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struct stat *st)
+{
+    SfsAccess access = sfs_access_start(st->st_uid, st->st_gid);
+    mode_t mode = FILE_MODE;
+    struct stat source;
+
+    if (view->allow_other)
+        walk_to_bundle(view, &access, node->container, TRUE);
+    for (guint i = 0; i < node->computed->n_sources; i++) {
+        const char *name = shield_layout_name(node->computed->sources[i]);
+
+        if (shield_stat(dirfd, name, &source) < 0 || !S_ISREG(source.st_mode))
+            continue;
+        mode = deny_with_owner(mode, source.st_mode);
+        if (view->allow_other)
+            judge_child(&access, dirfd, name, sfs_access_at_the_end);
+    }
+    if (view->allow_other)
+        mode = let_announcer(view, FILE_MODE & (S_IFMT | access.left), st->st_uid);
+    return mode;
+}
+
+static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+{
+    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    struct stat backing;
+
+    if (fd < 0 || fstat(fd, &backing) < 0)
+        return errno;
+
+    g_autoptr(ShieldSnapshot) snapshot =
+        at_once ? shield_bundle_last(node->container->bundle, node->computed)
+                : shield_bundle_peek(node->container->bundle, fd, node->computed);
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = 1;
+    st->st_mode = computed_mode(view, node, fd, st);
+    set_size(st, snapshot && snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    if (!snapshot || snapshot->error)
+        st->st_mode = deny_others(st->st_mode);
+    set_times(st, snapshot ? snapshot->mtime : backing.st_mtim);
+    return 0;
+}
+
+static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+{
+    memset(st, 0, sizeof *st);
+    st->st_ino = node->ino;
+    st->st_blksize = 4096;
+    switch (node->kind) {
+    case SFS_ROOT:
+        return root_attributes(view, st);
+    case SFS_META:
+    case SFS_VERSION:
+    case SFS_STATUS:
+        return meta_attributes(view, node, at_once, st);
+    case SFS_CONTAINER:
+        return container_attributes(view, node, st);
+    case SFS_COMPUTED:
+        return computed_attributes(view, node, at_once, st);
+    case SFS_HOOKS:
+    case SFS_RAW:
+    default:
+        return backing_attributes(view, node, st);
+    }
+}
+
+int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st)
+{
+    return attributes(view, node, FALSE, st);
+}
+
+int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
+{
+    return attributes(view, node, TRUE, st);
+}
+
+static gboolean see_backing(SfsView *view, SfsNode *node, SfsState *now)
+{
+    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    struct stat st;
+
+    if (parent < 0 || shield_stat(parent, node->name, &st) < 0)
+        return FALSE;
+    /* On an overlayfs the number says nothing; another file in its place makes an event. */
+    if (!shield_is_on_overlay(parent)) {
+        now->dev = st.st_dev;
+        now->ino = st.st_ino;
+    }
+    return TRUE;
+}
+
+SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now)
+{
+    int errnum = sfs_attributes_get(view, node, &now->st);
+    gboolean clear = TRUE;
+
+    if (errnum == ENOENT || errnum == ESTALE)
+        return SFS_GONE;
+    if (errnum)
+        return errnum == EACCES || errnum == EPERM ? SFS_UNCLEAR : SFS_FAILED;
+    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS) {
+        now->serial = sfs_contents_serial(view, node);
+        clear = now->serial != 0;
+    } else if (node->kind == SFS_RAW) {
+        clear = see_backing(view, node, now);
+    }
+    return clear ? SFS_CLEAR : SFS_UNCLEAR;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: renders the texts, and notes the last; see status.h. */
+#include "view/status.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "directory.h"
+#include "error.h"
+#include "inspect.h"
+#include "open.h"
+#include "shieldstate.h"
+#include "text.h"
+
+struct SfsStatus {
+    SfsView *view;
+    pid_t supervisor;
+    SfsAnnouncerStateFunc announcer; /* NULL: there is none yet */
+    SfsDegradedFunc degraded;
+    void *data;
+    GMutex lock;  /* protects the rest */
+    GBytes *text; /* the last one shown; NULL: none was */
+    struct timespec time;
+    guint64 serial;
+};
+
+SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor, struct timespec first)
+{
+    SfsStatus *status = g_new0(SfsStatus, 1);
+
+    status->view = view;
+    status->supervisor = supervisor;
+    status->time = first;
+    g_mutex_init(&status->lock);
+    return status;
+}
+
+void sfs_status_free(SfsStatus *status)
+{
+    g_clear_pointer(&status->text, g_bytes_unref);
+    g_mutex_clear(&status->lock);
+    g_free(status);
+}
+
+void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer, SfsDegradedFunc degraded,
+                              void *data)
+{
+    status->announcer = announcer;
+    status->degraded = degraded;
+    status->data = data;
+}
+
+GBytes *sfs_status_version(void)
+{
+    char *text = g_strdup_printf("version: %s\nbundle: %d\n", SHIELDFS_VERSION, SHIELD_BUNDLE_VERSION);
+
+    return g_bytes_new_take(text, strlen(text));
+}
+
+/* One word for what the scan said of a source. */
+static const char *source_state(int errnum)
+{
+    switch (errnum) {
+    case 0:
+        return "ok";
+    case ENOENT:
+        return "waiting";
+    case EXDEV:
+        return "refused";
+    default:
+        return strerrorname_np(errnum);
+    }
+}
+
+static void add_sources(const SfsView *view, const GArray *states, GString *out)
+{
+    ShieldSources *sources = shield_catalog_sources(sfs_view_catalog(view));
+
+    for (guint i = 0; i < states->len; i++) {
+        g_autofree char *path = shield_text_escape(shield_sources_path(sources, i), -1);
+
+        g_string_append_printf(out, "source: %s %s\n", source_state(g_array_index(states, int, i)), path);
+    }
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, each once. */
+static void add_lines(GString *out, const char *key, GPtrArray *lines)
+{
+    g_ptr_array_sort(lines, compare_lines);
+    for (guint i = 0; i < lines->len; i++) {
+        const char *line = g_ptr_array_index(lines, i);
+
+        if (i == 0 || strcmp(line, g_ptr_array_index(lines, i - 1)) != 0)
+            g_string_append_printf(out, "%s: %s\n", key, line);
+    }
+}
+
+/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
+ * hear nothing. A line for each such directory and file. */
+static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
+{
+    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
+    struct stat st;
+
+    if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
+        shield_error_add_line(degraded, NULL, label,
+                              in_hooks
+                                  ? "another owner's: no event tells what comes and goes in it"
+                                  : "another owner's: no event tells what comes and goes in it, nor of its "
+                                    "computed files");
+    for (guint i = 0; entries && i < entries->len; i++) {
+        const ShieldEntry *entry = g_ptr_array_index(entries, i);
+        ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
+
+        if (show == SHIELD_SHOW_DIRECTORY) {
+            g_autofree char *below = g_build_filename(label, entry->name, NULL);
+            g_auto(ShieldFd) fd = shield_open_beneath(dirfd, entry->name);
+
+            if (fd >= 0)
+                add_unannounced(below, fd, TRUE, degraded);
+        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
+                   shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
+            shield_error_add_line(degraded, label, entry->name,
+                                  "another owner's: no event tells of its changes");
+        }
+    }
+}
+
+/* What there is to tell of each bundle. */
+static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problems, GPtrArray *degraded)
+{
+    gboolean foreign = sfs_view_allows_others(view) && geteuid() != 0;
+    gboolean leases = sfs_view_policy(view)->settle_ms > 0;
+    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
+    int errnum;
+
+    for (guint i = 0; i < places->len; i++) {
+        const ShieldPlace *place = g_ptr_array_index(places, i);
+        g_autoptr(SfsNode) node = sfs_view_lookup(view, root, place->name, &errnum);
+        g_auto(ShieldFd) dirfd = node ? sfs_view_open_container(view, node->container) : -1;
+
+        if (dirfd < 0)
+            continue; /* it has gone meanwhile */
+        shield_inspect(node->container->bundle, dirfd, problems, leases ? degraded : ignored);
+        if (foreign)
+            add_unannounced(place->name, dirfd, FALSE, degraded);
+    }
+    if (!leases)
+        g_ptr_array_add(degraded,
+                        g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
+}
+
+static GBytes *render(SfsStatus *status)
+{
+    GString *out = g_string_new(NULL);
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) places = NULL;
+    g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
+    ShieldScan scan = {.problems = problems, .states = states};
+
+    places = shield_catalog_scan(sfs_view_catalog(status->view), &scan);
+    inspect_bundles(status->view, places, problems, degraded);
+    if (status->degraded)
+        status->degraded(status->data, degraded);
+    add_sources(status->view, states, out);
+    g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
+    g_string_append_printf(out, "announcer: %s\n",
+                           status->announcer ? status->announcer(status->data) : "stopped");
+    g_string_append_printf(out, "pid: %d\n", status->supervisor);
+    add_lines(out, "degraded", degraded);
+    add_lines(out, "problem", problems);
+    return g_string_free_to_bytes(out);
+}
+
+/* Notes a text as the one that is shown now. */
+static guint64 note(SfsStatus *status, GBytes *text)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+
+    if (!status->text || !g_bytes_equal(status->text, text)) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (!shield_time_before(status->time, now)) /* the clock was set back */
+            now = shield_time_next(status->time);
+        if (status->text)
+            status->time = now;
+        g_clear_pointer(&status->text, g_bytes_unref);
+        status->text = g_bytes_ref(text);
+        status->serial++;
+    }
+    return status->serial;
+}
+
+GBytes *sfs_status_text(SfsStatus *status, guint64 *serial)
+{
+    GBytes *text = render(status);
+
+    *serial = note(status, text);
+    return text;
+}
+
+struct timespec sfs_status_time(SfsStatus *status, gsize *size)
+{
+    g_autoptr(GBytes) text = render(status);
+
+    *size = g_bytes_get_size(text);
+    (void)note(status, text);
+
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+    return status->time;
+}
+
+struct timespec sfs_status_last_time(SfsStatus *status, gsize *size)
+{
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+
+    *size = status->text ? g_bytes_get_size(status->text) : 0;
+    return status->time;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * status: the files of .shieldfs: their texts, and for the status file the time and the serial number that
+ * tell one text from the next. Both are functions of what is on disk and of what the providers say; reading
+ * them changes nothing. Their line format is an interface. It must not know who provides.
+ */
+#pragma once
+
+#include "view/view.h"
+
+GBytes *sfs_status_version(void);
+
+/* supervisor: the pid that is told. first: the time of the first text. The view's. */
+SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor, struct timespec first);
+void sfs_status_free(SfsStatus *status);
+
+/* Asked for the announcer's state, and for lines on what makes no events; before there is more than one
+ * thread. */
+typedef const char *(*SfsAnnouncerStateFunc)(void *data);
+typedef void (*SfsDegradedFunc)(void *data, GPtrArray *lines);
+void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer, SfsDegradedFunc degraded,
+                              void *data);
+
+/* Looks at every source and every bundle. A new reference, and the text's serial number. */
+GBytes *sfs_status_text(SfsStatus *status, guint64 *serial);
+
+/* The time to show for the status file as it is now: it grows with every change. size: of its text. */
+struct timespec sfs_status_time(SfsStatus *status, gsize *size);
+
+/* The same of the text that was shown last; nothing is rendered. */
+struct timespec sfs_status_last_time(SfsStatus *status, gsize *size);

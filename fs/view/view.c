@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view: names and listings; see view.h. */
+#include "view/view_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "directory.h"
+#include "error.h"
+#include "inspect.h"
+#include "view/status.h"
+
+#define META ".shieldfs"
+
+/* The files of .shieldfs, sorted. */
+static const struct {
+    const char *name;
+    SfsKind kind;
+} meta_files[] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
+
+/* The kernel gives a later mount the same device number, so that a number must not come again for another
+ * file: who ships logs would take the one for the other. No mount makes as many nodes as microseconds go by,
+ * hence the clock. It stays below 2^53, up to which every program can count, until the year 2255. */
+static guint64 first_number(void)
+{
+    return (guint64)MAX(g_get_real_time(), 0);
+}
+
+SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
+{
+    SfsView *view = g_new0(SfsView, 1);
+
+    view->allow_other = options->allow_other;
+    view->policy = options->policy;
+    view->catalog = shield_catalog_new(options->sources, mountpoint);
+    view->tree = sfs_tree_new(first_number());
+    clock_gettime(CLOCK_REALTIME, &view->started);
+    view->status = sfs_status_new(view, options->supervisor, view->started);
+    return view;
+}
+
+void sfs_view_free(SfsView *view)
+{
+    sfs_status_free(view->status);
+    sfs_tree_free(view->tree);
+    shield_catalog_free(view->catalog);
+    g_free(view);
+}
+
+SfsTree *sfs_view_tree(const SfsView *view)
+{
+    return view->tree;
+}
+
+ShieldCatalog *sfs_view_catalog(const SfsView *view)
+{
+    return view->catalog;
+}
+
+SfsStatus *sfs_view_status(const SfsView *view)
+{
+    return view->status;
+}
+
+const ShieldPolicy *sfs_view_policy(const SfsView *view)
+{
+    return &view->policy;
+}
+
+gboolean sfs_view_allows_others(const SfsView *view)
+{
+    return view->allow_other;
+}
+
+void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data)
+{
+    view->policy.drain = drain;
+    view->policy.drain_data = data;
+}
+
+void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data)
+{
+    view->vouch = vouch;
+    view->vouch_data = data;
+}
+
+void sfs_view_forget(SfsView *view)
+{
+    g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
+
+    shield_sources_forget(shield_catalog_sources(view->catalog));
+    for (guint i = 0; i < containers->len; i++) {
+        const SfsContainer *container = g_ptr_array_index(containers, i);
+
+        shield_bundle_forget(container->bundle);
+    }
+}
+
+SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum)
+{
+    g_autoptr(SfsNode) node = sfs_tree_get(view->tree, ino);
+
+    if (node && sfs_tree_is_attached(view->tree, node))
+        return g_steal_pointer(&node);
+    *errnum = node && sfs_tree_has_successor(view->tree, node) ? ESTALE : ENOENT;
+    return NULL;
+}
+
+/* Is the directory that now is the one that container stands for? The first write to it on an overlayfs gives
+ * it another time of birth; then its watch knows. */
+static gboolean is_same(SfsView *view, SfsContainer *container, const ShieldIdentity *now)
+{
+    ShieldIdentity known = sfs_container_identity(container);
+
+    if (shield_identity_equal(&known, now))
+        return TRUE;
+    if (known.dev != now->dev || known.ino != now->ino || !view->vouch ||
+        !view->vouch(view->vouch_data, container))
+        return FALSE;
+    sfs_container_set_identity(container, now);
+    return TRUE;
+}
+
+int sfs_view_open_container(SfsView *view, SfsContainer *container)
+{
+    g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, container->place);
+    ShieldIdentity now;
+
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        errno = ENOENT; /* no directory any more */
+    if (fd < 0 || !shield_identity_of(fd, &now))
+        return -1;
+    if (!is_same(view, container, &now)) {
+        errno = ENOENT; /* another directory in its place: the next lookup gives it a number of its own */
+        return -1;
+    }
+
+    int same = fd;
+    fd = -1;
+    return same;
+}
+
+static int open_hooks(SfsView *view, SfsContainer *container)
+{
+    g_auto(ShieldFd) bundle = sfs_view_open_container(view, container);
+
+    return bundle < 0 ? -1 : shield_open_beneath(bundle, shield_layout_name(SHIELD_HOOKS_DIR));
+}
+
+/* The directory that the raw file, or the hooks directory, node lies in. */
+int sfs_view_open_parent(SfsView *view, const SfsNode *node)
+{
+    return node->parent->kind == SFS_HOOKS ? open_hooks(view, node->container)
+                                           : sfs_view_open_container(view, node->container);
+}
+
+/* The number of the container at place, whose directory is fd. */
+static SfsNode *attach_container(SfsView *view, SfsNode *root, const ShieldPlace *place, int fd)
+{
+    g_autoptr(SfsNode) known = sfs_tree_child(view->tree, root, place->name);
+    g_autoptr(SfsContainer) container = NULL;
+    ShieldIdentity identity;
+
+    if (!shield_identity_of(fd, &identity))
+        return NULL;
+    if (known && shield_place_equal(known->container->place, place) &&
+        is_same(view, known->container, &identity))
+        container = sfs_container_ref(known->container);
+    else
+        container = sfs_container_new(place, &identity, &view->policy);
+    return sfs_tree_attach(view->tree, root, place->name, SFS_CONTAINER, NULL, container);
+}
+
+static SfsNode *lookup_in_root(SfsView *view, SfsNode *root, const char *name)
+{
+    g_auto(ShieldFd) fd = -1;
+
+    if (strcmp(name, META) == 0)
+        return sfs_tree_attach(view->tree, root, name, SFS_META, NULL, NULL);
+
+    g_autoptr(ShieldPlace) place = shield_catalog_find(view->catalog, name, &fd);
+    return place ? attach_container(view, root, place, fd) : NULL;
+}
+
+static SfsNode *lookup_in_meta(SfsView *view, SfsNode *meta, const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++) {
+        if (strcmp(meta_files[i].name, name) == 0)
+            return sfs_tree_attach(view->tree, meta, name, meta_files[i].kind, NULL, NULL);
+    }
+    errno = ENOENT;
+    return NULL;
+}
+
+/* The child for what stands under name in the directory of parent. */
+static SfsNode *attach_raw(SfsView *view, SfsNode *parent, const char *name, mode_t type)
+{
+    switch (shield_shows(name, type, parent->kind == SFS_HOOKS)) {
+    case SHIELD_SHOW_DIRECTORY:
+        return sfs_tree_attach(view->tree, parent, name, SFS_HOOKS, NULL, parent->container);
+    case SHIELD_SHOW_FILE:
+        return sfs_tree_attach(view->tree, parent, name, SFS_RAW, NULL, parent->container);
+    case SHIELD_SHOW_NOT:
+    default:
+        errno = ENOENT;
+        return NULL;
+    }
+}
+
+static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *name)
+{
+    gboolean in_hooks = parent->kind == SFS_HOOKS;
+    const ShieldComputed *row = in_hooks ? NULL : shield_computed_find(name);
+    g_auto(ShieldFd) fd =
+        in_hooks ? open_hooks(view, parent->container) : sfs_view_open_container(view, parent->container);
+    struct stat st;
+
+    if (fd < 0)
+        return NULL;
+    if (row)
+        return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, row, parent->container);
+    return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, name, st.st_mode & S_IFMT);
+}
+
+SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum)
+{
+    guint64 time = sfs_tree_time(view->tree);
+    SfsNode *node = NULL;
+
+    if (strlen(name) > NAME_MAX) {
+        *errnum = ENAMETOOLONG; /* what there might be is not shown */
+        return NULL;
+    }
+    errno = ENOENT; /* for an attach that finds its parent gone */
+    switch (parent->kind) {
+    case SFS_ROOT:
+        node = lookup_in_root(view, parent, name);
+        break;
+    case SFS_META:
+        node = lookup_in_meta(view, parent, name);
+        break;
+    case SFS_CONTAINER:
+    case SFS_HOOKS:
+        node = lookup_in_bundle(view, parent, name);
+        break;
+    case SFS_VERSION:
+    case SFS_STATUS:
+    case SFS_COMPUTED:
+    case SFS_RAW:
+    default:
+        errno = ENOTDIR;
+        break;
+    }
+    if (node)
+        return node;
+    *errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
+    if (*errnum == ENOENT && sfs_node_is_directory(parent))
+        sfs_tree_detach(view->tree, parent, name, time);
+    return NULL;
+}
+
+/* Listings. */
+static void entry_free(void *data)
+{
+    SfsEntry *entry = data;
+
+    g_free(entry->name);
+    g_free(entry);
+}
+
+static void add_entry(GPtrArray *entries, guint64 ino, const char *name, gboolean directory)
+{
+    SfsEntry *entry = g_new(SfsEntry, 1);
+
+    *entry = (SfsEntry){ino, g_strdup(name), directory ? S_IFDIR : S_IFREG};
+    g_ptr_array_add(entries, entry);
+}
+
+/* Adds the node, which may be NULL if it has gone meanwhile, and drops the reference. */
+static void add_node(GPtrArray *entries, SfsNode *node)
+{
+    if (!node)
+        return;
+    add_entry(entries, node->ino, node->name, sfs_node_is_directory(node));
+    sfs_node_unref(node);
+}
+
+static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries, gboolean *complete)
+{
+    ShieldScan scan = {0};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+
+    if (scan.errnum)
+        return scan.errnum; /* rather than show less than there is */
+    add_node(entries, sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL));
+    for (guint i = 0; i < places->len; i++) {
+        const ShieldPlace *place = g_ptr_array_index(places, i);
+        g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, place);
+
+        if (fd >= 0)
+            add_node(entries, attach_container(view, root, place, fd));
+        else if (shield_error_is_shortage(errno))
+            return errno;
+        else
+            *complete = FALSE;
+    }
+    *complete &= !scan.incomplete;
+    return 0;
+}
+
+static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
+{
+    gboolean in_hooks = directory->kind == SFS_HOOKS;
+    g_auto(ShieldFd) fd = in_hooks ? open_hooks(view, directory->container)
+                                   : sfs_view_open_container(view, directory->container);
+    g_autoptr(GPtrArray) found = fd < 0 ? NULL : shield_directory_list(fd);
+
+    if (!found)
+        return errno;
+    for (guint i = 0; i < found->len; i++) {
+        const ShieldEntry *entry = g_ptr_array_index(found, i);
+
+        if (in_hooks || !shield_computed_find(entry->name))
+            add_node(entries, attach_raw(view, directory, entry->name, entry->type));
+    }
+    for (guint i = 0; i < shield_computed_n && !in_hooks; i++)
+        add_node(entries, sfs_tree_attach(view->tree, directory, shield_computed[i].name, SFS_COMPUTED,
+                                          &shield_computed[i], directory->container));
+    return 0;
+}
+
+static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++)
+        add_node(entries,
+                 sfs_tree_attach(view->tree, meta, meta_files[i].name, meta_files[i].kind, NULL, NULL));
+}
+
+static int compare_entries(const void *pa, const void *pb)
+{
+    const SfsEntry *const *a = pa, *const *b = pb;
+
+    return strcmp((*a)->name, (*b)->name);
+}
+
+/* Adds to names the containers that were not come by, but are not known to be gone either. */
+static void add_unseen(SfsView *view, GHashTable *names)
+{
+    g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
+
+    for (guint i = 0; i < containers->len; i++) {
+        SfsContainer *container = g_ptr_array_index(containers, i);
+        g_auto(ShieldFd) fd = sfs_view_open_container(view, container);
+
+        if (fd >= 0 || errno != ENOENT)
+            g_hash_table_add(names, g_strdup(container->place->name));
+    }
+}
+
+static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, gboolean complete,
+                          guint64 time)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < entries->len; i++)
+        g_hash_table_add(names, g_strdup(((SfsEntry *)g_ptr_array_index(entries, i))->name));
+    if (!complete)
+        add_unseen(view, names);
+    sfs_tree_retain(view->tree, directory, names, time);
+}
+
+GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
+{
+    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+    guint64 time = sfs_tree_time(view->tree);
+    gboolean complete = TRUE;
+
+    *errnum = 0;
+    if (directory->kind == SFS_ROOT)
+        *errnum = list_root(view, directory, entries, &complete);
+    else if (directory->kind == SFS_META)
+        list_meta(view, directory, entries);
+    else
+        *errnum = list_bundle(view, directory, entries);
+    if (*errnum)
+        return NULL;
+    retain_listed(view, directory, entries, complete, time);
+    add_entry(entries, directory->ino, ".", TRUE);
+    add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
+    g_ptr_array_sort(entries, compare_entries);
+    return g_steal_pointer(&entries);
+}
+
+SfsNode *sfs_view_status_node(SfsView *view)
+{
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL);
+
+    return sfs_tree_attach(view->tree, meta, "status", SFS_STATUS, NULL, NULL);
+}
+
+guint sfs_view_count_containers(SfsView *view)
+{
+    ShieldScan scan = {0};
+    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+
+    return places->len;
+}

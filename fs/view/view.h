@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view: what is in the view: which names a directory has, what a number or a name leads to. It puts
+ * together the tree (numbers), the catalog (places) and the bundles. It must not know FUSE:
+ * it takes nodes and gives errnos back.
+ *
+ * Nothing is cached here: each question is answered from the state directories as they are at that moment.
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/stat.h>
+
+#include "catalog.h"
+#include "view/tree.h"
+
+typedef struct SfsView SfsView;
+typedef struct SfsStatus SfsStatus;
+
+/* What the view is of, and for whom. */
+typedef struct {
+    const char *const *sources; /* as given; NULL ends them */
+    ShieldPolicy policy;
+    gboolean allow_other; /* others than the mounting user get in */
+    pid_t supervisor;     /* the process to send signals to */
+} SfsViewOptions;
+
+/* options: copied. mountpoint: absolute, without links. */
+SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint);
+void sfs_view_free(SfsView *view);
+
+/* What it is made of; the view's. */
+SfsTree *sfs_view_tree(const SfsView *view);
+ShieldCatalog *sfs_view_catalog(const SfsView *view);
+SfsStatus *sfs_view_status(const SfsView *view);
+const ShieldPolicy *sfs_view_policy(const SfsView *view);
+gboolean sfs_view_allows_others(const SfsView *view);
+
+/* For the session's start, before there is more than one thread. */
+
+/* What brings the marks of all bundles up to date, see ShieldPolicy. */
+void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);
+
+/* What to ask whether the directory that is watched for a container is still there. */
+typedef gboolean (*SfsVouchFunc)(void *data, const SfsContainer *container);
+void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data);
+
+/* .shieldfs/status; a new reference. */
+SfsNode *sfs_view_status_node(SfsView *view);
+
+/* Forgets all that was read, so that everything is compared anew. */
+void sfs_view_forget(SfsView *view);
+
+/* The number's node (a new reference), or NULL with *errnum: ESTALE if something else has its name now,
+ * ENOENT else. */
+SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum);
+
+/* The child of a directory. NULL with *errnum. */
+SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum);
+
+typedef struct {
+    guint64 ino;
+    char *name;
+    mode_t type; /* S_IFDIR or S_IFREG */
+} SfsEntry;
+
+/* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. NULL
+ * with *errnum. */
+GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum);
+
+guint sfs_view_count_containers(SfsView *view);
+
+/* The directory behind a container (O_PATH, the caller's), if it still is the one that node stands for; -1
+ * with errno, ENOENT if it is gone or another. */
+int sfs_view_open_container(SfsView *view, SfsContainer *container);
+
+/* The directory that a raw file or a hooks directory lies in; likewise. */
+int sfs_view_open_parent(SfsView *view, const SfsNode *node);
