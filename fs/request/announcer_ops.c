@@ -76,11 +76,7 @@ gboolean sfs_announcer_ops_open(const SfsRequest *r, struct fuse_file_info *fi)
 {
     if (!sfs_request_is_announcers(r))
         return FALSE;
-    fi->fh = 0; /* it is never read */
-    fi->direct_io = 1;
-    fi->noflush = 1;
-    sfs_request_trace(r, "ok");
-    fuse_reply_open(r->req, fi);
+    sfs_reply_open_unread(r, fi);
     return TRUE;
 }
 
@@ -100,22 +96,15 @@ static SfsNode *created(const SfsRequest *r)
 gboolean sfs_announcer_ops_create(const SfsRequest *r, struct fuse_file_info *fi)
 {
     g_autoptr(SfsNode) node = NULL;
-    struct fuse_entry_param entry = {0};
+    struct stat st;
 
     if (!sfs_request_is_announcers(r))
         return FALSE;
     node = created(r);
     if (!node)
         return TRUE;
-    entry.ino = node->ino;
-    attributes(r, node, &entry.attr);
-    fi->fh = 0;
-    fi->direct_io = 1;
-    fi->noflush = 1;
-    sfs_tree_look_up(tree_of(r), node);
-    sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
-    if (fuse_reply_create(r->req, &entry, fi) == -ENOENT)
-        sfs_tree_forget(tree_of(r), node->ino, 1);
+    attributes(r, node, &st);
+    sfs_reply_created(r, fi, node, &st);
     return TRUE;
 }
 

@@ -3,8 +3,7 @@
  * ops: the request handlers; see ops.h.
  *
  * Timeouts of entries and attributes are 0: the kernel asks each time, so what it shows is as fresh as the
- * answer. Files are direct_io: the page cache belongs to the inode, so that with it one reader's snapshot
- * would become another's. Nothing here operates on the mount or waits for the kernel.
+ * answer. Nothing here operates on the mount or waits for the kernel.
  */
 #include "request/ops.h"
 
@@ -19,6 +18,7 @@
 #include "request/handle.h"
 #include "request/pollers.h"
 #include "request/reply.h"
+#include "request/shown.h"
 #include "view/attributes.h"
 #include "view/contents.h"
 
@@ -46,28 +46,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         conn->want |= FUSE_CAP_PARALLEL_DIROPS;
 }
 
-/* Who asked was told of node as it is; watchers may not have been. */
-static void show(const SfsRequest *r, SfsNode *node)
-{
-    SfsTree *tree = sfs_view_tree(view_of(r));
-
-    sfs_tree_show(tree, node);
-    if (!sfs_tree_is_announced(tree, node))
-        sfs_watcher_recheck(sfs_request_session(r)->watcher, node);
-}
-
-/* Who asked was told that there is no such name. */
-static void show_absence(const SfsRequest *r, SfsNode *parent)
-{
-    g_autoptr(SfsNode) announced = NULL;
-
-    if (!sfs_node_is_directory(parent))
-        return;
-    announced = sfs_tree_announced_child(sfs_view_tree(view_of(r)), parent, r->name);
-    if (announced)
-        sfs_watcher_recheck(sfs_request_session(r)->watcher, announced);
-}
-
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
     SfsRequest r = {req, "LOOKUP", parent_ino, name};
@@ -87,11 +65,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     if (node)
         errnum = sfs_attributes_at_once(view_of(&r), node, &st);
     if (!node || errnum) {
-        show_absence(&r, parent);
+        sfs_shown_absence(sfs_request_session(&r), parent, name);
         return sfs_reply_errno(&r, errnum);
     }
-    show(&r, node);
-    sfs_request_check_announced(&r, node, &st);
+    sfs_shown_node(sfs_request_session(&r), node);
+    sfs_shown_attributes(sfs_request_session(&r), node, &st);
     sfs_reply_entry(&r, node, &st);
 }
 
@@ -111,7 +89,7 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
     SfsRequest r = {req, "FORGET", ino, NULL};
 
     forget(&r, n);
-    fuse_reply_none(req);
+    sfs_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
@@ -121,7 +99,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
         forget(&r, forgets[i].nlookup);
     }
-    fuse_reply_none(req);
+    sfs_reply_none(req);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -224,8 +202,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
     if (node && node->kind != SFS_RAW &&
         sfs_file_handle_poll(handle) != sfs_contents_serial(view_of(&r), node))
         events |= POLLPRI | POLLERR;
-    sfs_request_trace(&r, "events %#x", events);
-    fuse_reply_poll(req, events);
+    sfs_reply_poll(&r, events);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -273,23 +250,6 @@ static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off
     return g_bytes_new_take(g_steal_pointer(&buffer), used);
 }
 
-/* Who asked was told of all that is in the directory, and that nothing else is. */
-static void show_listing(const SfsRequest *r, SfsNode *directory)
-{
-    SfsTree *tree = sfs_view_tree(view_of(r));
-    g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
-
-    for (guint i = 0; i < children->len; i++) {
-        SfsNode *child = g_ptr_array_index(children, i);
-        gboolean attached = sfs_tree_is_attached(tree, child);
-
-        if (attached)
-            sfs_tree_show(tree, child);
-        if (attached != sfs_tree_is_announced(tree, child))
-            sfs_watcher_recheck(sfs_request_session(r)->watcher, child);
-    }
-}
-
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     SfsRequest r = {req, "READDIR", ino, NULL};
@@ -304,7 +264,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     if (!entries)
         return sfs_reply_errno(&r, errnum);
     if (offset == 0)
-        show_listing(&r, node);
+        sfs_shown_listing(sfs_request_session(&r), node);
 
     g_autoptr(GBytes) packed = pack_entries(req, entries, size, offset);
     sfs_reply_bytes(&r, packed);
@@ -327,8 +287,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     if (!node)
         return;
     sv.f_files = sfs_view_count_containers(view_of(&r));
-    sfs_request_trace(&r, "ok");
-    fuse_reply_statfs(req, &sv);
+    sfs_reply_statfs(&r, &sv);
 }
 
 /* Whatever would change something. ino may be a node or a parent; both are left unresolved, for the answer is

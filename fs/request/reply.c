@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "request/shown.h"
 #include "text.h"
 
 SfsSession *sfs_request_session(const SfsRequest *r)
@@ -59,6 +60,23 @@ void sfs_reply_error(const SfsRequest *r, const GError *error)
     sfs_reply_errno(r, errnum);
 }
 
+void sfs_reply_none(fuse_req_t req)
+{
+    fuse_reply_none(req);
+}
+
+void sfs_reply_poll(const SfsRequest *r, unsigned events)
+{
+    sfs_request_trace(r, "events %#x", events);
+    fuse_reply_poll(r->req, events);
+}
+
+void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv)
+{
+    sfs_request_trace(r, "ok");
+    fuse_reply_statfs(r->req, sv);
+}
+
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes)
 {
     gsize len;
@@ -74,34 +92,56 @@ void sfs_reply_attributes(const SfsRequest *r, const struct stat *st)
     fuse_reply_attr(r->req, st, 0);
 }
 
-void sfs_request_check_announced(const SfsRequest *r, SfsNode *node, const struct stat *st)
-{
-    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
-    SfsState announced_state = sfs_tree_announced_state(tree, node);
-
-    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(tree, node) &&
-        (announced_state.st.st_size != st->st_size ||
-         !shield_time_equal(announced_state.st.st_mtim, st->st_mtim) ||
-         sfs_state_access_differs(&announced_state, st)))
-        sfs_watcher_recheck(sfs_request_session(r)->watcher, node);
-}
-
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
-    sfs_request_check_announced(r, node, st);
+    sfs_shown_attributes(sfs_request_session(r), node, st);
     sfs_reply_attributes(r, st);
+}
+
+/* Counted before the reply: the FORGET may overtake us. */
+static struct fuse_entry_param look_up(const SfsRequest *r, SfsNode *node, const struct stat *st)
+{
+    sfs_tree_look_up(sfs_view_tree(sfs_request_session(r)->view), node);
+    sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
+    return (struct fuse_entry_param){.ino = node->ino, .attr = *st};
+}
+
+/* Interrupted: the kernel never got it. */
+static void take_back(const SfsRequest *r, const SfsNode *node, int result)
+{
+    if (result == -ENOENT)
+        sfs_tree_forget(sfs_view_tree(sfs_request_session(r)->view), node->ino, 1);
 }
 
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
-    struct fuse_entry_param entry = {.ino = node->ino, .attr = *st};
-    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
+    struct fuse_entry_param entry = look_up(r, node, st);
 
-    /* Counted before the reply: the FORGET may overtake us. */
-    sfs_tree_look_up(tree, node);
-    sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
-    if (fuse_reply_entry(r->req, &entry) == -ENOENT) /* interrupted: the kernel never got it */
-        sfs_tree_forget(tree, node->ino, 1);
+    take_back(r, node, fuse_reply_entry(r->req, &entry));
+}
+
+static void set_flags(struct fuse_file_info *fi)
+{
+    fi->direct_io =
+        1; /* the page cache belongs to the inode, so with it one reader's snapshot would be another's */
+    fi->noflush = 1; /* there is nothing to flush, and FLUSH takes the inode's lock */
+}
+
+void sfs_reply_created(const SfsRequest *r, struct fuse_file_info *fi, SfsNode *node, const struct stat *st)
+{
+    struct fuse_entry_param entry = look_up(r, node, st);
+
+    fi->fh = 0;
+    set_flags(fi);
+    take_back(r, node, fuse_reply_create(r->req, &entry, fi));
+}
+
+void sfs_reply_open_unread(const SfsRequest *r, struct fuse_file_info *fi)
+{
+    fi->fh = 0;
+    set_flags(fi);
+    sfs_request_trace(r, "ok");
+    fuse_reply_open(r->req, fi);
 }
 
 /* Registered before the reply: the RELEASE may overtake us. Interrupted: there will be none. */
@@ -119,8 +159,7 @@ static void reply_open(const SfsRequest *r, struct fuse_file_info *fi, void *han
 void sfs_reply_open(const SfsRequest *r, struct fuse_file_info *fi, SfsFileHandle *handle)
 {
     (void)is_news(r, NULL);
-    fi->direct_io = 1;
-    fi->noflush = 1; /* there is nothing to flush, and FLUSH takes the inode's lock */
+    set_flags(fi);
     reply_open(r, fi, handle, sfs_file_handle_free);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply: one request, and the ways to answer it. The one place where an error becomes an errno, where an open
- * that fails is logged, and where -d gets its line.
+ * reply: one request, and the ways to answer it. The only one who replies: where an error becomes an
+ * errno, where an open that fails is logged, and where -d gets its line.
  */
 #pragma once
 
@@ -26,18 +26,24 @@ void sfs_request_trace(const SfsRequest *r, const char *format, ...) G_GNUC_PRIN
 
 void sfs_reply_errno(const SfsRequest *r, int errnum);
 void sfs_reply_error(const SfsRequest *r, const GError *error);
+void sfs_reply_none(fuse_req_t req); /* to a FORGET */
+void sfs_reply_poll(const SfsRequest *r, unsigned events);
+void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);
 void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
 
 /* The same to somebody else than the announcer. A change that made no event is found out when somebody looks:
  * if watchers were told something else of node, it is to be looked at. */
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st);
-void sfs_request_check_announced(const SfsRequest *r, SfsNode *node,
-                                 const struct stat *st); /* without a reply */
 
 /* Gives the kernel node once more, with these attributes. */
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st);
 
-/* Each takes handle; it is freed by the RELEASE, or at the end of the session. */
+/* Each takes handle; it is freed by the RELEASE, or at the end of the
+ * session. */
 void sfs_reply_open(const SfsRequest *r, struct fuse_file_info *fi, SfsFileHandle *handle);
 void sfs_reply_opendir(const SfsRequest *r, struct fuse_file_info *fi, SfsDirectoryHandle *handle);
+
+/* Each gives an open file that is never read: it has no handle. */
+void sfs_reply_open_unread(const SfsRequest *r, struct fuse_file_info *fi);
+void sfs_reply_created(const SfsRequest *r, struct fuse_file_info *fi, SfsNode *node, const struct stat *st);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shown: compares with what was announced; see shown.h. */
+#include "request/shown.h"
+
+void sfs_shown_node(const SfsSession *session, SfsNode *node)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+
+    sfs_tree_show(tree, node);
+    if (!sfs_tree_is_announced(tree, node))
+        sfs_watcher_recheck(session->watcher, node);
+}
+
+void sfs_shown_absence(const SfsSession *session, SfsNode *directory, const char *name)
+{
+    g_autoptr(SfsNode) announced = NULL;
+
+    if (!sfs_node_is_directory(directory))
+        return;
+    announced = sfs_tree_announced_child(sfs_view_tree(session->view), directory, name);
+    if (announced)
+        sfs_watcher_recheck(session->watcher, announced);
+}
+
+void sfs_shown_listing(const SfsSession *session, SfsNode *directory)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+    g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+        gboolean attached = sfs_tree_is_attached(tree, child);
+
+        if (attached)
+            sfs_tree_show(tree, child);
+        if (attached != sfs_tree_is_announced(tree, child))
+            sfs_watcher_recheck(session->watcher, child);
+    }
+}
+
+void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct stat *st)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+    SfsState announced = sfs_tree_announced_state(tree, node);
+
+    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(tree, node) &&
+        (announced.st.st_size != st->st_size || !shield_time_equal(announced.st.st_mtim, st->st_mtim) ||
+         sfs_state_access_differs(&announced, st)))
+        sfs_watcher_recheck(session->watcher, node);
+}
+
+void sfs_shown_content(const SfsSession *session, SfsNode *node, guint64 serial)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+
+    if (node->kind != SFS_VERSION && sfs_tree_is_announced(tree, node) &&
+        sfs_tree_announced_state(tree, node).serial != serial)
+        sfs_watcher_recheck(session->watcher, node);
+}
+
+void sfs_shown_refusal(const SfsSession *session, SfsNode *node)
+{
+    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->computed))
+        sfs_watcher_recheck(session->watcher, node);
+}
