@@ -165,6 +165,10 @@ static gboolean put(Log *log, GLogLevelFlags level, const char *text)
 static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, void *data)
 {
     Log *log = data;
+
+    if ((level & G_LOG_LEVEL_DEBUG) && !g_log_get_debug_enabled())
+        return G_LOG_WRITER_HANDLED;
+
     int lost = g_atomic_int_exchange(&log->lost, 0);
     g_autofree char *told = g_strdup_printf("%d lines were lost: the log did not take them", lost);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "events/outcome.h"
+#include "events/trace.h"
 #include "fault.h"
 #include "open.h"
 #include "view/attributes.h"
@@ -87,12 +88,16 @@ static gboolean content_differs(const Recheck *recheck, const SfsState *a, const
 
 void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, const SfsState *now)
 {
+    sfs_trace_node(recheck->node, "the announcer is asked for %s", sfs_trace_op(op));
     outbox->op = op;
     outbox->telling = *now;
     recheck->last = g_get_monotonic_time();
     if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
         outbox->out = recheck;
-    } else { /* the announcer is gone: the supervisor will send another */
+    } else {
+        sfs_trace_node(recheck->node,
+                       "there is no announcer: again when there is"); /* the announcer is gone: the supervisor
+                                                                         will send another */
         recheck->written |= op == SFS_ANNOUNCER_MODIFY;
         queue(outbox, recheck, g_get_monotonic_time() + SFS_RETRY_USEC);
     }
@@ -137,10 +142,13 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
 
     gint64 before = directory ? recheck_announced_children(outbox, recheck->node) : 0;
 
-    if (before)
+    if (before) {
+        sfs_trace_node(recheck->node, "gone: to be told after what was in it");
         queue(outbox, recheck, before + 1);
-    else
-        sfs_outbox_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
+        return;
+    }
+    sfs_trace_node(recheck->node, "gone");
+    sfs_outbox_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
 }
 
 /* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
@@ -164,14 +172,19 @@ static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState
     gint64 ready = parent && parent->born ? parent->born + SFS_NEW_DIRECTORY_USEC : 0;
 
     if (recheck->ghost && before && sfs_tree_is_attached(tree, before)) {
+        sfs_trace_node(node, "gone before it was told, and watchers know the next of its name");
         forget_recheck(outbox, recheck); /* too late: watchers have been told of the next one with its name */
     } else if (!sfs_tree_is_announced(tree, node->parent)) {
+        sfs_trace_node(node, "new: to be told after its directory");
         wait_for_directory(outbox, recheck);
     } else if (ready > g_get_monotonic_time()) {
+        sfs_trace_node(node, "new, in a new directory: watchers get some time to watch that first");
         queue(outbox, recheck, ready);
     } else if (before) {
+        sfs_trace_node(node, "new: to be told after the end of what had its name");
         queue(outbox, recheck, recheck_first(outbox, before) + 1);
     } else {
+        sfs_trace_node(node, "new");
         sfs_outbox_ask(outbox, recheck,
                        sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE, now);
     }
@@ -180,6 +193,7 @@ static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState
 /* Watchers know it as it is. */
 static void nothing_new(SfsOutbox *outbox, Recheck *recheck, const SfsState *now)
 {
+    sfs_trace_node(recheck->node, "as it was told: nothing to announce");
     recheck->retries = 0;
     sfs_backlog_remove(outbox->backlog, recheck->node);
     sfs_tree_set_announced_state(sfs_view_tree(outbox->view), recheck->node, now);
@@ -194,6 +208,7 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
     gint64 ready = recheck->last ? recheck->last + HOT_USEC : 0;
 
     if ((content || recheck->unclosed || access) && ready > g_get_monotonic_time()) {
+        sfs_trace_node(recheck->node, "changed, and was told of just now: again in a moment");
         queue(outbox, recheck, ready); /* what changes until then is one change */
         return;
     }
@@ -201,6 +216,9 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
     if (sfs_node_is_directory(recheck->node) && access)
         sfs_outbox_recheck_children(outbox, recheck->node, 0);
     recheck->written = recheck->touched = FALSE;
+    if (content || access)
+        sfs_trace_node(recheck->node, "differs from what was told in its %s%s%s", content ? "content" : "",
+                       content && access ? ", and in its " : "", access ? "mode or owner" : "");
     if (content)
         sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
     else if (recheck->unclosed)
@@ -265,18 +283,23 @@ static void compare(SfsOutbox *outbox, Recheck *recheck)
     recheck->unclear = finding == SFS_UNCLEAR;
     if (recheck->unclear)
         sfs_backlog_remove(outbox->backlog, recheck->node);
-    if (recheck->unclear)
+    if (recheck->unclear) {
+        sfs_trace_node(recheck->node, "what it is can't be said: its next change leads here again");
         return; /* the end of what makes it so is a change, and leads here again */
-    if (finding == SFS_FAILED)
+    }
+    if (finding == SFS_FAILED) {
+        sfs_trace_node(recheck->node, "could not be looked at: again in a second");
         queue(outbox, recheck, g_get_monotonic_time() + RETRY_MAX_USEC);
-    else if (finding == SFS_GONE && announced)
+    } else if (finding == SFS_GONE && announced) {
         announce_removal(outbox, recheck);
-    else if (finding == SFS_GONE && !recheck->ghost)
+    } else if (finding == SFS_GONE && !recheck->ghost) {
+        sfs_trace_node(recheck->node, "gone, and nobody was told of it");
         forget_recheck(outbox, recheck);
-    else if (!announced)
+    } else if (!announced) {
         announce_arrival(outbox, recheck, &now);
-    else
+    } else {
         announce_change(outbox, recheck, &announced_state, &now);
+    }
 }
 
 void sfs_outbox_recheck_unclear(SfsOutbox *outbox)

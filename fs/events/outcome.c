@@ -3,8 +3,10 @@
 #include "events/outcome.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "events/trace.h"
 #include "text.h"
 
 #define RETRY_MAX_USEC (1000 * 1000)
@@ -155,6 +157,7 @@ void sfs_outcome_finish(SfsOutbox *outbox, int errnum)
 
     recheck->last = g_get_monotonic_time();
     recheck->failed &= errnum != 0;
+    sfs_trace_node(recheck->node, "the announcer answers: %s", errnum ? strerrorname_np(errnum) : "done");
     if (errnum && !died_too_late(outbox, recheck, errnum)) {
         not_done(outbox, recheck, outbox->op, errnum);
         return;

@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "events/marks.h"
+#include "events/trace.h"
 #include "events/watchlist.h"
 #include "fault.h"
 #include "inspect.h"
@@ -67,8 +68,10 @@ void sfs_watcher_refresh(SfsWatcher *watcher)
 
 void sfs_watcher_recheck(SfsWatcher *watcher, SfsNode *node)
 {
-    if (sfs_marks_node(watcher->marks, node))
-        sfs_watcher_wake(watcher);
+    if (!sfs_marks_node(watcher->marks, node))
+        return;
+    sfs_trace_node(node, "somebody saw what watchers were not told: marked");
+    sfs_watcher_wake(watcher);
 }
 
 void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
@@ -125,8 +128,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
     ShieldScan scan = {0};
     g_autoptr(GPtrArray) places = NULL, nodes = NULL;
 
-    if (g_log_get_debug_enabled())
-        g_debug("all bundles are looked for");
+    g_debug("all bundles are looked for");
     watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
     places = shield_catalog_scan(sfs_view_catalog(watcher->view), &scan);
@@ -338,7 +340,7 @@ static void note_idle(SfsWatcher *watcher)
     gboolean idle = watcher->announcer && strcmp(watcher->announcer, "ok") == 0 && !watcher->status_due &&
                     sfs_outbox_is_idle(watcher->outbox);
 
-    if (idle && !watcher->idle && g_log_get_debug_enabled())
+    if (idle && !watcher->idle)
         g_debug("all is announced, %u nodes are kept in mind", sfs_outbox_count(watcher->outbox));
     watcher->idle = idle;
 }

@@ -7,6 +7,7 @@
 #include <sys/inotify.h>
 
 #include "error.h"
+#include "events/trace.h"
 #include "events/ways.h"
 #include "inspect.h"
 
@@ -108,6 +109,7 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     const Target *target = data;
 
     if (!target) { /* events were lost, the end of a watch perhaps among them */
+        g_debug("event: inotify has lost events: everything is marked");
         each_bundle(list, doubt);
         sfs_watchlist_mark_everything(list);
         return TRUE;
@@ -118,8 +120,11 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         return FALSE;
     if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
-    if (!target->container || !name)
+    if (!target->container || !name) {
+        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
         return sfs_marks_structure(list->marks);
+    }
+    sfs_trace_inotify(target->container, target->hooks, name, mask, "marked");
     if (!target->hooks)
         mark_list(list, target->container, mask, name);
     return sfs_marks_name(list->marks, target->container, target->hooks, name, mask);

@@ -16,6 +16,7 @@ import bundles
 import harness
 import pytest
 import reference
+import watching
 from harness import fails, run, wait_for
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -318,3 +319,32 @@ def test_debug_log_is_one_escaped_line_per_request(mount, state):
     run('ls', m.mnt / 'c')
     lines = [ln for ln in m.log_path.read_text().split('\n') if ln.startswith('shieldfs: debug: ')]
     assert len(lines) > 5 and any('fake' in ln for ln in lines)
+
+
+def steps(m, path):
+    """What -d tells of the events of PATH."""
+    return re.findall(rf'^shieldfs: debug: event {re.escape(path)}: (.*)$', m.log_path.read_text(), re.MULTILINE)
+
+
+def test_debug_log_tells_an_events_life(mount, state):
+    """From inotify to the announcer's answer, each step with the path."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    m = watching.settled(mount(state))
+    raw, computed = steps(m, 'c/live.allowed'), steps(m, 'c/effective')
+    with open(state / 'containers/c/live.allowed', 'a', encoding='ascii') as live:
+        live.write('2.2.2.2\n')
+    wait_for(lambda: 'the announcer answers: done' in steps(m, 'c/effective')[len(computed):], 'the end of it')
+    wait_for(lambda: 'the announcer answers: done' in steps(m, 'c/live.allowed')[len(raw):], 'the end of the other')
+    told = ['differs from what was told in its content', 'the announcer is asked for MODIFY and CLOSE_WRITE',
+            'the announcer answers: done']
+    assert steps(m, 'c/effective')[len(computed):][:3] == told
+    seen = steps(m, 'c/live.allowed')[len(raw):]
+    assert 'inotify says MODIFY: marked' in seen and [s for s in seen if s in told][:3] == told, seen
+
+    os.mkdir(state / 'containers/new')
+    wait_for(lambda: (m.mnt / 'new').exists(), 'the new one')
+    wait_for(lambda: 'the announcer answers: done' in steps(m, 'new'), 'it to be told')
+    assert {'new', 'the announcer is asked for CREATE of a directory'} <= set(steps(m, 'new'))
+    assert f'{state}/containers/new: inotify says CREATE: bundles may have come or gone' in ''.join(
+        re.findall(r'event (.*)', m.log_path.read_text()))
+
