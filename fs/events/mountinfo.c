@@ -24,7 +24,7 @@ void sfs_mount_free(SfsMount *mount)
 
 /* A line of mountinfo: id parent major:minor root MOUNTPOINT options [optional fields] - TYPE DEVICE …; what
  * could be mistaken for a separator stands as an octal escape. */
-static SfsMount *parse_line(const char *line)
+SfsMount *sfs_mountinfo_parse(const char *line)
 {
     g_auto(GStrv) words = g_strsplit(line, " ", -1);
     const char *separator = strstr(line, " - ");
@@ -58,7 +58,7 @@ static SfsMount *find(const void *wanted,
 
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line; line++) {
-        SfsMount *mount = parse_line(*line);
+        SfsMount *mount = sfs_mountinfo_parse(*line);
 
         if (mount && better(mount, best, wanted)) {
             g_clear_pointer(&best, sfs_mount_free);
@@ -132,7 +132,7 @@ char *sfs_mountinfo_pick(const char *table, gboolean (*wanted)(const char *path,
     GString *picked = g_string_new(NULL);
 
     for (char **line = lines; *line; line++) {
-        g_autoptr(SfsMount) mount = parse_line(*line);
+        g_autoptr(SfsMount) mount = sfs_mountinfo_parse(*line);
 
         if (mount && wanted(mount->path, data)) {
             g_string_append_len(picked, *line, (gssize)identity_length(*line));

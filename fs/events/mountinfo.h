@@ -23,6 +23,9 @@ typedef struct {
 void sfs_mount_free(SfsMount *mount);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsMount, sfs_mount_free)
 
+/* What a line of the table says; NULL if it is none. */
+SfsMount *sfs_mountinfo_parse(const char *line);
+
 /* The topmost mount exactly at path (absolute, without links); NULL if nothing is mounted there. */
 SfsMount *sfs_mountinfo_at(const char *path);
 

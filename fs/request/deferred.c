@@ -69,7 +69,7 @@ static GQueue take_answered(SfsDeferred *deferred, Group *group, const SfsFound 
     return answered;
 }
 
-/* Tries node for all in the group who wait for it. view: theirs. Lock pending, but for the try and the
+/* Tries node for all in the group who wait for it. view: theirs. Lock held, but for the try and the
  * answers.
  */
 static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView *view, gboolean attributes)
@@ -138,7 +138,7 @@ static void drop_if_empty(SfsDeferred *deferred, Group *group)
         g_hash_table_remove(deferred->groups, group->container);
 }
 
-/* One try for a group. Lock pending, but for the try. */
+/* One try for a group. Lock held, but for the try. */
 static void work_on(SfsDeferred *deferred, Group *group)
 {
     for (GList *link = group->pending.head; link; link = link->next)
