@@ -17,6 +17,18 @@
 
 G_BEGIN_DECLS
 
+/* The version of this library. All that stands here without a "since" has been there since 0.1. */
+#define SHIELDSTATE_MAJOR_VERSION 0
+#define SHIELDSTATE_MINOR_VERSION 1
+#define SHIELDSTATE_MICRO_VERSION 0
+
+/* For #if: is this header of that version, or a later one? */
+#define SHIELDSTATE_CHECK_VERSION(major, minor, micro)                                                       \
+    (SHIELDSTATE_MAJOR_VERSION > (major) ||                                                                  \
+     (SHIELDSTATE_MAJOR_VERSION == (major) && SHIELDSTATE_MINOR_VERSION > (minor)) ||                        \
+     (SHIELDSTATE_MAJOR_VERSION == (major) && SHIELDSTATE_MINOR_VERSION == (minor) &&                        \
+      SHIELDSTATE_MICRO_VERSION >= (micro)))
+
 /* BUNDLE_VERSION: the layout that this library speaks. */
 #define SHIELD_BUNDLE_VERSION 4
 

@@ -49,6 +49,7 @@ findutils
 fswatch
 inotify-tools
 less
+man-db
 mount
 node-chokidar
 cmd:node nodejs

@@ -8,11 +8,14 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 
-import harness
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / 'lib'))
+import harness  # noqa: E402 (only now it can be found)
 
 
 def pytest_configure(config):

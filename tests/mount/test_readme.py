@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation is true. The README's commands are run in a copy of the checkout, in their order: a ```sh
-block is run as it stands, of a ```console block each command is run on a terminal and its output compared, a
-```c block is saved under the name that stands before it. And options, words, links and names are those of the
-programs."""
+"""The pages are true. The commands of the README, of the manuals and of CONTRIBUTING.md are run in a copy of the
+checkout, in their order: what is `sh` is run as it stands, of what is `console` each command is run on a terminal and
+its output compared, what is `c` is saved under its name. (In a manual such a word stands in a comment before the text.)
+And options, words, links and names are those of the programs."""
 
 import os
 import pathlib
@@ -15,10 +15,12 @@ import harness
 import pytest
 from harness import REPO, run
 
-README = REPO / 'README.md'
+README, CONTRIBUTING = REPO / 'README.md', REPO / '.github/CONTRIBUTING.md'
 DATA, DOC = REPO / 'fs/data', REPO / 'fs/doc'
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
-NOT_RUN_HERE = 'tests/run.sh\n'  # this very test is a part of it, so that it would call itself for ever
+MANUALS = ['shieldfs.1', 'shield-state.1', 'libshieldstate.3']
+LITERAL = re.compile(r'(?:^\.\\" ([a-z]+)(?: (\S+))?\n)?^\.Bd -literal.*?\n(.*?)^\.Ed$', re.M | re.S)
+NOT_RUN_HERE = re.compile(r'^tests/run\.sh', re.M)  # this very test is a part of it, so that it would call itself for ever
 
 SUDO = r'''#!/bin/sh
 # In the test nobody becomes root: what is installed goes below DESTDIR.
@@ -100,6 +102,24 @@ class Reader:
         for command, expected in re.findall(r'^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)', text, re.M):
             assert self.run_on_a_terminal(command).split() == expected.split(), command
 
+    def follow(self, kind, text, name=None):
+        if kind == 'sh' and NOT_RUN_HERE.search(text):
+            assert os.access(self.checkout / 'tests/run.sh', os.X_OK)
+        elif kind == 'sh':
+            return self.run_block(text)
+        elif kind == 'console':
+            self.check_transcript(text)
+        elif kind == 'c':
+            (self.checkout / name).write_text(text, encoding='utf-8')
+        else:
+            assert kind in ('fstab', 'text', 'endless'), f'what is to be done with {kind}?'
+        return ''
+
+    def leaves_nothing(self):
+        left = [p for p in harness.mounts() if p.startswith(os.fspath(self.home.parent))]
+        assert not left, 'nothing is left mounted'
+        run('diff', '-r', REPO / 'tests/data', self.checkout / 'tests/data')
+
     def installed(self):
         return {os.fspath(p.relative_to(self.destdir)) for p in self.destdir.rglob('*') if not p.is_dir()}
 
@@ -109,40 +129,60 @@ def reader(base):
     return Reader(base)
 
 
-def blocks():
-    """[(kind, text, what stands before it)] of the README."""
-    text = README.read_text(encoding='utf-8')
-    return [(m[1], m[2], text[:m.start()]) for m in FENCE.finditer(text)]
+def blocks(page):
+    """[(kind, text)] of a page in Markdown."""
+    return FENCE.findall(page.read_text(encoding='utf-8'))
 
 
-def test_every_command(reader):
+def literal_blocks(manual):
+    """[(kind, name, text)] of a manual."""
+    found = LITERAL.findall((DOC / manual).read_text(encoding='utf-8'))
+    return [(kind, name, re.sub(r'^\\&', '', text, flags=re.M).replace(r'\e', '\\')) for kind, name, text in found]
+
+
+def test_every_command_of_the_readme(reader):
+    for kind, text in blocks(README):
+        output = reader.follow(kind, text)
+        if 'meson install' in text:
+            check_installed(reader)
+        if 'uninstall' in text:
+            assert reader.installed() == set(), output
+    reader.leaves_nothing()
+
+
+def test_every_command_of_the_manuals(reader):
+    """By somebody who has installed it as the README says."""
+    reader.run_block(next(text for kind, text in blocks(README) if 'meson install' in text))
     kinds = set()
-    for kind, text, before in blocks():
-        kinds.add(kind)
-        if text == NOT_RUN_HERE:
-            assert os.access(reader.checkout / 'tests/run.sh', os.X_OK)
-        elif kind == 'sh':
-            output = reader.run_block(text)
-            if 'meson install' in text:
-                check_installed(reader)
-            if 'uninstall' in text:
-                assert reader.installed() == set(), output
-        elif kind == 'console':
-            reader.check_transcript(text)
-        elif kind == 'c':
-            name = re.findall(r'`(\w+\.c)`', before)[-1]
-            (reader.checkout / name).write_text(text, encoding='utf-8')
-        else:
-            assert kind == 'fstab', f'what is to be done with a block of {kind}?'
-    assert kinds == {'sh', 'console', 'c', 'fstab'}
-    left = [p for p in harness.mounts() if p.startswith(os.fspath(reader.home.parent))]
-    assert not left, 'the README leaves nothing mounted'
-    run('diff', '-r', REPO / 'tests/data', reader.checkout / 'tests/data')
+    for manual in MANUALS:
+        for kind, name, text in literal_blocks(manual):
+            kinds.add(kind)
+            reader.follow(kind, text, name)
+    assert kinds == {'sh', 'console', 'c', 'fstab', 'endless'}, 'each literal text says what it is'
+    reader.leaves_nothing()
+
+
+def test_every_command_for_contributors(reader):
+    reader.run_block('meson setup build && ninja -C build')
+    ran = [reader.follow(kind, text) for kind, text in blocks(CONTRIBUTING)]
+    assert 'event web-1/effective: ' in ran[-1]
+    reader.leaves_nothing()
+
+
+@pytest.mark.parametrize('manual', MANUALS)
+def test_manual_can_be_read(manual):
+    """From a checkout, and without a complaint of the formatter's."""
+    done = run('man', '--warnings', '-P', 'cat', f'./fs/doc/{manual}', cwd=REPO)
+    assert done.stdout.decode().split()[0].lower().startswith(manual.split('.')[0])
+
+
+def test_readme_is_short():
+    assert README.read_text(encoding='utf-8').count('\n') <= 250
 
 
 def check_installed(reader):
     names = {os.path.basename(p) for p in reader.installed()}
-    wanted = {'shieldfs', 'shield-state', 'shieldfs.1', 'shield-state.1', 'shieldstate.h',
+    wanted = {'shieldfs', 'shield-state', 'shieldfs.1', 'shield-state.1', 'libshieldstate.3', 'shieldstate.h',
               'libshieldstate.so', 'libshieldstate.pc'}
     assert wanted <= names, wanted - names
     for name in ('shieldfs', 'shield-state'):
@@ -151,18 +191,12 @@ def check_installed(reader):
 
 
 def test_the_example_in_c(reader):
-    """It compiles without a warning. (That it links and runs is one of the README's commands.)"""
+    """It compiles without a warning. (That it links and runs is one of the manual's commands.)"""
     flags = run('pkg-config', '--cflags', '--libs', 'glib-2.0').stdout.decode().split()
-    source = next(text for kind, text, _ in blocks() if kind == 'c')
+    source = next(text for kind, _, text in literal_blocks('libshieldstate.3') if kind == 'c')
     (reader.checkout / 'effective.c').write_text(source, encoding='utf-8')
     run('cc', '-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-Icore', 'effective.c', *flags,
         cwd=reader.checkout)
-
-
-def rows(text, heading):
-    """The first cells of the tables below HEADING."""
-    section = re.search(rf'^##+ {re.escape(heading)}\n(.*?)(?=^## |\Z)', text, re.M | re.S)[1]
-    return [ln.split('|')[1].strip() for ln in section.split('\n') if ln.startswith('| `')]
 
 
 def mount_options(text):
@@ -180,31 +214,27 @@ def completions(name, *words):
 def test_options():
     usage = '\n'.join(re.findall(r'^  (-.*?)  ', run(harness.SHIELDFS, '--help').stdout.decode(), re.M))
     known, short = mount_options(usage), set(re.findall(r'(?<!\S)--?\w+', usage)) - {'-o'}
-    table = '\n'.join(rows(README.read_text(encoding='utf-8'), 'Options'))
-    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8')
-    assert mount_options(table) == known
-    assert set(re.findall(r'`(--?\w+)', table)) - {'-o'} == short
-    assert set(re.findall(r'Fl o Cm (\w+)', manual.split('.Ss The view')[0])) == known
+    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('The options are:')[1].split('.El\n')[0]
+    heads = '\n'.join(re.findall(r'^\.It (.*)$', manual, re.M))
+    assert set(re.findall(r'Fl o Cm (\w+)', heads)) == known
+    assert {f'-{flag}' for flag in re.findall(r'Fl (-?\w+)', heads)} - {'-o'} == short
     assert completions('shieldfs', '-o', '') == known
     assert completions('shieldfs', '-') - {'-o'} == short
 
 
 def test_words_of_shield_state():
-    readme = README.read_text(encoding='utf-8')
-    told = re.search(r'WHAT\s+is\s+one\s+of\s+((?:`\w+`[,\s]*)+)', readme)[1]
-    words = re.findall(r'`(\w+)`', told)
     manual = (DOC / 'shield-state.1').read_text(encoding='utf-8')
-    in_manual = re.findall(r'^\.Cm (\w+) [,.]?$', manual.split('.It Cm show')[0], re.M) + ['hook_json']
+    words = re.findall(r'^\.Cm (\w+) [,.]?$', manual.split('.It Cm show')[0], re.M) + ['hook_json']
     assert len(words) == 21
     for word in words:
         run(harness.SHIELD_STATE, 'path', 'bundle', word, *(['poststop'] if word == 'hook_json' else []))
-    assert completions('shield-state', 'path', 'bundle', '') == set(words) == set(in_manual)
+    assert completions('shield-state', 'path', 'bundle', '') == set(words)
     assert {'effective', 'allowed', 'denied', 'effective.domains'} == set(harness.COMPUTED)
     assert completions('shield-state', 'show', 'bundle', '') == {*harness.COMPUTED, 'interactive'}
-    assert [f'`{name}`' in rows(readme, 'What each file means') for name in harness.COMPUTED] == [True] * 4
+    view = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('.Ss The view')[1]
+    assert [f'.It Pa NAME/{name}\n' in view for name in harness.COMPUTED] == [True] * 4
     usage = run(harness.SHIELD_STATE, '--help').stdout.decode()
-    commands = {c.split()[1] for c in re.findall(r'`(shield-state \w+)', '\n'.join(rows(
-        readme, 'shield-state, for scripts')))}
+    commands = set(re.findall(r'^\.It Cm (\w+)', manual, re.M))
     assert commands == set(re.findall(r'^  ([a-z]+)', usage, re.M))
     assert commands == {w for w in completions('shield-state', '') if not w.startswith('-')}
 
@@ -215,7 +245,7 @@ def anchors(path):
     return {re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-') for h in headings}
 
 
-@pytest.mark.parametrize('page', ['README.md', 'fs/doc/inside.md'])
+@pytest.mark.parametrize('page', ['README.md', 'fs/doc/inside.md', 'tests/README.md', '.github/CONTRIBUTING.md'])
 def test_links(page):
     text = FENCE.sub('', (REPO / page).read_text(encoding='utf-8'))
     links = re.findall(r'\]\(([^)\s]+)\)', text)
@@ -227,9 +257,11 @@ def test_links(page):
         assert not anchor or anchor in anchors(target), link
 
 
-def test_files_that_are_named():
+@pytest.mark.parametrize('page', ['README.md', '.github/CONTRIBUTING.md', 'tests/README.md'])
+def test_files_that_are_named(page):
     """Whatever looks like a path of this tree is one."""
-    named = re.findall(r'(?<![\w/.$~])(?:\.ci|core|fs|tests)/[\w./-]*\w', README.read_text(encoding='utf-8'))
+    text = (REPO / page).read_text(encoding='utf-8')
+    named = re.findall(r'(?<![\w/.$~-])(?:\.ci|core|fs|tests)/[\w./-]*\w', text)
     assert named
     for name in named:
         assert (REPO / os.path.normpath(name)).exists(), name

@@ -206,6 +206,20 @@ def only_what_is_promised_is_exported():
     same(sorted((functions | helpers) - exported), [])
 
 
+def versions_agree():
+    """The header's macros, the library's symbols, and the package."""
+    version = pkg_config('--modversion')[0]
+    major, minor, micro = version.split('.')
+    compile_only('#include <shieldstate.h>\n'
+                 f'#if SHIELDSTATE_MAJOR_VERSION != {major} || SHIELDSTATE_MINOR_VERSION != {minor} || '
+                 f'SHIELDSTATE_MICRO_VERSION != {micro} || !SHIELDSTATE_CHECK_VERSION({major}, {minor}, {micro}) || '
+                 f'SHIELDSTATE_CHECK_VERSION({major}, {minor}, {int(micro) + 1})\n#error "another"\n#endif\nint dummy;\n',
+                 pkg_config('--cflags'))
+    symbols = output(['nm', '-D', '--defined-only', str(find('libshieldstate.so').resolve())]).splitlines()
+    nodes = {line.split('@')[-1] for line in symbols if '@' in line}
+    same(nodes, {'SHIELDSTATE_0.1'})
+
+
 def soname():
     dynamic = output(['readelf', '-d', str(find('libshieldstate.so').resolve())])
     same(re.findall(r'SONAME.*\[(.*)\]', dynamic), ['libshieldstate.so.0'])
@@ -234,11 +248,12 @@ def library_is_where_the_loader_looks():
     same(str(find('libshieldstate.pc').parent).endswith(f'/lib/{name}/pkgconfig'), True)
 
 
-def example_of_the_readme_runs():
+def example_of_the_manual_runs():
     """Built with the library by its pkg-config file, from where it is installed."""
-    text = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
+    text = (pathlib.Path(__file__).parents[2] / 'fs/doc/libshieldstate.3').read_text()
     source, program = ROOT / 'effective.c', ROOT / 'effective'
-    source.write_text(re.search(r'^```c\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)[1])
+    example = re.search(r'^\.\\" c .*?\n\.Bd .*?\n(.*?)^\.Ed$', text, re.MULTILINE | re.DOTALL)[1]
+    source.write_text(example.replace(r'\e', '\\'))
     output([*CC, *WARNINGS, *sanitizer_flags(), '-o', str(program), str(source), *pkg_config('--cflags', '--libs')])
     env = dict(os.environ, LD_LIBRARY_PATH=str(find('libshieldstate.so').parent))
     bundle = ROOT / 'bundle'
@@ -249,5 +264,5 @@ def example_of_the_readme_runs():
 
 
 run_checks([install, pkg_config_file_is_right, headers_are_self_contained, headers_hide_no_others,
-            contract_has_26_functions, only_what_is_promised_is_exported, soname, program_builds_and_runs,
-            library_is_where_the_loader_looks, example_of_the_readme_runs])
+            contract_has_26_functions, only_what_is_promised_is_exported, versions_agree, soname, program_builds_and_runs,
+            library_is_where_the_loader_looks, example_of_the_manual_runs])

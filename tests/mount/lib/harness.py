@@ -16,7 +16,7 @@ import subprocess
 import time
 import traceback
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
+REPO = pathlib.Path(__file__).resolve().parents[3]
 SLOW = os.environ.get('SHIELD_SLOW') == '1'
 PATIENT = SLOW or os.environ.get('SHIELD_IDLE') != '1'  # what is quick on an idle machine may take its time
 TIMEOUT = 300 if SLOW else 60
