@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "fault.h"
+#include "lock.h"
 #include "open.h"
 #include "times.h"
 
@@ -87,7 +88,7 @@ const char *shield_bundle_label(const ShieldBundle *bundle)
 
 void shield_bundle_forget(ShieldBundle *bundle)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
 
     for (int i = 0; i < SHIELD_N_FILES; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
@@ -246,7 +247,7 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
 
 gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
     gint64 due = 0;
 
     for (guint i = 0; i < row->n_sources; i++)
@@ -256,7 +257,7 @@ gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row
 
 gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
     gboolean news = FALSE;
 
     for (guint i = 0; i < row->n_sources; i++) {
@@ -270,14 +271,14 @@ gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 
 gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
 
     return bundle->busy[file].refused;
 }
 
 ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
 
     drain(bundle);
     (void)refresh(bundle, dirfd, file); /* if it is being written, the last one stays */
@@ -340,7 +341,7 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
+    SHIELD_AUTO_LOCK(&bundle->last_lock);
     ShieldSnapshot *last = bundle->times[row - shield_computed].last;
 
     return last ? shield_snapshot_ref(last) : NULL;
@@ -349,7 +350,7 @@ ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *r
 static void set_last(ShieldBundle *bundle, ShieldTimes *times, ShieldSnapshot *snapshot)
 {
     g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = times->last;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->last_lock);
+    SHIELD_AUTO_LOCK(&bundle->last_lock);
 
     times->last = snapshot;
 }
@@ -382,7 +383,7 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComp
 static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
                                     ShieldFile *culprit)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->lock);
 
     *culprit = row->sources[0];
     if (refresh_all(bundle, dirfd, row, culprit))

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "lock.h"
+#include "open.h"
 #include "remote.h"
 
 #define ITSELF (IN_DELETE_SELF | IN_MOVE_SELF)
@@ -92,7 +94,7 @@ static void forget_target(ShieldDirwatch *watch, void *target)
 
 ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDirwatchKind kind, void *target)
 {
-    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    char path[SHIELD_FD_PATH_SIZE];
     void *known;
 
     if (shield_is_remote(dirfd)) { /* it may wait for a server: without the lock */
@@ -100,13 +102,13 @@ ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDir
         return SHIELD_DIRWATCH_REFUSED;
     }
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
+    SHIELD_AUTO_LOCK(&watch->lock);
     shield_fault_stop(SHIELD_FAULT_STOP_WATCH);
 
     /* Targets that share a directory share its watch, which then has the events of all. What is done to a
      * file through a descriptor after its name is gone, or another file's, is not that name's. */
-    int wd = inotify_add_watch(watch->fd, path, mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD | IN_EXCL_UNLINK);
+    int wd = inotify_add_watch(watch->fd, shield_fd_path(dirfd, path),
+                               mask_of(kind) | IN_ONLYDIR | IN_MASK_ADD | IN_EXCL_UNLINK);
     if (wd < 0)
         return SHIELD_DIRWATCH_REFUSED;
     (void)watch->func(target, 0, NULL, watch->data);
@@ -126,7 +128,7 @@ ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDir
 
 void shield_dirwatch_remove(ShieldDirwatch *watch, void *target)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
+    SHIELD_AUTO_LOCK(&watch->lock);
 
     forget_target(watch, target);
 }
@@ -153,7 +155,7 @@ static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
 
 gboolean shield_dirwatch_drain(ShieldDirwatch *watch)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&watch->lock);
+    SHIELD_AUTO_LOCK(&watch->lock);
     _Alignas(struct inotify_event) char buffer[16384];
     gboolean marked = FALSE;
     int left = 0;

@@ -44,9 +44,13 @@ int shield_open_beneath(int dirfd, const char *path)
         at = next;
     }
 
-    int found = at;
-    at = -1;
-    return found;
+    return g_steal_fd(&at);
+}
+
+const char *shield_fd_path(int fd, char path[SHIELD_FD_PATH_SIZE])
+{
+    snprintf(path, SHIELD_FD_PATH_SIZE, "/proc/self/fd/%d", fd);
+    return path;
 }
 
 int shield_open_listing(int dirfd)
@@ -78,14 +82,12 @@ int shield_open_regular(int dirfd, const char *name, struct stat *st)
         return -1;
     }
 
-    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
-
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOATIME);
+    char path[SHIELD_FD_PATH_SIZE];
+    int fd = open(shield_fd_path(handle, path), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_NOATIME);
     if (fd < 0 && errno == EPERM)
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 &&
-        errno == ENOENT) /* no /proc: the file is there, so it must not look as if it were missing */
+    /* No /proc: the file is there, so it must not look as if it were missing. */
+    if (fd < 0 && errno == ENOENT)
         errno = EIO;
     return fd;
 }

@@ -14,6 +14,10 @@ typedef int ShieldFd;
 void shield_fd_close(ShieldFd fd); /* keeps errno; -1 is fine */
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(ShieldFd, shield_fd_close, -1)
 
+/* The path under which proc(5) shows a descriptor of ours, for what takes no descriptor; path. */
+#define SHIELD_FD_PATH_SIZE (sizeof "/proc/self/fd/" + 3 * sizeof(int))
+const char *shield_fd_path(int fd, char path[SHIELD_FD_PATH_SIZE]);
+
 /* Enters the directories of the relative path one by one. Returns an O_PATH descriptor, or -1 with errno:
  * ELOOP if one of them is a symbolic link. "." gives the directory itself. */
 int shield_open_beneath(int dirfd, const char *path);

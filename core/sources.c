@@ -10,6 +10,7 @@
 
 #include "directory.h"
 #include "layout.h"
+#include "lock.h"
 #include "open.h"
 #include "paths.h"
 #include "text.h"
@@ -73,14 +74,14 @@ const char *shield_sources_path(const ShieldSources *sources, guint source)
 char *shield_sources_resolved(ShieldSources *sources, guint source)
 {
     Source *s = &sources->all[source];
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+    SHIELD_AUTO_LOCK(&s->lock);
 
     return g_strdup(s->resolved);
 }
 
 static void set_resolved(Source *s, const char *resolved)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+    SHIELD_AUTO_LOCK(&s->lock);
 
     g_free(s->resolved);
     s->resolved = g_strdup(resolved);
@@ -90,7 +91,7 @@ void shield_sources_forget(ShieldSources *sources)
 {
     for (guint i = 0; i < sources->n; i++) {
         Source *s = &sources->all[i];
-        g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+        SHIELD_AUTO_LOCK(&s->lock);
 
         s->again = TRUE;
     }
@@ -112,9 +113,7 @@ static int open_absolute(const char *path)
     if (fd < 0 || shield_stat(fd, ".", &st) < 0)
         return -1;
 
-    int found = fd;
-    fd = -1;
-    return found;
+    return g_steal_fd(&fd);
 }
 
 static int open_resolved(ShieldSources *sources, guint source)
@@ -160,7 +159,7 @@ static gboolean lock_resolving(Source *s)
 
 static gboolean take_again(Source *s)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&s->lock);
+    SHIELD_AUTO_LOCK(&s->lock);
     gboolean again = s->again;
 
     s->again = FALSE;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "open.h"
 
 /* Where lines go, and how that is done without waiting. */
@@ -80,7 +81,7 @@ static const char *message_of(const GLogField *fields, gsize n_fields)
  * whether there is room for as much as PIPE_BUF, unless another process is quicker. */
 static ssize_t write_shared(Log *log, struct iovec line)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
+    SHIELD_AUTO_LOCK(&log->lock);
     ssize_t wrote = pwritev2(log->fd, &line, 1, -1, RWF_NOWAIT);
     struct pollfd ready = {.fd = log->fd, .events = POLLOUT};
 

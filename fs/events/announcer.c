@@ -17,8 +17,6 @@
 #include "fault.h"
 #include "open.h"
 
-#define PROC_PATH_SIZE (sizeof "/proc/self/fd/" + 3 * sizeof(int))
-
 /* Which mount it is: its device, and its own number where the kernel has one (5.8), which tells it from a
  * bind mount of itself. */
 typedef struct {
@@ -72,9 +70,7 @@ static int step(const Mount *mount, int at, const char *name, int flags)
         return -1;
     }
 
-    int found = fd;
-    fd = -1;
-    return found;
+    return g_steal_fd(&fd);
 }
 
 /* What path leads to beneath the mount point: with parent, up to its last name, which is put there. Name by
@@ -101,14 +97,7 @@ static int walk(const Mount *mount, const char *path, const char **parent)
         name = slash ? slash + 1 : NULL;
     }
 
-    int found = at;
-    at = -1;
-    return found;
-}
-
-static void path_of(int fd, char path[static PROC_PATH_SIZE])
-{
-    snprintf(path, PROC_PATH_SIZE, "/proc/self/fd/%d", fd);
+    return g_steal_fd(&at);
 }
 
 /* A file is opened with O_NONBLOCK: a reader who holds a lease on it would block us for as long as he likes.
@@ -116,12 +105,11 @@ static void path_of(int fd, char path[static PROC_PATH_SIZE])
 static int open_existing(const Mount *mount, const char *path)
 {
     g_auto(ShieldFd) fd = walk(mount, path, NULL);
-    char proc[PROC_PATH_SIZE];
+    char proc[SHIELD_FD_PATH_SIZE];
 
     if (fd < 0)
         return -1;
-    path_of(fd, proc);
-    return open(proc, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return open(shield_fd_path(fd, proc), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
 static int open_new(const Mount *mount, const char *path)
@@ -150,11 +138,11 @@ static int set_attributes(const Mount *mount, const SfsAnnouncerRequest *request
 {
     const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, request->mtime};
     g_auto(ShieldFd) fd = walk(mount, request->path, NULL);
-    char path[PROC_PATH_SIZE];
+    char path[SHIELD_FD_PATH_SIZE];
 
     if (fd < 0)
         return errno;
-    path_of(fd, path);
+    shield_fd_path(fd, path);
 
     int result = request->op == SFS_ANNOUNCER_TIME ? utimensat(AT_FDCWD, path, times, 0)
                                                    : fchmodat(AT_FDCWD, path, request->mode & 07777, 0);

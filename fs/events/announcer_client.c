@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lock.h"
 #include "open.h"
 
 #define STUCK_USEC (1000 * 1000)
@@ -44,7 +45,7 @@ void sfs_announcer_client_free(SfsAnnouncerClient *client)
 
 void sfs_announcer_client_connect(SfsAnnouncerClient *client, int socket, pid_t pid)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     shield_fd_close(client->socket);
     client->socket = socket;
@@ -55,14 +56,14 @@ void sfs_announcer_client_connect(SfsAnnouncerClient *client, int socket, pid_t 
 
 int sfs_announcer_client_socket(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     return client->socket;
 }
 
 const char *sfs_announcer_client_state(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     if (client->covered_until || !client->ever)
         return "stopped";
@@ -73,7 +74,7 @@ const char *sfs_announcer_client_state(SfsAnnouncerClient *client)
 
 pid_t sfs_announcer_client_overdue(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     if (!client->out || client->lost || client->overdue ||
         g_get_monotonic_time() - client->since < OVERDUE_USEC)
@@ -84,7 +85,7 @@ pid_t sfs_announcer_client_overdue(SfsAnnouncerClient *client)
 
 gint64 sfs_announcer_client_patience(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     if (!client->out || client->overdue)
         return -1;
@@ -94,21 +95,21 @@ gint64 sfs_announcer_client_patience(SfsAnnouncerClient *client)
 
 gint64 sfs_announcer_client_covered_until(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     return client->covered_until;
 }
 
 gboolean sfs_announcer_client_is_announcer(SfsAnnouncerClient *client, pid_t pid)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     return pid > 0 && pid == client->pid;
 }
 
 SfsNode *sfs_announcer_client_creating(SfsAnnouncerClient *client, guint64 parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     if (!client->out || (client->op != SFS_ANNOUNCER_CREATE && client->op != SFS_ANNOUNCER_MKDIR) ||
         client->out->parent->ino != parent || strcmp(client->out->name, name) != 0)
@@ -118,7 +119,7 @@ SfsNode *sfs_announcer_client_creating(SfsAnnouncerClient *client, guint64 paren
 
 gboolean sfs_announcer_client_is_out(SfsAnnouncerClient *client)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     return client->out != NULL;
 }
@@ -143,7 +144,7 @@ char *sfs_announcer_client_path(const SfsNode *node)
 gboolean sfs_announcer_client_ask(SfsAnnouncerClient *client, SfsNode *node, SfsAnnouncerOp op,
                                   const SfsState *now)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
     g_autofree char *path = sfs_announcer_client_path(node);
     SfsAnnouncerRequest request;
 
@@ -181,7 +182,7 @@ static gboolean receive(SfsAnnouncerClient *client, int *errnum)
 
 gboolean sfs_announcer_client_answer(SfsAnnouncerClient *client, int *errnum)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&client->lock);
+    SHIELD_AUTO_LOCK(&client->lock);
 
     if (client->lost)
         *errnum = ECONNRESET;

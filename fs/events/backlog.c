@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "events/announcer_client.h"
+#include "lock.h"
 
 #define PAUSE_MIN_USEC (100 * 1000)
 #define PAUSE_MAX_USEC (2 * G_USEC_PER_SEC)
@@ -43,7 +44,7 @@ void sfs_backlog_free(SfsBacklog *backlog)
 
 gboolean sfs_backlog_add(SfsBacklog *backlog, SfsNode *node, int errnum)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
     int known = GPOINTER_TO_INT(g_hash_table_lookup(backlog->errno_of, node));
 
     if (known == errnum)
@@ -64,7 +65,7 @@ gboolean sfs_backlog_add(SfsBacklog *backlog, SfsNode *node, int errnum)
 
 void sfs_backlog_remove(SfsBacklog *backlog, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     if (!g_hash_table_remove(backlog->errno_of, node))
         return;
@@ -75,14 +76,14 @@ void sfs_backlog_remove(SfsBacklog *backlog, SfsNode *node)
 
 gboolean sfs_backlog_holds(SfsBacklog *backlog, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     return g_hash_table_contains(backlog->errno_of, node);
 }
 
 gboolean sfs_backlog_works(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
     gboolean stuck = !backlog->worked && !g_queue_is_empty(&backlog->nodes);
 
     backlog->worked = TRUE;
@@ -92,14 +93,14 @@ gboolean sfs_backlog_works(SfsBacklog *backlog)
 
 gint64 sfs_backlog_due(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     return g_queue_is_empty(&backlog->nodes) ? 0 : backlog->due;
 }
 
 SfsNode *sfs_backlog_next(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
     SfsNode *node = g_queue_pop_head(&backlog->nodes);
 
     g_queue_push_tail(&backlog->nodes, node);
@@ -110,7 +111,7 @@ SfsNode *sfs_backlog_next(SfsBacklog *backlog)
 
 GPtrArray *sfs_backlog_nodes(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
     GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
 
     for (GList *l = backlog->nodes.head; l; l = l->next)
@@ -120,14 +121,14 @@ GPtrArray *sfs_backlog_nodes(SfsBacklog *backlog)
 
 gboolean sfs_backlog_is_stuck(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     return !backlog->worked && !g_queue_is_empty(&backlog->nodes);
 }
 
 guint64 sfs_backlog_serial(SfsBacklog *backlog)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     return backlog->serial;
 }
@@ -145,7 +146,7 @@ static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
 
 void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&backlog->lock);
+    SHIELD_AUTO_LOCK(&backlog->lock);
 
     if (!backlog->worked && !g_queue_is_empty(&backlog->nodes)) {
         add_mount_line(backlog, lines);

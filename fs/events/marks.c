@@ -2,6 +2,8 @@
 /* marks: sets of things to look at; see marks.h. */
 #include "events/marks.h"
 
+#include "lock.h"
+
 struct SfsMarks {
     GMutex lock;
     SfsMarked marked;
@@ -54,7 +56,7 @@ gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_ho
                         guint32 mask)
 {
     g_autofree char *key = g_strconcat(in_hooks ? SFS_MARKS_HOOKS : "", name, NULL);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    SHIELD_AUTO_LOCK(&marks->lock);
     GHashTable *names = names_of(marks, container);
     guint32 known = GPOINTER_TO_UINT(g_hash_table_lookup(names, key));
 
@@ -66,7 +68,7 @@ gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_ho
 
 static gboolean raise_flag(SfsMarks *marks, gboolean *flag)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    SHIELD_AUTO_LOCK(&marks->lock);
     gboolean was = *flag;
 
     *flag = TRUE;
@@ -86,7 +88,7 @@ gboolean sfs_marks_everything(SfsMarks *marks)
 
 gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    SHIELD_AUTO_LOCK(&marks->lock);
 
     if (g_hash_table_contains(marks->marked.nodes, node))
         return FALSE;
@@ -95,7 +97,7 @@ gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node)
 
 void sfs_marks_take(SfsMarks *marks, SfsMarked *marked)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&marks->lock);
+    SHIELD_AUTO_LOCK(&marks->lock);
 
     *marked = marks->marked;
     marked_init(&marks->marked);

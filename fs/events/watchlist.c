@@ -10,6 +10,7 @@
 #include "events/trace.h"
 #include "events/ways.h"
 #include "inspect.h"
+#include "lock.h"
 
 /* Begun anew under its name, rather than written into. */
 #define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
@@ -65,7 +66,7 @@ void sfs_watchlist_set_written(SfsWatchlist *list, SfsWrittenFunc func, void *da
 /* For each bundle, what func does to it. */
 static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&list->lock);
+    SHIELD_AUTO_LOCK(&list->lock);
     GHashTableIter iter;
     void *container;
 
@@ -84,7 +85,7 @@ void sfs_watchlist_mark_everything(SfsWatchlist *list)
  * one through a mapping may not. */
 void sfs_watchlist_mark_unwatched(SfsWatchlist *list)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&list->lock);
+    SHIELD_AUTO_LOCK(&list->lock);
     GHashTableIter iter;
     void *value;
 
@@ -176,7 +177,7 @@ void sfs_watchlist_publish(SfsWatchlist *list)
         add_degraded(list, lines, &bw->hooks);
     }
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&list->lock);
+    SHIELD_AUTO_LOCK(&list->lock);
     GPtrArray *before = list->degraded;
     list->degraded = lines;
     lines = before;
@@ -352,14 +353,14 @@ void sfs_watchlist_look_at_mounts(SfsWatchlist *list)
 
 gboolean sfs_watchlist_are_degraded(SfsWatchlist *list)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&list->lock);
+    SHIELD_AUTO_LOCK(&list->lock);
 
     return list->degraded->len > 0;
 }
 
 void sfs_watchlist_degraded(SfsWatchlist *list, GPtrArray *lines)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&list->lock);
+    SHIELD_AUTO_LOCK(&list->lock);
 
     for (guint i = 0; i < list->degraded->len; i++)
         g_ptr_array_add(lines, g_strdup(g_ptr_array_index(list->degraded, i)));

@@ -69,10 +69,7 @@ static int open_watched(const Walk *walk, const char *path)
             return -1;
         walk->func(fd, path, NULL, walk->data);
         if (leads_to(path, fd)) {
-            int found = fd;
-
-            fd = -1;
-            return found;
+            return g_steal_fd(&fd);
         }
     }
 }

@@ -56,7 +56,8 @@ void sfs_mounts_unlock(int *lock)
 static gboolean detach_pinned(const SfsMount *mount, gboolean dead)
 {
     g_auto(ShieldFd) fd = open(mount->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    g_autofree char *place = g_strdup_printf("/proc/self/fd/%d", fd);
+    char path[SHIELD_FD_PATH_SIZE];
+    const char *place = shield_fd_path(fd, path);
     struct statx statx_of;
     struct stat st;
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fault.h"
+#include "lock.h"
 #include "request/pending.h"
 #include "view/attributes.h"
 
@@ -155,7 +156,7 @@ static void work_on(SfsDeferred *deferred, Group *group)
 static void *work(void *data)
 {
     SfsDeferred *deferred = data;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&deferred->lock);
+    SHIELD_AUTO_LOCK(&deferred->lock);
 
     while (!deferred->end) {
         Group *group = first_due(deferred);
@@ -175,7 +176,7 @@ static void *refuse_interrupted(void *data)
 {
     SfsDeferred *deferred = data;
     GList *link;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&deferred->lock);
+    SHIELD_AUTO_LOCK(&deferred->lock);
 
     for (;;) {
         if ((link = g_queue_pop_head_link(&deferred->interrupted))) {
@@ -248,7 +249,7 @@ static void try_now(SfsDeferred *deferred, Group *group)
 void sfs_deferred_written(void *data, const SfsContainer *container)
 {
     SfsDeferred *deferred = data;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&deferred->lock);
+    SHIELD_AUTO_LOCK(&deferred->lock);
     Group *group = g_hash_table_lookup(deferred->groups, container);
 
     if (group)
@@ -281,7 +282,7 @@ static void refuse(SfsDeferred *deferred, SfsPending *pending)
 static void on_interrupt(fuse_req_t req, void *data)
 {
     SfsDeferred *deferred = data;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&deferred->lock);
+    SHIELD_AUTO_LOCK(&deferred->lock);
     SfsPending *pending = g_hash_table_lookup(deferred->waiting, req);
 
     if (!pending)
@@ -299,7 +300,7 @@ static void enqueue(SfsDeferred *deferred, SfsPending *pending)
     /* Before others can answer it, after which there is no request. */
     fuse_req_interrupt_func(pending->r.req, on_interrupt, deferred);
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&deferred->lock);
+    SHIELD_AUTO_LOCK(&deferred->lock);
     if (fuse_req_interrupted(pending->r.req)) /* and from now on on_interrupt finds it */
         return refuse(deferred, pending);
 

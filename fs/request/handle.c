@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "open.h"
 
 SfsFileHandle *sfs_file_handle_new_raw(int fd)
@@ -36,7 +37,7 @@ void sfs_file_handle_free(void *data)
 
 guint64 sfs_file_handle_poll(SfsFileHandle *handle)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    SHIELD_AUTO_LOCK(&handle->lock);
 
     handle->polled = TRUE;
     return handle->content.serial;
@@ -44,7 +45,7 @@ guint64 sfs_file_handle_poll(SfsFileHandle *handle)
 
 gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    SHIELD_AUTO_LOCK(&handle->lock);
 
     *serial = handle->content.serial;
     return handle->polled;
@@ -52,7 +53,7 @@ gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
 
 void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    SHIELD_AUTO_LOCK(&handle->lock);
 
     g_clear_pointer(&handle->content.text, g_bytes_unref);
     handle->content = content;
@@ -92,7 +93,7 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
     if (handle->fd >= 0)
         return read_live(handle->fd, size, offset, errnum);
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    SHIELD_AUTO_LOCK(&handle->lock);
     *errnum = handle->errnum;
     return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
@@ -117,7 +118,7 @@ void sfs_directory_handle_free(void *data)
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
                                      off_t offset, int *errnum)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handle->lock);
+    SHIELD_AUTO_LOCK(&handle->lock);
 
     if (offset == 0 || !handle->entries) {
         GPtrArray *entries = sfs_view_list(view, directory, errnum);
@@ -159,7 +160,7 @@ void sfs_handles_free(SfsHandles *handles)
 
 void sfs_handles_add(SfsHandles *handles, void *handle, GDestroyNotify free_func)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&handles->lock);
+    SHIELD_AUTO_LOCK(&handles->lock);
 
     g_hash_table_insert(handles->open, handle, free_func);
 }

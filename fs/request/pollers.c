@@ -2,6 +2,8 @@
 /* pollers: the waiters of poll(2); see pollers.h. */
 #include "request/pollers.h"
 
+#include "lock.h"
+
 struct SfsPollers {
     GMutex lock;
     GHashTable *waiters; /* handle to fuse_pollhandle, each for one wake-up */
@@ -30,14 +32,14 @@ void sfs_pollers_free(SfsPollers *pollers)
 
 void sfs_pollers_set(SfsPollers *pollers, void *handle, struct fuse_pollhandle *waiter)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&pollers->lock);
+    SHIELD_AUTO_LOCK(&pollers->lock);
 
     g_hash_table_insert(pollers->waiters, handle, waiter);
 }
 
 void sfs_pollers_drop(SfsPollers *pollers, void *handle)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&pollers->lock);
+    SHIELD_AUTO_LOCK(&pollers->lock);
 
     g_hash_table_remove(pollers->waiters, handle);
 }

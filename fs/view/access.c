@@ -37,12 +37,11 @@ SfsAccess sfs_access_start(uid_t uid, gid_t gid)
  */
 static mode_t acl_minimum(int fd, gboolean *extended)
 {
-    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    char path[SHIELD_FD_PATH_SIZE];
     g_autofree char *acl = g_malloc(ACL_MAX_SIZE);
     mode_t named = 7, mask = 7;
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    ssize_t size = getxattr(path, "system.posix_acl_access", acl, ACL_MAX_SIZE);
+    ssize_t size = getxattr(shield_fd_path(fd, path), "system.posix_acl_access", acl, ACL_MAX_SIZE);
 
     *extended = size < 0 && errno != ENODATA && errno != EOPNOTSUPP;
     if (*extended)

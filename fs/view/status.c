@@ -10,6 +10,7 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
+#include "lock.h"
 #include "open.h"
 #include "shieldstate.h"
 #include "text.h"
@@ -184,7 +185,7 @@ static GBytes *render(SfsStatus *status)
 /* Notes a text as the one that is shown now. */
 static guint64 note(SfsStatus *status, GBytes *text)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+    SHIELD_AUTO_LOCK(&status->lock);
 
     if (!status->text || !g_bytes_equal(status->text, text)) {
         struct timespec now;
@@ -216,13 +217,13 @@ struct timespec sfs_status_time(SfsStatus *status, gsize *size)
     *size = g_bytes_get_size(text);
     (void)note(status, text);
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+    SHIELD_AUTO_LOCK(&status->lock);
     return status->time;
 }
 
 struct timespec sfs_status_last_time(SfsStatus *status, gsize *size)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&status->lock);
+    SHIELD_AUTO_LOCK(&status->lock);
 
     *size = status->text ? g_bytes_get_size(status->text) : 0;
     return status->time;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "lock.h"
+
 struct SfsTree {
     GMutex lock;
     guint64 next_ino;
@@ -44,14 +46,14 @@ void sfs_container_unref(SfsContainer *container)
 
 ShieldIdentity sfs_container_identity(SfsContainer *container)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&container->lock);
+    SHIELD_AUTO_LOCK(&container->lock);
 
     return container->identity;
 }
 
 void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&container->lock);
+    SHIELD_AUTO_LOCK(&container->lock);
 
     container->identity = *identity;
 }
@@ -157,7 +159,7 @@ SfsNode *sfs_tree_root(SfsTree *tree)
 
 SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(tree->nodes, &ino);
 
     return node ? sfs_node_ref(node) : NULL;
@@ -165,7 +167,7 @@ SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino)
 
 SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     return node ? sfs_node_ref(node) : NULL;
@@ -186,7 +188,7 @@ static gboolean same_container(SfsContainer *a, SfsContainer *b)
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
                          const ShieldComputed *row, SfsContainer *container)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     if (!parent->attached)
@@ -207,14 +209,14 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
 
 guint64 sfs_tree_time(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return tree->time;
 }
 
 void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 time)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->children, name);
 
     if (node && node->confirmed <= time) {
@@ -225,7 +227,7 @@ void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 t
 
 void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 time)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GHashTableIter iter;
     void *name, *node;
 
@@ -240,7 +242,7 @@ void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 
 
 gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return node->attached;
 }
@@ -257,14 +259,14 @@ static SfsNode *find_living(SfsTree *tree, const SfsNode *node)
 
 gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return find_living(tree, node) != NULL;
 }
 
 void sfs_tree_look_up(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     node->lookups++;
     if (!g_hash_table_contains(tree->nodes, &node->ino)) /* it has left the table since the caller got it */
@@ -273,7 +275,7 @@ void sfs_tree_look_up(SfsTree *tree, SfsNode *node)
 
 gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(tree->nodes, &ino);
 
     if (!node || node->lookups < n)
@@ -285,7 +287,7 @@ gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n)
 
 guint sfs_tree_count_looked_up(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GHashTableIter iter;
     void *node;
     guint n = 0;
@@ -298,7 +300,7 @@ guint sfs_tree_count_looked_up(SfsTree *tree)
 
 GPtrArray *sfs_tree_containers(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GPtrArray *containers = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_container_unref);
     GHashTableIter iter;
     void *value;
@@ -315,7 +317,7 @@ GPtrArray *sfs_tree_containers(SfsTree *tree)
 
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     SfsNode *node = g_hash_table_lookup(parent->announced_children, name);
 
     return node ? sfs_node_ref(node) : NULL;
@@ -323,7 +325,7 @@ SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *na
 
 void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GHashTable *siblings = node->parent->announced_children;
 
     if (node->announced == announced)
@@ -341,21 +343,21 @@ void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
 
 gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return node->announced;
 }
 
 SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return node->announced_state;
 }
 
 void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     node->announced_state = *announced_state;
 }
@@ -368,7 +370,7 @@ gboolean sfs_state_access_differs(const SfsState *announced_state, const struct 
 
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     GHashTableIter iter;
     void *node;
@@ -386,7 +388,7 @@ GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
 
 gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     if (g_strcmp0(node->error, message) == 0)
         return FALSE;
@@ -397,7 +399,7 @@ gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
 
 void sfs_tree_show(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     if (!node->shown && !node->attached && !node->announced)
         g_ptr_array_add(tree->ghosts, sfs_node_ref(node)); /* it went away on its way to who asked */
@@ -406,14 +408,14 @@ void sfs_tree_show(SfsTree *tree, SfsNode *node)
 
 gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
 
     return node->shown;
 }
 
 gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GHashTableIter iter;
     void *key, *node;
 
@@ -434,7 +436,7 @@ gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name)
 
 GPtrArray *sfs_tree_take_ghosts(SfsTree *tree)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&tree->lock);
+    SHIELD_AUTO_LOCK(&tree->lock);
     GPtrArray *ghosts = tree->ghosts;
 
     tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);

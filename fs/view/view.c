@@ -137,9 +137,7 @@ int sfs_view_open_container(SfsView *view, SfsContainer *container)
         return -1;
     }
 
-    int same = fd;
-    fd = -1;
-    return same;
+    return g_steal_fd(&fd);
 }
 
 static int open_hooks(SfsView *view, SfsContainer *container)

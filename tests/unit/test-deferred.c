@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "request/deferred.h"
 #include "unit.h"
 
@@ -47,7 +48,7 @@ void *fuse_req_userdata(fuse_req_t req)
 void fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, void *data)
 {
     Request *request = request_of(req);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&request->lock);
+    SHIELD_AUTO_LOCK(&request->lock);
 
     request->on_interrupt = func;
     request->on_interrupt_data = data;
@@ -62,7 +63,7 @@ int fuse_req_interrupted(fuse_req_t req)
 static int answered(fuse_req_t req, int errnum, void *handle)
 {
     Request *request = request_of(req);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&request->lock);
+    SHIELD_AUTO_LOCK(&request->lock);
 
     request->answers++;
     request->errnum = errnum;
@@ -88,7 +89,7 @@ int fuse_reply_attr(fuse_req_t req, const struct stat *attr, double attr_timeout
 
 static guint answers(Request *request)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&request->lock);
+    SHIELD_AUTO_LOCK(&request->lock);
 
     return request->answers;
 }
