@@ -144,8 +144,8 @@ static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
     for (guint i = 0; targets && i < targets->len; i++)
         marked |= watch->func(g_ptr_array_index(targets, i), event->mask, event->len > 0 ? event->name : NULL,
                               watch->data);
-    if (targets &&
-        (event->mask & IN_IGNORED)) { /* the kernel has dropped the watch: its number may come again */
+    /* The kernel has dropped the watch: its number may come again. */
+    if (targets && (event->mask & IN_IGNORED)) {
         for (guint i = 0; i < targets->len; i++)
             g_hash_table_remove(watch->wd_of, g_ptr_array_index(targets, i));
         g_hash_table_remove(watch->targets_of, GINT_TO_POINTER(event->wd));

@@ -7,7 +7,8 @@
  *
  * It can touch nothing but the mount: for each request it opens the mount point, compares its device with the
  * view's, and acts only through that descriptor, beneath it, over no further mount and no
- * link. It keeps nothing open between requests, so that an unmount finds nothing busy.
+ * link. Between requests it keeps nothing open, so that an unmount finds the mount busy in the moment of a
+ * request alone.
  */
 #pragma once
 

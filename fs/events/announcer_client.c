@@ -16,7 +16,7 @@
 struct SfsAnnouncerClient {
     GMutex lock; /* protects the rest */
     int socket;  /* -1: no announcer */
-    pid_t pid;   /* 0: none; that is never a caller's, for callers from elsewhere are told apart below */
+    pid_t pid;   /* 0: none */
     gboolean ever;
     gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
     SfsNode *out;         /* a reference to what the request that is out is about; NULL: none is */
@@ -104,6 +104,7 @@ gboolean sfs_announcer_client_is_announcer(SfsAnnouncerClient *client, pid_t pid
 {
     SHIELD_AUTO_LOCK(&client->lock);
 
+    /* FUSE gives pid 0 for callers outside our pid namespace. */
     return pid > 0 && pid == client->pid;
 }
 

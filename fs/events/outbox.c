@@ -95,9 +95,8 @@ void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, cons
     if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
         outbox->out = recheck;
     } else {
-        sfs_trace_node(recheck->node,
-                       "there is no announcer: again when there is"); /* the announcer is gone: the supervisor
-                                                                         will send another */
+        /* The supervisor will send another. */
+        sfs_trace_node(recheck->node, "the announcer is gone: again when there is another");
         recheck->written |= op == SFS_ANNOUNCER_MODIFY;
         queue(outbox, recheck, g_get_monotonic_time() + SFS_RETRY_USEC);
     }

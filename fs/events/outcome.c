@@ -114,8 +114,8 @@ static void not_done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int
         recheck->written |= op == SFS_ANNOUNCER_MODIFY;
         queue(outbox, recheck, g_get_monotonic_time());
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_MODIFY) {
-        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_TIME,
-                       &outbox->telling); /* somebody holds a lease on it */
+        /* Somebody holds a lease on it. */
+        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_TIME, &outbox->telling);
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_CLOSE) {
         recheck->pause = MIN(recheck->pause * 2, RETRY_MAX_USEC); /* and may do so for long */
         queue(outbox, recheck, recheck->last + recheck->pause);

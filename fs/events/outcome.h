@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * outcome: what became of a request to the announcer, and what follows. It is the outbox's other half, and
- * shares its insides, which are declared here for the two alone. It must not know how a request is made.
+ * shares its struct, which is declared here for the two alone. It must not know how a request is made.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rechecks: the nodes that are to be looked at, in the order in which they are due, and what is to be
- * remembered of each between two looks. It must not know what a look finds. For one thread.
+ * rechecks: the nodes that are to be compared with what was told of them, in the order in which they are due,
+ * and what is to be remembered of each between two comparisons. It must not know what one finds. For one
+ * thread.
  */
 #pragma once
 

@@ -90,10 +90,10 @@ static void compare_later(SfsWatcher *watcher, gboolean missed)
 
 static void list(SfsWatcher *watcher, SfsNode *directory)
 {
-    int errnum;
-    g_autoptr(GPtrArray) entries = sfs_view_list(watcher->view, directory, &errnum);
+    g_autoptr(GPtrArray) entries = NULL;
+    int errnum = sfs_view_list(watcher->view, directory, &entries);
 
-    if (!entries && shield_error_is_shortage(errnum)) /* else what counts is that the tree knows now */
+    if (shield_error_is_shortage(errnum)) /* else what counts is that the tree knows now */
         compare_later(watcher, TRUE);
 }
 
@@ -174,10 +174,10 @@ static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name,
 {
     SfsTree *tree = sfs_view_tree(watcher->view);
     g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, parent, name);
-    int errnum;
-    g_autoptr(SfsNode) now = sfs_view_lookup(watcher->view, parent, name, &errnum);
+    g_autoptr(SfsNode) now = NULL;
+    int errnum = sfs_view_lookup(watcher->view, parent, name, &now);
 
-    compare_later(watcher, !now && shield_error_is_shortage(errnum));
+    compare_later(watcher, shield_error_is_shortage(errnum));
     if (before)
         sfs_outbox_recheck(watcher->outbox, before, (mask & WRITTEN) != 0);
     if (before && (mask & IN_ATTRIB))

@@ -149,8 +149,8 @@ static char *resolve(const char *mountpoint, GError **error)
 
     free(resolved);
     if (!sfs_mountinfo_fit(SFS_MOUNTINFO_DEVICE, path ? path : whole))
-        shield_error_set_errno(error, ENAMETOOLONG, NULL,
-                               "MOUNTPOINT"); /* which would leave no room for this */
+        /* The place itself would leave no room for what is wrong with it. */
+        shield_error_set_errno(error, ENAMETOOLONG, NULL, "MOUNTPOINT");
     else if (!path && failed == ENOENT)
         shield_error_set(error, ENOENT, NULL, mountpoint, "no such mount point: make the directory first");
     else if (!path)

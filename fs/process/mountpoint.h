@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mountpoint: what must be right before a mount is tried, so that a person is told in one line what is wrong;
- * and the mount table: what is mounted where. It must not know the view.
+ * mountpoint: what must be right before a mount is tried, so that a person is told in one line what is wrong.
+ * It must not know the view.
  */
 #pragma once
 

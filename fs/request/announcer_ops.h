@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * announcer_ops: the announcer's requests. They are answered from the tree as announced, change nothing but
- * that tree, and are never held. Each returns TRUE if the request was the announcer's; then it has been
+ * that tree, and are never deferred. Each returns TRUE if the request was the announcer's; then it has been
  * answered.
  */
 #pragma once

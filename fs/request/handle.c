@@ -121,9 +121,10 @@ GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, 
     SHIELD_AUTO_LOCK(&handle->lock);
 
     if (offset == 0 || !handle->entries) {
-        GPtrArray *entries = sfs_view_list(view, directory, errnum);
+        GPtrArray *entries;
 
-        if (!entries)
+        *errnum = sfs_view_list(view, directory, &entries);
+        if (*errnum)
             return NULL;
         g_clear_pointer(&handle->entries, g_ptr_array_unref);
         handle->entries = entries;

@@ -30,10 +30,10 @@ static SfsView *view_of(const SfsRequest *r)
 /* The node of the request; NULL if the reply has been sent. */
 static SfsNode *resolve(const SfsRequest *r)
 {
-    int errnum;
-    SfsNode *node = sfs_view_resolve(view_of(r), r->ino, &errnum);
+    SfsNode *node;
+    int errnum = sfs_view_resolve(view_of(r), r->ino, &node);
 
-    if (!node)
+    if (errnum)
         sfs_reply_errno(r, errnum);
     return node;
 }
@@ -52,19 +52,19 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;
     struct stat st;
-    int errnum = 0;
+    int errnum;
 
     if (sfs_announcer_ops_lookup(&r))
         return;
     parent = resolve(&r);
     if (!parent)
         return;
-    node = sfs_view_lookup(view_of(&r), parent, name, &errnum);
+    errnum = sfs_view_lookup(view_of(&r), parent, name, &node);
     /* A LOOKUP in progress keeps changes out of its directory, and all other LOOKUPs there: it must not take
      * long. What it says of size and time lives no longer than the reply; who wants to know asks again. */
-    if (node)
+    if (!errnum)
         errnum = sfs_attributes_at_once(view_of(&r), node, &st);
-    if (!node || errnum) {
+    if (errnum) {
         sfs_shown_absence(sfs_request_session(&r), parent, name);
         return sfs_reply_errno(&r, errnum);
     }
@@ -219,16 +219,15 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     SfsRequest r = {req, "OPENDIR", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
-    int errnum = 0;
 
     if (!node)
         return;
 
     /* Taken now too, so that what can't be listed fails at the open, as everywhere. */
-    g_autoptr(GPtrArray) entries = sfs_view_list(view_of(&r), node, &errnum);
-    if (!entries)
+    g_autoptr(GPtrArray) entries = NULL;
+    int errnum = sfs_view_list(view_of(&r), node, &entries);
+    if (errnum)
         return sfs_reply_errno(&r, errnum);
-
     sfs_reply_opendir(&r, fi, sfs_directory_handle_new());
 }
 

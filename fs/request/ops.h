@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ops: the request handlers: resolve the number, ask the view, reply. The one place where an error becomes an
- * errno, and where an open that fails is logged. The user data of the session is the SfsView.
+ * ops: the request handlers: resolve the number, ask the view, reply. The user data of libfuse's session is
+ * the SfsSession. It must not know what an error looks like to a caller, nor wait.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pending: one request that is pending, and the ways to answer it. It must not know who holds it, nor until
- * when.
+ * pending: one request that is pending, and the ways to answer it. It must not know whose turn it
+ * is, nor until when it may wait.
  */
 #pragma once
 

@@ -122,9 +122,10 @@ void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st)
 
 static void set_flags(struct fuse_file_info *fi)
 {
-    fi->direct_io =
-        1; /* the page cache belongs to the inode, so with it one reader's snapshot would be another's */
-    fi->noflush = 1; /* there is nothing to flush, and FLUSH takes the inode's lock */
+    /* The page cache belongs to the inode: with it, one reader's snapshot would be another's. */
+    fi->direct_io = 1;
+    /* There is nothing to flush, and FLUSH takes the inode's lock. */
+    fi->noflush = 1;
 }
 
 void sfs_reply_created(const SfsRequest *r, struct fuse_file_info *fi, SfsNode *node, const struct stat *st)

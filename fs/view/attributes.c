@@ -281,7 +281,7 @@ int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
     return attributes(view, node, TRUE, st);
 }
 
-static gboolean see_backing(SfsView *view, SfsNode *node, SfsState *now)
+static gboolean backing_state(SfsView *view, SfsNode *node, SfsState *now)
 {
     g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
     struct stat st;
@@ -309,7 +309,7 @@ SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *
         now->serial = sfs_contents_serial(view, node);
         clear = now->serial != 0;
     } else if (node->kind == SFS_RAW) {
-        clear = see_backing(view, node, now);
+        clear = backing_state(view, node, now);
     }
     return clear ? SFS_CLEAR : SFS_UNCLEAR;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * contents: what the view's files hold: the computed ones, those of .shieldfs, and the way to the raw ones.
- * It must not know FUSE.
+ * An error is a GError, for its message is for a person to read. It must not know FUSE.
  */
 #pragma once
 

@@ -141,13 +141,14 @@ static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problem
     gboolean leases = sfs_view_policy(view)->settle_ms > 0;
     g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
-    int errnum;
 
     for (guint i = 0; i < places->len; i++) {
         const ShieldPlace *place = g_ptr_array_index(places, i);
-        g_autoptr(SfsNode) node = sfs_view_lookup(view, root, place->name, &errnum);
-        g_auto(ShieldFd) dirfd = node ? sfs_view_open_container(view, node->container) : -1;
+        g_autoptr(SfsNode) node = NULL;
+        g_auto(ShieldFd) dirfd = -1;
 
+        if (sfs_view_lookup(view, root, place->name, &node) == 0)
+            dirfd = sfs_view_open_container(view, node->container);
         if (dirfd < 0)
             continue; /* it has gone meanwhile */
         shield_inspect(node->container->bundle, dirfd, problems, leases ? degraded : ignored);

@@ -98,14 +98,15 @@ void sfs_view_forget(SfsView *view)
     }
 }
 
-SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum)
+int sfs_view_resolve(SfsView *view, guint64 ino, SfsNode **node)
 {
-    g_autoptr(SfsNode) node = sfs_tree_get(view->tree, ino);
+    g_autoptr(SfsNode) known = sfs_tree_get(view->tree, ino);
 
-    if (node && sfs_tree_is_attached(view->tree, node))
-        return g_steal_pointer(&node);
-    *errnum = node && sfs_tree_has_successor(view->tree, node) ? ESTALE : ENOENT;
-    return NULL;
+    *node = NULL;
+    if (!known || !sfs_tree_is_attached(view->tree, known))
+        return known && sfs_tree_has_successor(view->tree, known) ? ESTALE : ENOENT;
+    *node = g_steal_pointer(&known);
+    return 0;
 }
 
 /* Is the directory that now is the one that container stands for? The first write to it on an overlayfs gives
@@ -222,26 +223,24 @@ static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *nam
     return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, name, st.st_mode & S_IFMT);
 }
 
-SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum)
+int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **node)
 {
     guint64 time = sfs_tree_time(view->tree);
-    SfsNode *node = NULL;
 
-    if (strlen(name) > NAME_MAX) {
-        *errnum = ENAMETOOLONG; /* what there might be is not shown */
-        return NULL;
-    }
-    errno = ENOENT; /* for an attach that finds its parent gone */
+    *node = NULL;
+    if (strlen(name) > NAME_MAX)
+        return ENAMETOOLONG; /* what there might be is not shown */
+    errno = ENOENT;          /* for an attach that finds its parent gone */
     switch (parent->kind) {
     case SFS_ROOT:
-        node = lookup_in_root(view, parent, name);
+        *node = lookup_in_root(view, parent, name);
         break;
     case SFS_META:
-        node = lookup_in_meta(view, parent, name);
+        *node = lookup_in_meta(view, parent, name);
         break;
     case SFS_CONTAINER:
     case SFS_HOOKS:
-        node = lookup_in_bundle(view, parent, name);
+        *node = lookup_in_bundle(view, parent, name);
         break;
     case SFS_VERSION:
     case SFS_STATUS:
@@ -251,12 +250,13 @@ SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *
         errno = ENOTDIR;
         break;
     }
-    if (node)
-        return node;
-    *errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
-    if (*errnum == ENOENT && sfs_node_is_directory(parent))
+    if (*node)
+        return 0;
+
+    int errnum = errno == ENOTDIR || errno == ELOOP ? ENOENT : errno;
+    if (errnum == ENOENT && sfs_node_is_directory(parent))
         sfs_tree_detach(view->tree, parent, name, time);
-    return NULL;
+    return errnum;
 }
 
 /* Listings. */
@@ -369,26 +369,28 @@ static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries,
     sfs_tree_retain(view->tree, directory, names, time);
 }
 
-GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum)
+int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
 {
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(entry_free);
     guint64 time = sfs_tree_time(view->tree);
     gboolean complete = TRUE;
+    int errnum = 0;
 
-    *errnum = 0;
+    *entries = NULL;
     if (directory->kind == SFS_ROOT)
-        *errnum = list_root(view, directory, entries, &complete);
+        errnum = list_root(view, directory, found, &complete);
     else if (directory->kind == SFS_META)
-        list_meta(view, directory, entries);
+        list_meta(view, directory, found);
     else
-        *errnum = list_bundle(view, directory, entries);
-    if (*errnum)
-        return NULL;
-    retain_listed(view, directory, entries, complete, time);
-    add_entry(entries, directory->ino, ".", TRUE);
-    add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
-    g_ptr_array_sort(entries, compare_entries);
-    return g_steal_pointer(&entries);
+        errnum = list_bundle(view, directory, found);
+    if (errnum)
+        return errnum;
+    retain_listed(view, directory, found, complete, time);
+    add_entry(found, directory->ino, ".", TRUE);
+    add_entry(found, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
+    g_ptr_array_sort(found, compare_entries);
+    *entries = g_steal_pointer(&found);
+    return 0;
 }
 
 SfsNode *sfs_view_status_node(SfsView *view)

@@ -4,6 +4,9 @@
  * together the tree (numbers), the catalog (places) and the bundles. It must not know FUSE:
  * it takes nodes and gives errnos back.
  *
+ * What can fail returns an errno, 0 if it worked, and gives what it found through its last argument: a new
+ * reference, or NULL. What finds a descriptor returns that, or -1 with errno, as open(2) does.
+ *
  * Nothing is cached here: each question is answered from the state directories as they are at that moment.
  */
 #pragma once
@@ -51,12 +54,11 @@ SfsNode *sfs_view_status_node(SfsView *view);
 /* Forgets all that was read, so that everything is compared anew. */
 void sfs_view_forget(SfsView *view);
 
-/* The number's node (a new reference), or NULL with *errnum: ESTALE if something else has its name now,
- * ENOENT else. */
-SfsNode *sfs_view_resolve(SfsView *view, guint64 ino, int *errnum);
+/* The number's node: ESTALE if something else has its name now, ENOENT if nothing has. */
+int sfs_view_resolve(SfsView *view, guint64 ino, SfsNode **node);
 
-/* The child of a directory. NULL with *errnum. */
-SfsNode *sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, int *errnum);
+/* The child of a directory. */
+int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **node);
 
 typedef struct {
     guint64 ino;
@@ -64,9 +66,8 @@ typedef struct {
     mode_t type; /* S_IFDIR or S_IFREG */
 } SfsEntry;
 
-/* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. NULL
- * with *errnum. */
-GPtrArray *sfs_view_list(SfsView *view, SfsNode *directory, int *errnum);
+/* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. */
+int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries);
 
 guint sfs_view_count_containers(SfsView *view);
 

@@ -104,7 +104,6 @@ static Case setup(guint settle_ms)
     Case c = {.dir = unit_dir_new()};
     const char *sources[] = {c.dir->path, NULL};
     SfsSession *session = &c.session;
-    int errnum;
 
     unit_mkdir(c.dir, "containers/c");
     unit_write(c.dir, "containers/c/profile.allowed", "1.1.1.1\n");
@@ -116,9 +115,9 @@ static Case setup(guint settle_ms)
     session->handles = sfs_handles_new();
 
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(session->view));
-    g_autoptr(SfsNode) container = sfs_view_lookup(session->view, root, "c", &errnum);
-    c.node = sfs_view_lookup(session->view, container, "effective", &errnum);
-    g_assert_nonnull(c.node);
+    g_autoptr(SfsNode) container = NULL;
+    g_assert_cmpint(sfs_view_lookup(session->view, root, "c", &container), ==, 0);
+    g_assert_cmpint(sfs_view_lookup(session->view, container, "effective", &c.node), ==, 0);
     return c;
 }
 
