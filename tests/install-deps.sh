@@ -72,6 +72,7 @@ clang-tidy-14 clang-tidy
 gcc
 git
 libc6-dbg
+python3-pyflakes
 shellcheck
 valgrind
 LIST

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 
-import bundles
 import pytest
 import watching
 from harness import wait_for

@@ -3,7 +3,6 @@
 and the settle time go on; and whoever else waits gets what he waits for."""
 
 import contextlib
-import os
 import pathlib
 import signal
 import subprocess

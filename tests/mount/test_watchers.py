@@ -2,14 +2,10 @@
 """What can happen to those who announce: lost events, no watches left, an announcer that is killed, a reader with
 a lease, a mount that is detached or covered."""
 
-import contextlib
-import errno
 import fcntl
 import itertools
 import os
-import pathlib
 import signal
-import subprocess
 import threading
 
 import bundles
