@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "events/asking.h"
 #include "events/outcome.h"
 #include "events/trace.h"
 #include "fault.h"
@@ -86,22 +87,6 @@ static gboolean content_differs(const Recheck *recheck, const SfsState *a, const
            (!recheck->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-void sfs_outbox_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, const SfsState *now)
-{
-    sfs_trace_node(recheck->node, "the announcer is asked for %s", sfs_trace_op(op));
-    outbox->op = op;
-    outbox->telling = *now;
-    recheck->last = g_get_monotonic_time();
-    if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
-        outbox->out = recheck;
-    } else {
-        /* The supervisor will send another. */
-        sfs_trace_node(recheck->node, "the announcer is gone: again when there is another");
-        recheck->written |= op == SFS_ANNOUNCER_MODIFY;
-        queue(outbox, recheck, g_get_monotonic_time() + SFS_RETRY_USEC);
-    }
-}
-
 /* The node is to be looked at before another: when that will be done. One that fails again and again keeps
  * its pace. */
 static gint64 recheck_first(SfsOutbox *outbox, SfsNode *node)
@@ -147,7 +132,7 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
         return;
     }
     sfs_trace_node(recheck->node, "gone");
-    sfs_outbox_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
+    sfs_asking_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
 }
 
 /* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
@@ -184,7 +169,7 @@ static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState
         queue(outbox, recheck, recheck_first(outbox, before) + 1);
     } else {
         sfs_trace_node(node, "new");
-        sfs_outbox_ask(outbox, recheck,
+        sfs_asking_ask(outbox, recheck,
                        sfs_node_is_directory(node) ? SFS_ANNOUNCER_MKDIR : SFS_ANNOUNCER_CREATE, now);
     }
 }
@@ -219,11 +204,11 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
         sfs_trace_node(recheck->node, "differs from what was told in its %s%s%s", content ? "content" : "",
                        content && access ? ", and in its " : "", access ? "mode or owner" : "");
     if (content)
-        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
+        sfs_asking_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
     else if (recheck->unclosed)
-        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_CLOSE, now);
+        sfs_asking_ask(outbox, recheck, SFS_ANNOUNCER_CLOSE, now);
     else if (access)
-        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_ATTRIB, now);
+        sfs_asking_ask(outbox, recheck, SFS_ANNOUNCER_ATTRIB, now);
     else
         nothing_new(outbox, recheck, now);
 }
@@ -308,10 +293,7 @@ void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
 
 void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
 {
-    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(outbox->view), directory);
-
-    for (guint i = 0; i < children->len; i++)
-        queue(outbox, recheck_of(outbox, g_ptr_array_index(children, i)), g_get_monotonic_time() + delay);
+    sfs_asking_recheck_children(outbox, directory, delay);
 }
 
 void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)

@@ -45,7 +45,7 @@ static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
         return forget_recheck(outbox, recheck);
     case SFS_ANNOUNCER_MKDIR:
         recheck->born = recheck->last;
-        sfs_outbox_recheck_children(outbox, recheck->node, SFS_NEW_DIRECTORY_USEC);
+        sfs_asking_recheck_children(outbox, recheck->node, SFS_NEW_DIRECTORY_USEC);
         break;
     case SFS_ANNOUNCER_MODIFY:
         recheck->unclosed = FALSE;
@@ -115,7 +115,7 @@ static void not_done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int
         queue(outbox, recheck, g_get_monotonic_time());
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_MODIFY) {
         /* Somebody holds a lease on it. */
-        sfs_outbox_ask(outbox, recheck, SFS_ANNOUNCER_TIME, &outbox->telling);
+        sfs_asking_ask(outbox, recheck, SFS_ANNOUNCER_TIME, &outbox->telling);
     } else if (errnum == EAGAIN && op == SFS_ANNOUNCER_CLOSE) {
         recheck->pause = MIN(recheck->pause * 2, RETRY_MAX_USEC); /* and may do so for long */
         queue(outbox, recheck, recheck->last + recheck->pause);

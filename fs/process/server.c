@@ -229,15 +229,16 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
 {
     session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
                                                    .policy = options->policy,
-                                                   .allow_other = options->allow_other,
-                                                   .supervisor = getppid()}, /* its death is ours */
+                                                   .allow_other = options->allow_other},
                                  mountpoint);
+    session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
+    sfs_view_set_status(session->view, session->status);
     session->outbox = sfs_outbox_new(session->view, mountpoint);
     session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
     if (!session->watcher)
         return FALSE;
     sfs_view_set_vouch(session->view, vouch, session->watcher);
-    sfs_status_set_providers(sfs_view_status(session->view), announcer_state, degraded, session);
+    sfs_status_set_providers(session->status, announcer_state, degraded, session);
     session->deferred = sfs_deferred_new();
     sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
     session->handles = sfs_handles_new();
@@ -255,6 +256,7 @@ static void session_end(SfsSession *session)
     if (session->watcher)
         sfs_watcher_free(session->watcher);
     sfs_outbox_free(session->outbox);
+    sfs_status_free(session->status);
     sfs_view_free(session->view);
 }
 

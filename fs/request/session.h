@@ -12,6 +12,7 @@ typedef struct SfsPollers SfsPollers;
 
 typedef struct {
     SfsView *view;
+    SfsStatus *status;
     SfsOutbox *outbox;
     SfsWatcher *watcher;
     SfsDeferred *deferred;

@@ -27,13 +27,13 @@ struct SfsStatus {
     guint64 serial;
 };
 
-SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor, struct timespec first)
+SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
 {
     SfsStatus *status = g_new0(SfsStatus, 1);
 
     status->view = view;
     status->supervisor = supervisor;
-    status->time = first;
+    status->time = sfs_view_started(view);
     g_mutex_init(&status->lock);
     return status;
 }

@@ -10,8 +10,8 @@
 
 GBytes *sfs_status_version(void);
 
-/* supervisor: the pid that is told. first: the time of the first text. The view's. */
-SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor, struct timespec first);
+/* supervisor: the pid that is told. The text of the start has the time of the start. */
+SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor);
 void sfs_status_free(SfsStatus *status);
 
 /* Asked for the announcer's state, and for lines on what makes no events; before there is more than one

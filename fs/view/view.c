@@ -10,7 +10,6 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
-#include "view/status.h"
 
 #define META ".shieldfs"
 
@@ -37,13 +36,11 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
     view->catalog = shield_catalog_new(options->sources, mountpoint);
     view->tree = sfs_tree_new(first_number());
     clock_gettime(CLOCK_REALTIME, &view->started);
-    view->status = sfs_status_new(view, options->supervisor, view->started);
     return view;
 }
 
 void sfs_view_free(SfsView *view)
 {
-    sfs_status_free(view->status);
     sfs_tree_free(view->tree);
     shield_catalog_free(view->catalog);
     g_free(view);
@@ -59,9 +56,19 @@ ShieldCatalog *sfs_view_catalog(const SfsView *view)
     return view->catalog;
 }
 
+void sfs_view_set_status(SfsView *view, SfsStatus *status)
+{
+    view->status = status;
+}
+
 SfsStatus *sfs_view_status(const SfsView *view)
 {
     return view->status;
+}
+
+struct timespec sfs_view_started(const SfsView *view)
+{
+    return view->started;
 }
 
 const ShieldPolicy *sfs_view_policy(const SfsView *view)

@@ -25,7 +25,6 @@ typedef struct {
     const char *const *sources; /* as given; NULL ends them */
     ShieldPolicy policy;
     gboolean allow_other; /* others than the mounting user get in */
-    pid_t supervisor;     /* the process to send signals to */
 } SfsViewOptions;
 
 /* options: copied. mountpoint: absolute, without links. */
@@ -36,10 +35,14 @@ void sfs_view_free(SfsView *view);
 SfsTree *sfs_view_tree(const SfsView *view);
 ShieldCatalog *sfs_view_catalog(const SfsView *view);
 SfsStatus *sfs_view_status(const SfsView *view);
+struct timespec sfs_view_started(const SfsView *view); /* the time of what has none of its own */
 const ShieldPolicy *sfs_view_policy(const SfsView *view);
 gboolean sfs_view_allows_others(const SfsView *view);
 
 /* For the session's start, before there is more than one thread. */
+
+/* Who tells of .shieldfs; the caller's. Nothing in there may be asked for before. */
+void sfs_view_set_status(SfsView *view, SfsStatus *status);
 
 /* What brings the marks of all bundles up to date, see ShieldPolicy. */
 void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);

@@ -9,7 +9,7 @@ struct SfsView {
     gboolean allow_other;
     ShieldCatalog *catalog;
     SfsTree *tree;
-    SfsStatus *status;
+    SfsStatus *status;       /* the session's */
     struct timespec started; /* the time of what has none of its own */
     SfsVouchFunc vouch;      /* NULL: nobody knows */
     void *vouch_data;

@@ -276,7 +276,7 @@ def test_allow_other_must_be_allowed(base, state, mnt, exe, root):
 
 
 def test_options_are_told_everywhere():
-    """The usage, the README, the manual and the completion know the same options as the program."""
+    """The usage, the manual and the completion know the same options as the program."""
     fs = harness.REPO / 'fs'
     usage = run(harness.SHIELDFS, '--help').stdout.decode()
     words = set(re.findall(r'^ .*-o ([a-z_]+)', usage, re.M))
@@ -286,12 +286,7 @@ def test_options_are_told_everywhere():
     table = source[source.index('struct fuse_opt table'):source.index('FUSE_OPT_END')]
     assert words == set(re.findall(r'\bWORD\("([a-z_]+)', table))
 
-    readme = (harness.REPO / 'README.md').read_text(encoding='utf-8')
-    rows = ''.join(ln.split(' | ')[0] for ln in readme.split('\n') if ln.startswith('| `-'))
-    assert words == set(re.findall(r'`-o ([a-z_]+)', rows))
-    assert flags == set(re.findall(r'`(--?[A-Za-z]+)`', rows))
-
-    tags = ' '.join(ln for ln in (fs / 'data/shieldfs.1').read_text(encoding='utf-8').split('\n')
+    tags = ' '.join(ln for ln in (fs / 'doc/shieldfs.1').read_text(encoding='utf-8').split('\n')
                     if ln.startswith('.It Fl'))
     assert words == set(re.findall(r'Fl o Cm ([a-z_]+)', tags))
     assert flags == {f'-{f}' for f in re.findall(r'Fl ([A-Za-z]|-[a-z]+)\b', tags) if f != 'o'}

@@ -26,7 +26,8 @@ TIMES = max(3, ROUNDS // (200 if harness.SLOW else 50))  # for each process and 
 LIMIT = 10 if harness.PATIENT else 1  # seconds until all is well again
 DEATHS = [signal.SIGKILL, signal.SIGSEGV]
 GONE = ['ENOTCONN', 'ECONNABORTED', 'ENOENT']
-DOCUMENTED = re.findall(r'^\| (E[A-Z]+) \|', (harness.REPO / 'README.md').read_text(encoding='utf-8'), re.M)
+MANUAL = (harness.REPO / 'fs/doc/shieldfs.1').read_text(encoding='utf-8')
+DOCUMENTED = re.findall(r'E[A-Z]+', ' '.join(re.findall(r'^\.It Er (.*)$', MANUAL, re.M)))
 
 # Changes of all kinds, without a pause.
 WRITER = r'''

@@ -13,6 +13,7 @@
 #include "lock.h"
 #include "request/deferred.h"
 #include "unit.h"
+#include "view/status.h"
 
 #define LONG_MS (60 * 1000) /* no test waits for it */
 #define SHORT_MS 400
@@ -109,6 +110,8 @@ static Case setup(guint settle_ms)
     unit_write(c.dir, "containers/c/profile.allowed", "1.1.1.1\n");
     session->view = sfs_view_new(
         &(SfsViewOptions){.sources = sources, .policy = {.max_size = 1000, .settle_ms = settle_ms}}, "/mnt");
+    session->status = sfs_status_new(session->view, 1);
+    sfs_view_set_status(session->view, session->status);
     session->outbox = sfs_outbox_new(session->view, "/mnt");
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
     session->deferred = sfs_deferred_new();
@@ -129,6 +132,7 @@ static void teardown(Case *c)
     sfs_handles_free(c->session.handles);
     sfs_watcher_free(c->session.watcher);
     sfs_outbox_free(c->session.outbox);
+    sfs_status_free(c->session.status);
     sfs_view_free(c->session.view);
     unit_dir_free(c->dir);
 }

@@ -71,8 +71,7 @@ static Case setup(void)
     unit_write(c.dir, "containers/c/deny.list", "");
     unit_age(c.dir, "containers/c/deny.list");
     c.view = sfs_view_new(
-        &(SfsViewOptions){.sources = sources, .policy = {.max_size = 1000, .settle_ms = 50}, .supervisor = 1},
-        "/mnt");
+        &(SfsViewOptions){.sources = sources, .policy = {.max_size = 1000, .settle_ms = 50}}, "/mnt");
     c.outbox = sfs_outbox_new(c.view, "/mnt");
     connect_announcer(&c);
     assume_below(&c, "");
