@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages are true. The commands of the README, of the manuals and of CONTRIBUTING.md are run in a copy of the
 checkout, in their order: what is `sh` is run as it stands, of what is `console` each command is run on a terminal and
-its output compared, what is `c` is saved under its name. (In a manual such a word stands in a comment before the text.)
+its output compared, what is `c` is saved under its name, what is `endless` must go on until it is ended. (In a manual such a word stands in a comment before the text.)
 And options, words, links and names are those of the programs."""
 
 import os
 import pathlib
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -111,9 +112,21 @@ class Reader:
             self.check_transcript(text)
         elif kind == 'c':
             (self.checkout / name).write_text(text, encoding='utf-8')
+        elif kind == 'endless':
+            for command in text.splitlines():
+                self.check_endless(command)
         else:
-            assert kind in ('fstab', 'text', 'endless'), f'what is to be done with {kind}?'
+            assert kind in ('fstab', 'text'), f'what is to be done with {kind}?'
         return ''
+
+    def check_endless(self, command):
+        """On a terminal of its own, with a view of the samples: it runs until it is ended."""
+        self.run_block('mkdir -p ~/shield && shieldfs tests/data/state ~/shield')
+        limited = f'timeout --foreground 3 bash -c {shlex.quote(command)}'
+        done = subprocess.run(['script', '-qec', limited, '/dev/null'], cwd=self.checkout, env=self.environment(),
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=harness.TIMEOUT, check=False)
+        self.run_block('fusermount3 -u ~/shield')
+        assert done.returncode == 124, (command, done.stdout)
 
     def leaves_nothing(self):
         left = [p for p in harness.mounts() if p.startswith(os.fspath(self.home.parent))]
