@@ -29,8 +29,8 @@ typedef struct {
     Where where;
 } Mount;
 
-/* Of what fd is on, without a request to the server, which may be gone; but where statx is refused there is
- * only fstat, which asks it. */
+/* What fd is on. statx does not ask the server, which may be gone. Where statx is refused there is only
+ * fstat, which does. */
 static gboolean where_is(int fd, Where *where)
 {
     struct statx sx;
@@ -73,9 +73,9 @@ static int step(const Mount *mount, int at, const char *name, int flags)
     return g_steal_fd(&fd);
 }
 
-/* What path leads to beneath the mount point: with parent, up to its last name, which is put there. Name by
- * name: openat2, which could do it at once, is refused by old kernels and by some seccomp filters. An O_PATH
- * descriptor, or -1 with errno. */
+/* Opens what path leads to beneath the mount point. With parent, stops before the last name, and puts that
+ * name there. It goes name by name: openat2 could do it at once, but is refused by old kernels and by some
+ * seccomp filters. An O_PATH descriptor, or -1 with errno. */
 static int walk(const Mount *mount, const char *path, const char **parent)
 {
     g_autofree char *copy = g_strdup(path);

@@ -18,8 +18,8 @@ typedef struct SfsAnnouncerClient SfsAnnouncerClient;
 SfsAnnouncerClient *sfs_announcer_client_new(void);
 void sfs_announcer_client_free(SfsAnnouncerClient *client);
 
-/* The announcer's end of the client, and its process; -1 and 0: it is gone, and nobody is to be taken for it.
- * socket is closed when it is replaced. When it returns, no request of the old announcer counts. */
+/* The server's end of a new announcer's socket, and its pid; -1 and 0: it is gone, and nobody is to be taken
+ * for it. socket is closed when it is replaced. When it returns, no request of the old announcer counts. */
 void sfs_announcer_client_connect(SfsAnnouncerClient *client, int socket, pid_t pid);
 
 /* To wait on for an answer, or -1. */

@@ -135,8 +135,8 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
     sfs_asking_ask(outbox, recheck, directory ? SFS_ANNOUNCER_RMDIR : SFS_ANNOUNCER_UNLINK, &nothing);
 }
 
-/* Its directory's arrival leads to all that is in it then; but not to what has gone by then, though somebody
- * saw it. */
+/* When its directory has been announced, all that is in it is looked at. But a ghost is not in it any more:
+ * it waits here. */
 static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
 {
     if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), recheck->node->parent))

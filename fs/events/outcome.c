@@ -12,8 +12,8 @@
 #define RETRY_MAX_USEC (1000 * 1000)
 #define MAX_RETRIES 3 /* at the first pace; then it goes to the backlog */
 
-/* Only the content was told: a new mode or owner is still to be. But that others may not read goes with an
- * error (see attributes.c), and is no news beside it. */
+/* MODIFY tells of the content alone: a new mode or owner is still to be told. But that a file in error may
+ * not be read by others (see attributes.c) is no news beside the error. */
 static void keep_access(SfsOutbox *outbox, Recheck *recheck)
 {
     SfsState announced_state = sfs_tree_announced_state(sfs_view_tree(outbox->view), recheck->node);
@@ -144,7 +144,8 @@ static void try_all_again(SfsOutbox *outbox)
         sfs_outcome_try_again(outbox, g_ptr_array_index(nodes, i));
 }
 
-/* The announcer made the directory known and died before it could say so: its files are still to come. */
+/* The announcer made the directory known, and died before it could say so. The directory's files are still to
+ * come. */
 static gboolean died_too_late(SfsOutbox *outbox, const Recheck *recheck, int errnum)
 {
     return errnum == ECONNRESET && outbox->op == SFS_ANNOUNCER_MKDIR &&

@@ -93,7 +93,7 @@ static void list(SfsWatcher *watcher, SfsNode *directory)
     g_autoptr(GPtrArray) entries = NULL;
     int errnum = sfs_view_list(watcher->view, directory, &entries);
 
-    if (shield_error_is_shortage(errnum)) /* else what counts is that the tree knows now */
+    if (shield_error_is_shortage(errnum)) /* after any other error the tree has noted what is gone */
         compare_later(watcher, TRUE);
 }
 
@@ -120,8 +120,8 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
     sfs_outbox_recheck_children(watcher->outbox, node, 0);
 }
 
-/* Finds all bundles anew, watches what is new, and looks at what came or went; with everything, at all there
- * is. */
+/* Finds all bundles anew, watches the new ones, and queues what came or went. With everything, it queues all
+ * there is. */
 static void rescan(SfsWatcher *watcher, gboolean everything)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(watcher->view));
@@ -169,7 +169,7 @@ static void look_at_hooks(SfsWatcher *watcher, SfsNode *hooks)
     sfs_outbox_recheck_children(watcher->outbox, hooks, 0);
 }
 
-/* What the node at name was, is, and what is computed from it. */
+/* Queues the node that had this name, the one that has it now, and what is computed from it. */
 static void look_at_name(SfsWatcher *watcher, SfsNode *parent, const char *name, guint32 mask)
 {
     SfsTree *tree = sfs_view_tree(watcher->view);
@@ -239,8 +239,8 @@ static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         SfsNode *node = key;
 
-        /* One that is not known has come without an event; one that has gone so may have been covered, with
-         * all beside it, by a mount. */
+        /* A container that is not watched has come without an event. What has gone without one may be covered
+         * by a mount, and so may all that is beside it. */
         structure |=
             node->kind == SFS_CONTAINER && !sfs_watchlist_know_bundle(watcher->watchlist, node->container);
         structure |= sfs_tree_is_announced(sfs_view_tree(watcher->view), node) &&
@@ -275,8 +275,8 @@ static void work_off_marks(SfsWatcher *watcher)
         watcher->status_due = g_get_monotonic_time() + MAX(STATUS_USEC, 10 * watcher->status_cost);
 }
 
-/* The status file tells of all bundles: looking at it takes a while, so that is not done more than a tenth of
- * the time. */
+/* To render the status file, every bundle is looked at. That may take a tenth of the thread's time at most.
+ */
 static void look_at_status(SfsWatcher *watcher)
 {
     SfsTree *tree = sfs_view_tree(watcher->view);
@@ -385,7 +385,7 @@ static void assume_below(SfsWatcher *watcher, SfsNode *directory)
     }
 }
 
-/* As if the end of the writer of one of the lists that node is made of had made an event. */
+/* As if an event had told that the writer of one of node's lists is done. */
 static void note_written(void *data, SfsNode *node)
 {
     SfsWatcher *watcher = data;

@@ -12,7 +12,7 @@
 #include "inspect.h"
 #include "lock.h"
 
-/* Begun anew under its name, rather than written into. */
+/* The name got another file, rather than the file another content. */
 #define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
 
 /* A watched directory: one that bundles are found by, a bundle, or its hooks. */
@@ -81,8 +81,8 @@ void sfs_watchlist_mark_everything(SfsWatchlist *list)
     (void)sfs_marks_everything(list->marks);
 }
 
-/* What has events is as they say. A change made elsewhere shows in the stamps, which are compared anyway; but
- * one through a mapping may not. */
+/* What is watched is as its events say. A change that was made elsewhere shows in the stamps, which are
+ * always compared; but a store through a mapping may leave them as they were. */
 void sfs_watchlist_mark_unwatched(SfsWatchlist *list)
 {
     SHIELD_AUTO_LOCK(&list->lock);
@@ -192,7 +192,7 @@ static void target_free(void *data)
     g_free(target);
 }
 
-/* A directory may have several: one for each thing, what, that it is watched for. */
+/* A directory may have several targets: one for each reason, what, to watch it. */
 static Target *holder(SfsWatchlist *list, const char *what, const char *path, const char *only)
 {
     g_autofree char *key = g_strconcat(what, path, NULL);
@@ -233,7 +233,7 @@ void sfs_watchlist_end_scan(SfsWatchlist *list, const ShieldScan *scan)
     void *target;
 
     if (scan->errnum)
-        return; /* what was not come by may be there all the same */
+        return; /* what the scan did not reach may still be there */
     g_hash_table_iter_init(&iter, list->holders);
     while (g_hash_table_iter_next(&iter, NULL, &target)) {
         if (((Target *)target)->generation == list->generation)

@@ -99,8 +99,8 @@ static void go(const Walk *walk, const char *path)
     }
 }
 
-/* Where the first link on the way to path leads that leads nowhere, with the rest of path; NULL: there is
- * none. Free it. */
+/* The first link on the way to path that leads nowhere: where it would lead, with the rest of path. NULL if
+ * there is none. Free it. */
 static char *follow_dangling(const char *path)
 {
     for (const char *rest = path; *rest;) {
@@ -130,8 +130,8 @@ static void go_all(SfsWays *ways, const Walk *walk, const char *path)
     go(walk, path);
 }
 
-/* The way of a path that leads nowhere yet is watched before it is resolved, and that of what it resolves to
- * before that is scanned. */
+/* A path that leads nowhere yet is watched before it is resolved, and what it resolves to is watched before
+ * it is scanned. */
 static void go_to_source(SfsWays *ways, const Walk *walk, guint source)
 {
     const char *given = shield_sources_path(ways->sources, source);
@@ -171,7 +171,7 @@ static gboolean matters(const char *place, const void *data)
 void sfs_ways_walk(SfsWays *ways, SfsWayFunc func, void *data)
 {
     const Walk walk = {func, data};
-    g_autofree char *table = sfs_mountinfo_read(); /* what comes from here on makes a difference later */
+    g_autofree char *table = sfs_mountinfo_read(); /* a mount that comes later differs from this */
 
     g_ptr_array_set_size(ways->paths, 0);
     for (guint i = 0; i < shield_sources_count(ways->sources); i++)

@@ -53,7 +53,7 @@ static gboolean clear_dead_mount(const char *path, GError **error)
     return FALSE;
 }
 
-/* Is there no shieldfs? Another mount may be covered. */
+/* Is no shieldfs mounted here, not even below another mount? */
 static gboolean check_free(const char *path, GError **error)
 {
     while (sfs_mounts_is_dead(path)) {
@@ -68,7 +68,7 @@ static gboolean check_free(const char *path, GError **error)
     return FALSE;
 }
 
-/* Has path still the directory that is open as fd? */
+/* Is the directory at path still the one that is open as fd? */
 static gboolean is_same(int fd, const char *path)
 {
     struct stat opened, there;
@@ -77,8 +77,8 @@ static gboolean is_same(int fd, const char *path)
            opened.st_ino == there.st_ino;
 }
 
-/* Of several starts at one place one has it at a time: it keeps the lock of the directory until its mount is
- * there, which the next one then finds. Where there is no lock to be had, the look before must do. */
+/* Of several starts at one place, one at a time gets through: it holds the lock of the directory until its
+ * mount is there, and the next one finds that mount. Where no lock can be had, the check before must do. */
 static gboolean claim(const char *path, int *lock, GError **error)
 {
     if (!check_free(path, error))

@@ -93,8 +93,8 @@ gboolean sfs_mounts_detach(const SfsMount *mount)
     return geteuid() == 0 ? detach_pinned(mount, FALSE) : detach_by_helper(mount);
 }
 
-/* The helper goes by path. So that it is never late and finds what another has just mounted, who clears a
- * place has the lock of the directory that it is in. Where that can't be had, the last look must do. */
+/* fusermount3 unmounts by path. Whoever clears a place holds the lock of the directory above it, so that
+ * nobody mounts there in the meantime. Where that lock can't be had, the last check must do. */
 gboolean sfs_mounts_detach_dead(const char *path)
 {
     gboolean root = geteuid() == 0, gone = TRUE;

@@ -54,7 +54,8 @@ static int mount_id_at(const char *path)
     return mount ? mount->id : -1;
 }
 
-/* Our mount, wherever it is by now; one that has come to its place, if ours was never seen. */
+/* Our mount, by its device, wherever it was moved to. Before its device is known, a mount that has come to
+ * our place since the start counts as ours. */
 static SfsMount *find_mount(const Supervisor *s)
 {
     SfsMount *mount = sfs_mountinfo_at(s->mountpoint);
@@ -94,8 +95,8 @@ static void unmount(const Supervisor *s, gboolean last)
     }
 }
 
-/* The same when the server is gone. By then the kernel may have given the number of our mount and its device
- * to another's, who mounted when ours had been taken away; but that one is alive. */
+/* The same when the server is gone. If our mount had been taken away before, the kernel may have given its
+ * number and device to somebody else's. That one is alive, so only a dead mount is taken away. */
 static void clear(const Supervisor *s)
 {
     g_autoptr(SfsMount) mount = find_mount(s);
@@ -114,7 +115,7 @@ static void become_child(Supervisor *s, pid_t supervisor)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor)
-        _exit(EXIT_FAILURE); /* it died before the line above */
+        _exit(EXIT_FAILURE); /* the supervisor died before the line above */
     shield_fd_close(s->signals);
     shield_fd_close(s->control);
     shield_fd_close(s->lock);
@@ -143,7 +144,7 @@ static gboolean start_server(Supervisor *s)
     return s->server > 0;
 }
 
-/* A new announcer, and its end of the wire to the server. */
+/* A new announcer, and its end of the socket to the server. */
 static void start_announcer(Supervisor *s)
 {
     pid_t self = getpid();
@@ -173,8 +174,7 @@ static void start_announcer(Supervisor *s)
     close(ends[0]);
 }
 
-/* Its number may be given to any process once it is reaped, so that the server must have forgotten it by
- * then. */
+/* Once it is reaped, its pid may be given to any process. So the server must have forgotten it before. */
 static void reap_announcer(Supervisor *s)
 {
     gint64 now = g_get_monotonic_time();
@@ -283,7 +283,7 @@ static void take_message(Supervisor *s)
         take_mounted(s);
 }
 
-/* It ends by itself when its server has; that is no news of its own, nor what we did. */
+/* The announcer ends when its server does, and when we kill it. Neither is news. */
 static void tell_death(const Supervisor *s, const siginfo_t *info)
 {
     if (s->ending || (info->si_code == CLD_EXITED && info->si_status == EXIT_SUCCESS))

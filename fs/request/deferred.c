@@ -20,8 +20,8 @@ typedef struct {
     gint64 due;              /* monotonic time of the next try */
 } Group;
 
-/* Whoever takes one out of its queue, under the lock, answers it, after the lock. So a request is answered
- * once, whether a try, an interruption or the end comes first, and nobody waits for a try that takes long. */
+/* Whoever takes a request out of its queue, with the lock held, answers it, without the lock. So each is
+ * answered once, whether a try, an interruption or the end comes first, and an answer waits for no try. */
 struct SfsDeferred {
     GMutex lock; /* of those here and libfuse's the last but the session's; protects the rest */
     GCond changed;
@@ -42,7 +42,7 @@ static void group_free(void *data)
     g_free(group);
 }
 
-/* Takes those out of the group for whom found is the answer; the others of the try wait for the next. Lock
+/* Takes those out of the group whom found answers. The others wait for the next try. Lock
  * held. */
 static GQueue take_answered(SfsDeferred *deferred, Group *group, const SfsFound *found)
 {

@@ -49,8 +49,8 @@ static gboolean is_news(const SfsRequest *r, const char *message)
     return !node || sfs_tree_note_error(tree, node, message);
 }
 
-/* What a person should know goes to the log, once until it is right or wrong in another way; what is just
- * gone does not. */
+/* What a person should know goes to the log: once, until it is right again, or wrong in another way. That a
+ * file has just gone does not. */
 void sfs_reply_error(const SfsRequest *r, const GError *error)
 {
     int errnum = shield_error_errno(error);

@@ -32,8 +32,7 @@ void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);
 void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
 
-/* The same to somebody else than the announcer. A change that made no event is found out when somebody looks:
- * if watchers were told something else of node, it is to be looked at. */
+/* The same to somebody other than the announcer, who has then been shown them (see shown.h). */
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st);
 
 /* Gives the kernel node once more, with these attributes. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attributes: what stat says of a node of the view (sfs_view_attributes of view.h). Size, owner and times are
+ * attributes: what stat says of a node of the view; see attributes.h. Size, owner and times are
  * the source's, the number and the link count are the view's own, the mode is what access.h leaves of 0444 or
  * 0555.
  */
@@ -18,9 +18,8 @@
 
 #define FILE_MODE (S_IFREG | 0444)
 #define DIRECTORY_MODE (S_IFDIR | 0555)
-#define META_LEFT                                                                                            \
-    (S_IFMT | 0500) /* of a mode in .shieldfs with allow_other, as it tells of all containers                \
-                     */
+/* What is left of a mode in .shieldfs with allow_other, for it tells of all containers. */
+#define META_LEFT (S_IFMT | 0500)
 
 /* What has size 0 only because it can't be read must not look like an empty file: GNU tar, for one, stores
  * what is empty and readable for everyone without opening it, and would not notice. */

@@ -71,8 +71,8 @@ guint64 sfs_contents_serial(SfsView *view, SfsNode *node)
     return content.serial;
 }
 
-/* A directory by now is a name that is gone; EAGAIN is somebody's write lease, which the try has begun to
- * break. */
+/* EISDIR: a directory stands there by now, so the file is gone. EAGAIN: somebody has a write lease, which
+ * this open has begun to break. */
 static int errno_of_open(int errnum)
 {
     return errnum == EISDIR ? ENOENT : errnum == EAGAIN ? EBUSY : errnum;

@@ -15,8 +15,8 @@
  * towards the tree as it is.
  *
  * A node that somebody was shown (by a lookup or a listing), but that was detached before it was announced,
- * is a *ghost*: it is announced all the same, and then announced gone, for he who saw it waits to hear of its
- * end.
+ * is a *ghost*: it is announced all the same, and then announced gone, for whoever saw it waits to hear of
+ * its end.
  *
  * The kernel may hold any node (a lookup count above 0). A node leaves the tree when nothing of all this
  * holds. An attached node stays even at a count of 0, so that a name keeps its number.
@@ -113,8 +113,8 @@ SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name); /* NU
 SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
                          const ShieldComputed *row, SfsContainer *container);
 
-/* A clock that goes one on whenever a name is seen. Whoever finds that a name is gone takes the time before
- * he looks: what somebody else has seen since is there, whatever the older look says. */
+/* A clock that goes on by one whenever a name is seen. Whoever looks for a name takes the time before. If he
+ * finds it gone, but somebody else has seen it since, it is there. */
 guint64 sfs_tree_time(SfsTree *tree);
 
 /* The name was gone at that time. */

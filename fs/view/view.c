@@ -19,9 +19,10 @@ static const struct {
     SfsKind kind;
 } meta_files[] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
 
-/* The kernel gives a later mount the same device number, so that a number must not come again for another
- * file: who ships logs would take the one for the other. No mount makes as many nodes as microseconds go by,
- * hence the clock. It stays below 2^53, up to which every program can count, until the year 2255. */
+/* A later mount gets the same device number from the kernel. So a number must not be used for another file
+ * there either: a program that ships logs would take the one for the other. Hence numbers start at the clock
+ * in microseconds; no mount makes nodes faster than that. It stays below 2^53, up to which every program can
+ * count, until the year 2255. */
 static guint64 first_number(void)
 {
     return (guint64)MAX(g_get_real_time(), 0);
