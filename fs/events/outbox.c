@@ -14,12 +14,12 @@
 #define HOT_USEC (10 * 1000) /* between two announcements of one node */
 #define RETRY_MAX_USEC (1000 * 1000)
 
-SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint)
+SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const char *mountpoint)
 {
     SfsOutbox *outbox = g_new0(SfsOutbox, 1);
 
     outbox->view = view;
-    outbox->client = sfs_announcer_client_new();
+    outbox->client = announcer;
     outbox->backlog = sfs_backlog_new(mountpoint);
     outbox->rechecks = sfs_rechecks_new();
     return outbox;
@@ -29,7 +29,6 @@ void sfs_outbox_free(SfsOutbox *outbox)
 {
     sfs_rechecks_free(outbox->rechecks);
     sfs_backlog_free(outbox->backlog);
-    sfs_announcer_client_free(outbox->client);
     g_free(outbox);
 }
 
@@ -59,9 +58,9 @@ guint64 sfs_outbox_degraded(SfsOutbox *outbox, GPtrArray *lines)
     return sfs_backlog_serial(outbox->backlog);
 }
 
-SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox)
+int sfs_outbox_socket(SfsOutbox *outbox)
 {
-    return outbox->client;
+    return sfs_announcer_client_socket(outbox->client);
 }
 
 void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)

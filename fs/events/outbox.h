@@ -16,15 +16,15 @@
 
 typedef struct SfsOutbox SfsOutbox;
 
-/* mountpoint: for a person to read. */
-SfsOutbox *sfs_outbox_new(SfsView *view, const char *mountpoint);
+/* announcer: the session's, which outlives it. mountpoint: for a person to read. */
+SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const char *mountpoint);
 void sfs_outbox_free(SfsOutbox *outbox);
 
 /* What to call when a list that a computed file, node, is made of was being written and is not any more. */
 void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data);
 
-/* The way to the announcer. */
-SfsAnnouncerClient *sfs_outbox_client(SfsOutbox *outbox);
+/* To wait on for an answer of the announcer, or -1. */
+int sfs_outbox_socket(SfsOutbox *outbox);
 
 /* Whom to tell, on the watcher's thread, of the pid of an announcer that has not answered for some seconds:
  * once for each request. Before the thread is started. */

@@ -310,7 +310,7 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
     struct pollfd fds[] = {
         {.fd = watcher->wake, .events = POLLIN},
         {.fd = shield_dirwatch_descriptor(sfs_watchlist_queue(watcher->watchlist)), .events = POLLIN},
-        {.fd = sfs_announcer_client_socket(sfs_outbox_client(watcher->outbox)), .events = POLLIN},
+        {.fd = sfs_outbox_socket(watcher->outbox), .events = POLLIN},
         {.fd = sfs_watchlist_mounts(watcher->watchlist), .events = POLLPRI}};
     eventfd_t ignored;
 

@@ -62,11 +62,11 @@ static void obey(Server *server, SfsControlMessage message, int fd)
 {
     switch (message.word) {
     case SFS_CONTROL_ANNOUNCER:
-        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), fd, message.pid);
+        sfs_announcer_client_connect(server->session.announcer, fd, message.pid);
         sfs_watcher_wake(server->session.watcher);
         break;
     case SFS_CONTROL_FORGET:
-        sfs_announcer_client_connect(sfs_outbox_client(server->session.outbox), -1, 0);
+        sfs_announcer_client_connect(server->session.announcer, -1, 0);
         sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
         break;
     case SFS_CONTROL_REFRESH:
@@ -233,7 +233,8 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
                                  mountpoint);
     session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
     sfs_view_set_status(session->view, session->status);
-    session->outbox = sfs_outbox_new(session->view, mountpoint);
+    session->announcer = sfs_announcer_client_new();
+    session->outbox = sfs_outbox_new(session->view, session->announcer, mountpoint);
     session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
     if (!session->watcher)
         return FALSE;
@@ -256,6 +257,7 @@ static void session_end(SfsSession *session)
     if (session->watcher)
         sfs_watcher_free(session->watcher);
     sfs_outbox_free(session->outbox);
+    sfs_announcer_client_free(session->announcer);
     sfs_status_free(session->status);
     sfs_view_free(session->view);
 }

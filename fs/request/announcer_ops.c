@@ -83,8 +83,7 @@ gboolean sfs_announcer_ops_open(const SfsRequest *r, struct fuse_file_info *fi)
 /* The node that the announcer is to make known under this name; the reply has been sent if it is NULL. */
 static SfsNode *created(const SfsRequest *r)
 {
-    SfsNode *node =
-        sfs_announcer_client_creating(sfs_outbox_client(sfs_request_session(r)->outbox), r->ino, r->name);
+    SfsNode *node = sfs_announcer_client_creating(sfs_request_session(r)->announcer, r->ino, r->name);
 
     if (node)
         sfs_tree_set_announced(tree_of(r), node, TRUE);

@@ -16,8 +16,7 @@ SfsSession *sfs_request_session(const SfsRequest *r)
 
 gboolean sfs_request_is_announcers(const SfsRequest *r)
 {
-    return sfs_announcer_client_is_announcer(sfs_outbox_client(sfs_request_session(r)->outbox),
-                                             fuse_req_ctx(r->req)->pid);
+    return sfs_announcer_client_is_announcer(sfs_request_session(r)->announcer, fuse_req_ctx(r->req)->pid);
 }
 
 void sfs_request_trace(const SfsRequest *r, const char *format, ...)

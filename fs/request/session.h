@@ -13,6 +13,7 @@ typedef struct SfsPollers SfsPollers;
 typedef struct {
     SfsView *view;
     SfsStatus *status;
+    SfsAnnouncerClient *announcer;
     SfsOutbox *outbox;
     SfsWatcher *watcher;
     SfsDeferred *deferred;

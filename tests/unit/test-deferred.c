@@ -112,7 +112,8 @@ static Case setup(guint settle_ms)
         &(SfsViewOptions){.sources = sources, .policy = {.max_size = 1000, .settle_ms = settle_ms}}, "/mnt");
     session->status = sfs_status_new(session->view, 1);
     sfs_view_set_status(session->view, session->status);
-    session->outbox = sfs_outbox_new(session->view, "/mnt");
+    session->announcer = sfs_announcer_client_new();
+    session->outbox = sfs_outbox_new(session->view, session->announcer, "/mnt");
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
     session->deferred = sfs_deferred_new();
     session->handles = sfs_handles_new();
@@ -132,6 +133,7 @@ static void teardown(Case *c)
     sfs_handles_free(c->session.handles);
     sfs_watcher_free(c->session.watcher);
     sfs_outbox_free(c->session.outbox);
+    sfs_announcer_client_free(c->session.announcer);
     sfs_status_free(c->session.status);
     sfs_view_free(c->session.view);
     unit_dir_free(c->dir);

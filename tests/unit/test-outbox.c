@@ -19,6 +19,7 @@
 typedef struct {
     UnitDir *dir;
     SfsView *view;
+    SfsAnnouncerClient *client;
     SfsOutbox *outbox;
     int announcer; /* the test's end */
 } Case;
@@ -29,7 +30,7 @@ static void connect_announcer(Case *c)
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), ==, 0);
     c->announcer = ends[1];
-    sfs_announcer_client_connect(sfs_outbox_client(c->outbox), ends[0], getpid());
+    sfs_announcer_client_connect(c->client, ends[0], getpid());
 }
 
 static SfsNode *node_at(Case *c, const char *path)
@@ -72,7 +73,8 @@ static Case setup(void)
     unit_age(c.dir, "containers/c/deny.list");
     c.view = sfs_view_new(
         &(SfsViewOptions){.sources = sources, .policy = {.max_size = 1000, .settle_ms = 50}}, "/mnt");
-    c.outbox = sfs_outbox_new(c.view, "/mnt");
+    c.client = sfs_announcer_client_new();
+    c.outbox = sfs_outbox_new(c.view, c.client, "/mnt");
     connect_announcer(&c);
     assume_below(&c, "");
     assume_below(&c, "c");
@@ -83,6 +85,7 @@ static void teardown(Case *c)
 {
     close(c->announcer);
     sfs_outbox_free(c->outbox);
+    sfs_announcer_client_free(c->client);
     sfs_view_free(c->view);
     unit_dir_free(c->dir);
 }
@@ -93,7 +96,7 @@ static gboolean is_out(void *data)
     gint64 due = sfs_outbox_work(c->outbox);
 
     (void)due;
-    return sfs_announcer_client_is_out(sfs_outbox_client(c->outbox));
+    return sfs_announcer_client_is_out(c->client);
 }
 
 /* The next request, after whatever pause, must be this. */
@@ -125,9 +128,8 @@ static void operate(Case *c, const char *path, gboolean announced)
     g_autoptr(SfsNode) container =
         g_str_equal(above, ".") ? NULL : sfs_tree_announced_child(tree, root, above);
     SfsNode *parent = container ? container : root;
-    g_autoptr(SfsNode) node =
-        announced ? sfs_announcer_client_creating(sfs_outbox_client(c->outbox), parent->ino, name)
-                  : sfs_tree_announced_child(tree, parent, name);
+    g_autoptr(SfsNode) node = announced ? sfs_announcer_client_creating(c->client, parent->ino, name)
+                                        : sfs_tree_announced_child(tree, parent, name);
 
     g_assert_nonnull(node);
     sfs_tree_set_announced(tree, node, announced);
@@ -148,7 +150,7 @@ static gboolean is_idle(void *data)
     const Case *c = data;
 
     (void)sfs_outbox_work(c->outbox);
-    g_assert_false(sfs_announcer_client_is_out(sfs_outbox_client(c->outbox)));
+    g_assert_false(sfs_announcer_client_is_out(c->client));
     return sfs_outbox_is_idle(c->outbox);
 }
 
@@ -279,7 +281,7 @@ static void test_death(void)
     recheck(&c, "c/profile.allowed");
     asked(&c, SFS_ANNOUNCER_MODIFY, "c/profile.allowed");
     close(c.announcer);
-    sfs_announcer_client_connect(sfs_outbox_client(c.outbox), -1, 0);
+    sfs_announcer_client_connect(c.client, -1, 0);
     sfs_outbox_answered(c.outbox);
     g_assert_cmpint(sfs_outbox_work(c.outbox), ==, -1); /* there is nobody to ask */
     g_assert_false(sfs_outbox_is_idle(c.outbox));
