@@ -104,6 +104,25 @@ static void doubt(ShieldBundle *bundle)
     shield_bundle_set_watched(bundle, FALSE);
 }
 
+/* Only a mark that is new has a line with -d: a writer who never rests is not to be followed step by step. */
+static gboolean mark(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
+{
+    gboolean new;
+
+    if (!target->container || !name) {
+        new = sfs_marks_structure(list->marks);
+        if (new)
+            sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
+        return new;
+    }
+    if (!target->hooks)
+        mark_list(list, target->container, mask, name);
+    new = sfs_marks_name(list->marks, target->container, target->hooks, name, mask);
+    if (new)
+        sfs_trace_inotify(target->container, target->hooks, name, mask, "marked");
+    return new;
+}
+
 static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
 {
     SfsWatchlist *list = user_data;
@@ -121,14 +140,7 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         return FALSE;
     if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
-    if (!target->container || !name) {
-        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
-        return sfs_marks_structure(list->marks);
-    }
-    sfs_trace_inotify(target->container, target->hooks, name, mask, "marked");
-    if (!target->hooks)
-        mark_list(list, target->container, mask, name);
-    return sfs_marks_name(list->marks, target->container, target->hooks, name, mask);
+    return mark(list, target, mask, name);
 }
 
 static void note(Target *target, const char *path, int errnum)
