@@ -143,18 +143,20 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
     return mark(list, target, mask, name);
 }
 
+/* A target keeps its path once it has one: whoever drains may be reading it. */
 static void note(Target *target, const char *path, int errnum)
 {
-    g_free(target->path);
-    target->path = g_strdup(path);
+    if (!target->path)
+        target->path = g_strdup(path);
     target->errnum = errnum;
 }
 
 static ShieldDirwatched add_watch(SfsWatchlist *list, int fd, const char *path, ShieldDirwatchKind kind,
                                   Target *target)
 {
-    ShieldDirwatched watched = shield_dirwatch_add(list->watch, fd, kind, target);
+    note(target, path, target->errnum); /* events may come before the next line is done */
 
+    ShieldDirwatched watched = shield_dirwatch_add(list->watch, fd, kind, target);
     note(target, path, watched == SHIELD_DIRWATCH_REFUSED ? errno : 0);
     return watched;
 }

@@ -195,9 +195,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     gboolean served = serve(server);
     sfs_watcher_stop(server->session.watcher);
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
-    if (g_log_get_debug_enabled())
-        g_debug("end: %u inodes still looked up",
-                sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
+    g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
     return served;
 }
 

@@ -349,3 +349,17 @@ def test_debug_log_tells_an_events_life(mount, state):
     assert f'{state}/containers/new: inotify says CREATE: bundles may have come or gone' in ''.join(
         re.findall(r'event (.*)', m.log_path.read_text()))
 
+
+def test_debug_log_does_not_follow_each_write(mount, state):
+    """A writer who never rests must not make the log the work: only a mark that is new has a line."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    m = watching.settled(mount(state))
+    server = next(filter(watching.has_fuse, watching.children_of(m.process.pid)))
+    before = steps(m, 'c/live.allowed')
+    os.kill(server, signal.SIGSTOP)
+    for i in range(1000):
+        (state / 'containers/c/live.allowed').write_text(f'1.1.1.{i % 250}\n', encoding='ascii')
+    os.kill(server, signal.SIGCONT)
+    wait_for(lambda: 'the announcer answers: done' in steps(m, 'c/live.allowed')[len(before):], 'it to be announced')
+    lines = [s for s in steps(m, 'c/live.allowed')[len(before):] if s.startswith('inotify says')]
+    assert 0 < len(lines) < 50, len(lines)
