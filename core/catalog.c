@@ -63,11 +63,21 @@ gboolean shield_is_container_name(const char *name)
     return *name && strchr(first, *name) && name[strspn(name, rest)] == '\0';
 }
 
+/* containers and tasks may be mounts of the operator's; what is mounted further down is not entered. */
+static int open_place(int source_fd, const char *path)
+{
+    const char *below = strchr(path, '/');
+    g_autofree char *half = g_strndup(path, (gsize)(below - path));
+    g_auto(ShieldFd) fd = shield_open_beneath(source_fd, half);
+
+    return fd < 0 ? -1 : shield_open_within(fd, below + 1);
+}
+
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
 {
     g_auto(ShieldFd) source = shield_sources_open(catalog->sources, place->source);
 
-    return source < 0 ? -1 : shield_open_beneath(source, place->path);
+    return source < 0 ? -1 : open_place(source, place->path);
 }
 
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */
@@ -78,7 +88,7 @@ static gboolean says_absent(int errnum)
 
 static gboolean try_path(int source_fd, const ShieldPlace *place, int *dirfd, int *failed)
 {
-    *dirfd = shield_open_beneath(source_fd, place->path);
+    *dirfd = open_place(source_fd, place->path);
     if (*dirfd < 0 && !says_absent(errno))
         *failed = errno;
     return *dirfd >= 0;
@@ -173,19 +183,22 @@ static void note_incomplete(Scan *scan, int errnum)
         scan->out->errnum = errnum;
 }
 
-/* Enters name in the directory fd, which is called path; -1 with errno if it isn't there or can't be shown.
- */
+/* Enters name in the directory fd, which is called path (NULL: the source); -1 with errno if it isn't there
+ * or can't be shown. */
 static int enter(Scan *scan, int fd, const char *path, const char *name)
 {
-    int below = shield_open_beneath(fd, name);
+    int below = path ? shield_open_within(fd, name) : shield_open_beneath(fd, name);
 
     if (below >= 0 || errno == ENOENT || errno == ENOTDIR)
         return below;
 
     int errnum = errno;
-    if (errnum != ELOOP)
+    if (errnum != ELOOP && errnum != EXDEV)
         note_incomplete(scan, errnum);
-    add_problem(scan, path, name, errnum == ELOOP ? "symbolic link: not followed" : g_strerror(errnum));
+    add_problem(scan, path, name,
+                errnum == ELOOP   ? "symbolic link: not followed"
+                : errnum == EXDEV ? SHIELD_COVERED
+                                  : g_strerror(errnum));
     errno = errnum;
     return -1;
 }

@@ -3,7 +3,8 @@
  * catalog: sources to bundles, in both layouts: SOURCE/containers/NAME and SOURCE/tasks/PROJECT/TASK/shield.
  * It keeps no state of what it finds: every question is answered from the directories as they are. It must
  * not know what is in a bundle.
- * Below a source no link is followed.
+ * Below a source no link is followed, and below its containers and tasks nothing that is mounted there is
+ * entered.
  */
 #pragma once
 
@@ -38,7 +39,7 @@ ShieldSources *shield_catalog_sources(ShieldCatalog *catalog);
 /* Finds the bundle that name stands for. *dirfd is its directory (O_PATH, the caller's). NULL with errno. */
 ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *dirfd);
 
-/* Opens a bundle that was found before; -1 with errno. */
+/* Opens a bundle that was found before; -1 with errno: EXDEV if something is mounted over it. */
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 
 /* What a scan tells beside the bundles; each may be left NULL. */

@@ -14,6 +14,7 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_MEMORY] = "memory",
     [SHIELD_FAULT_OWN_VIEW] = "own-view",
     [SHIELD_FAULT_DEVICE] = "device",
+    [SHIELD_FAULT_OPENAT2] = "openat2",
     [SHIELD_FAULT_HOLD_OPEN] = "hold-open",
     [SHIELD_FAULT_FAIL_ANNOUNCEMENT] = "fail-announcement",
     [SHIELD_FAULT_STOP_DRAIN] = "stop-drain",

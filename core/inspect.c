@@ -87,8 +87,10 @@ static void inspect_list(ShieldBundle *bundle, int dirfd, ShieldFile file, GPtrA
 void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded)
 {
     const char *label = shield_bundle_label(bundle);
-    g_auto(ShieldFd) hooks = shield_open_beneath(dirfd, shield_layout_name(SHIELD_HOOKS_DIR));
+    g_auto(ShieldFd) hooks = shield_open_within(dirfd, shield_layout_name(SHIELD_HOOKS_DIR));
 
+    if (hooks < 0 && errno == EXDEV)
+        shield_error_add_line(problems, label, shield_layout_name(SHIELD_HOOKS_DIR), SHIELD_COVERED);
     inspect_directory(label, dirfd, FALSE, problems);
     if (hooks >= 0) {
         g_autofree char *hooks_label = g_strconcat(label, "/", shield_layout_name(SHIELD_HOOKS_DIR), NULL);

@@ -5,11 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "fault.h"
+
+#define BENEATH_TRIES 8
 
 void shield_fd_close(ShieldFd fd)
 {
@@ -30,21 +36,78 @@ static int open_one(int dirfd, const char *name)
     return fd;
 }
 
-int shield_open_beneath(int dirfd, const char *path)
+/* Do the two, one of them the other's parent, lie on one mount? Where the kernel doesn't number mounts, the
+ * device must do. */
+static gboolean on_one_mount(int a, int b)
+{
+    struct statx sa, sb;
+
+    if (statx(a, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &sa) == 0 &&
+        statx(b, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &sb) == 0 &&
+        (sa.stx_mask & sb.stx_mask & STATX_MNT_ID))
+        return sa.stx_mnt_id == sb.stx_mnt_id;
+
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev;
+}
+
+/* Where openat2 is not to be had. within: as in open_whole. */
+static int open_by_name(int dirfd, const char *path, gboolean within)
 {
     g_auto(GStrv) names = g_strsplit(path, "/", -1);
-    g_auto(ShieldFd) at = open_one(dirfd, ".");
+    g_auto(ShieldFd) at = open_one(dirfd, *path == '/' ? "/" : ".");
 
     for (char **name = names; *name && at >= 0; name++) {
         if (**name == '\0' || strcmp(*name, ".") == 0)
             continue;
 
         int next = open_one(at, *name);
+        if (next >= 0 && within && !on_one_mount(at, next)) {
+            shield_fd_close(next);
+            next = -1;
+            errno = EXDEV;
+        }
         shield_fd_close(at);
         at = next;
     }
 
     return g_steal_fd(&at);
+}
+
+/* within: no mount is entered. The kernel goes the whole way at once; -1 with ENOSYS if it can't. */
+static int open_whole(int dirfd, const char *path, gboolean within)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS | (within ? RESOLVE_BENEATH | RESOLVE_NO_XDEV : 0)};
+    int fd = -1, tries = 0;
+
+    if (shield_fault(SHIELD_FAULT_OPENAT2))
+        errno = ENOSYS;
+    else
+        do /* the kernel gives up on a path when something was renamed meanwhile, anywhere */
+            fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+        while (fd < 0 && (errno == EINTR || (errno == EAGAIN && tries++ < BENEATH_TRIES)));
+    /* What an old kernel, and what a seccomp filter says. */
+    if (fd < 0 && (errno == EPERM || errno == EAGAIN || errno == EINVAL || errno == E2BIG))
+        errno = ENOSYS;
+    return fd;
+}
+
+static int open_path(int dirfd, const char *path, gboolean within)
+{
+    int fd = open_whole(dirfd, *path ? path : ".", within);
+
+    return fd < 0 && errno == ENOSYS ? open_by_name(dirfd, path, within) : fd;
+}
+
+int shield_open_beneath(int dirfd, const char *path)
+{
+    return open_path(dirfd, path, FALSE);
+}
+
+int shield_open_within(int dirfd, const char *path)
+{
+    return open_path(dirfd, path, TRUE);
 }
 
 const char *shield_fd_path(int fd, char path[SHIELD_FD_PATH_SIZE])

@@ -18,9 +18,15 @@ G_DEFINE_AUTO_CLEANUP_FREE_FUNC(ShieldFd, shield_fd_close, -1)
 #define SHIELD_FD_PATH_SIZE (sizeof "/proc/self/fd/" + 3 * sizeof(int))
 const char *shield_fd_path(int fd, char path[SHIELD_FD_PATH_SIZE]);
 
-/* Enters the directories of the relative path one by one. Returns an O_PATH descriptor, or -1 with errno:
- * ELOOP if one of them is a symbolic link. "." gives the directory itself. */
+/* Enters the directories of path, which has no "..": from dirfd, or from "/" if it begins there. Returns an
+ * O_PATH descriptor, or -1 with errno: ELOOP if one of them is a symbolic link. "." gives the directory
+ * itself. */
 int shield_open_beneath(int dirfd, const char *path);
+
+/* The same for a relative path, on dirfd's mount alone: EXDEV if something is mounted over one of them, and
+ * what is said of that then. */
+#define SHIELD_COVERED "something is mounted over it: not entered"
+int shield_open_within(int dirfd, const char *path);
 
 /* Opens a directory that shield_open_beneath found (an O_PATH descriptor) for listing; -1 with errno. */
 int shield_open_listing(int dirfd);

@@ -106,8 +106,7 @@ static gboolean is_excluded(const ShieldSources *sources, const char *resolved)
 /* A directory that may not be entered can be opened all the same, so that is asked for by itself. */
 static int open_absolute(const char *path)
 {
-    g_auto(ShieldFd) root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    g_auto(ShieldFd) fd = root < 0 ? -1 : shield_open_beneath(root, path);
+    g_auto(ShieldFd) fd = shield_open_beneath(AT_FDCWD, path);
     struct stat st;
 
     if (fd < 0 || shield_stat(fd, ".", &st) < 0)

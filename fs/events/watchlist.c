@@ -281,7 +281,7 @@ static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
 {
     const char *hooks = shield_layout_name(SHIELD_HOOKS_DIR);
     g_autofree char *path = g_build_filename(bw->hooks.container->place->name, hooks, NULL);
-    g_auto(ShieldFd) fd = shield_open_beneath(dirfd, hooks);
+    g_auto(ShieldFd) fd = shield_open_within(dirfd, hooks);
 
     if (fd >= 0)
         return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, &bw->hooks) == SHIELD_DIRWATCH_PLACED;

@@ -122,7 +122,7 @@ static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPt
 
         if (show == SHIELD_SHOW_DIRECTORY) {
             g_autofree char *below = g_build_filename(label, entry->name, NULL);
-            g_auto(ShieldFd) fd = shield_open_beneath(dirfd, entry->name);
+            g_auto(ShieldFd) fd = shield_open_within(dirfd, entry->name);
 
             if (fd >= 0)
                 add_unannounced(below, fd, TRUE, degraded);
@@ -132,6 +132,13 @@ static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPt
                                   "another owner's: no event tells of its changes");
         }
     }
+}
+
+static gboolean is_covered(SfsView *view, const ShieldPlace *place)
+{
+    g_auto(ShieldFd) fd = shield_catalog_open(sfs_view_catalog(view), place);
+
+    return fd < 0 && errno == EXDEV;
 }
 
 /* What there is to tell of each bundle. */
@@ -149,8 +156,11 @@ static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problem
 
         if (sfs_view_lookup(view, root, place->name, &node) == 0)
             dirfd = sfs_view_open_container(view, node->container);
-        if (dirfd < 0)
-            continue; /* it has gone meanwhile */
+        if (dirfd < 0) { /* it has gone meanwhile, or can't be entered */
+            if (is_covered(view, place))
+                shield_error_add_line(problems, NULL, place->name, SHIELD_COVERED);
+            continue;
+        }
         shield_inspect(node->container->bundle, dirfd, problems, leases ? degraded : ignored);
         if (foreign)
             add_unannounced(place->name, dirfd, FALSE, degraded);

@@ -153,7 +153,7 @@ static int open_hooks(SfsView *view, SfsContainer *container)
 {
     g_auto(ShieldFd) bundle = sfs_view_open_container(view, container);
 
-    return bundle < 0 ? -1 : shield_open_beneath(bundle, shield_layout_name(SHIELD_HOOKS_DIR));
+    return bundle < 0 ? -1 : shield_open_within(bundle, shield_layout_name(SHIELD_HOOKS_DIR));
 }
 
 /* The directory that the raw file, or the hooks directory, node lies in. */
@@ -201,11 +201,23 @@ static SfsNode *lookup_in_meta(SfsView *view, SfsNode *meta, const char *name)
     return NULL;
 }
 
-/* The child for what stands under name in the directory of parent. */
-static SfsNode *attach_raw(SfsView *view, SfsNode *parent, const char *name, mode_t type)
+/* Is something mounted over name? */
+static gboolean is_covered(int dirfd, const char *name)
+{
+    g_auto(ShieldFd) fd = shield_open_within(dirfd, name);
+
+    return fd < 0 && errno == EXDEV;
+}
+
+/* The child for what stands under name in the directory of parent, which is dirfd. */
+static SfsNode *attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char *name, mode_t type)
 {
     switch (shield_shows(name, type, parent->kind == SFS_HOOKS)) {
     case SHIELD_SHOW_DIRECTORY:
+        if (is_covered(dirfd, name)) {
+            errno = ENOENT;
+            return NULL;
+        }
         return sfs_tree_attach(view->tree, parent, name, SFS_HOOKS, NULL, parent->container);
     case SHIELD_SHOW_FILE:
         return sfs_tree_attach(view->tree, parent, name, SFS_RAW, NULL, parent->container);
@@ -228,7 +240,7 @@ static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *nam
         return NULL;
     if (row)
         return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, row, parent->container);
-    return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, name, st.st_mode & S_IFMT);
+    return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, fd, name, st.st_mode & S_IFMT);
 }
 
 int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **node)
@@ -309,7 +321,7 @@ static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries, gboolean 
             add_node(entries, attach_container(view, root, place, fd));
         else if (shield_error_is_shortage(errno))
             return errno;
-        else
+        else if (errno != EXDEV)
             *complete = FALSE;
     }
     *complete &= !scan.incomplete;
@@ -329,7 +341,7 @@ static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
         const ShieldEntry *entry = g_ptr_array_index(found, i);
 
         if (in_hooks || !shield_computed_find(entry->name))
-            add_node(entries, attach_raw(view, directory, entry->name, entry->type));
+            add_node(entries, attach_raw(view, directory, fd, entry->name, entry->type));
     }
     for (guint i = 0; i < shield_computed_n && !in_hooks; i++)
         add_node(entries, sfs_tree_attach(view->tree, directory, shield_computed[i].name, SFS_COMPUTED,

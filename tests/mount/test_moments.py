@@ -359,3 +359,18 @@ def test_mount_that_is_taken_away_late(base, state, root):
         assert (place / '.shieldfs/version').read_bytes()
     finally:
         harness.release(place)
+
+
+def test_covered_without_openat2(root, mount, base):
+    """What is mounted over a bundle is seen to be another mount's by going name by name, too."""
+    bundle = bundles.container(base / 'state', 'c', live=['1.1.1.1'])
+    other = bundles.container(base / 'state', 'other', live=['2.2.2.2'])
+    m = watching.settled(faulty(mount, 'openat2', base / 'state'))
+    for _ in range(2):
+        harness.run('mount', '--bind', other, bundle)
+        try:
+            wait_for(lambda: os.listdir(m.mnt) == ['.shieldfs', 'other'], 'the bundle to be gone')
+            assert m.status()['problem'] == ['c: something is mounted over it: not entered']
+        finally:
+            harness.run('umount', bundle)
+        wait_for(lambda: 'c' in os.listdir(m.mnt), 'the bundle to be back')

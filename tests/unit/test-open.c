@@ -215,6 +215,13 @@ static void test_beneath(void)
     g_assert_cmpint(try_beneath(dir, "a/file-link"), ==, ELOOP);
     g_assert_cmpint(try_beneath(dir, "root/etc"), ==, ELOOP);
 
+    g_auto(ShieldFd) within = shield_open_within(dir->fd, "a/b/c");
+    g_assert_cmpint(within, >=, 0);
+    g_auto(ShieldFd) root = shield_open_beneath(dir->fd, "/");
+    g_assert_cmpint(root, >=, 0);
+    g_assert_cmpint(shield_open_within(root, "proc/self"), ==, -1);
+    g_assert_cmpint(errno == EXDEV || errno == ELOOP, ==, TRUE);
+
     g_auto(ShieldFd) fd = shield_open_beneath(dir->fd, "a/b");
     struct stat got, expected = unit_stat(dir, "a/b");
     g_assert_no_errno(fstat(fd, &got));
