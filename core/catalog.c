@@ -143,7 +143,7 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 typedef struct {
     ShieldSources *sources;
     guint source;
-    GPtrArray *places;
+    GPtrArray *places; /* NULL: bundles are not looked for */
     ShieldScan *out;
 } Scan;
 
@@ -165,6 +165,14 @@ static void add_place(Scan *scan, char *name, char *path)
     g_ptr_array_add(scan->places, place);
 }
 
+static void note_time(const Scan *scan, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && shield_time_before(scan->out->latest, st.st_mtim))
+        scan->out->latest = st.st_mtim;
+}
+
 /* Tells of the directory fd at path, relative to its source; NULL: the source itself. */
 static void visit(const Scan *scan, int fd, const char *path)
 {
@@ -173,7 +181,7 @@ static void visit(const Scan *scan, int fd, const char *path)
 
     g_autofree char *root = shield_sources_resolved(scan->sources, scan->source);
     g_autofree char *whole = g_build_filename(root ? root : "/", path, NULL);
-    scan->out->visit(fd, whole, scan->out->data);
+    scan->out->visit(fd, whole, scan->source, path ? path : "", scan->out->data);
 }
 
 static void note_incomplete(Scan *scan, int errnum)
@@ -209,7 +217,6 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
 {
     g_autoptr(GPtrArray) entries = shield_directory_list(fd);
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    struct stat st;
 
     if (!entries && errno == ENOENT)
         return names; /* it has just gone */
@@ -218,8 +225,6 @@ static GPtrArray *list_names(Scan *scan, int fd, const char *path)
         add_problem(scan, path, NULL, g_strerror(errno));
         return names;
     }
-    if (fstat(fd, &st) == 0 && shield_time_before(scan->out->latest, st.st_mtim))
-        scan->out->latest = st.st_mtim;
     for (guint i = 0; i < entries->len; i++) {
         const ShieldEntry *entry = g_ptr_array_index(entries, i);
 
@@ -252,6 +257,9 @@ static gboolean scan_containers(Scan *scan, int source_fd)
     if (fd < 0)
         return there;
     visit(scan, fd, SHIELD_CONTAINERS);
+    note_time(scan, fd);
+    if (!scan->places)
+        return TRUE;
 
     g_autoptr(GPtrArray) names = list_names(scan, fd, SHIELD_CONTAINERS);
     for (guint i = 0; i < names->len; i++) {
@@ -265,6 +273,8 @@ static gboolean scan_containers(Scan *scan, int source_fd)
 static void scan_task(Scan *scan, int fd, const char *path, const char *project, const char *task)
 {
     visit(scan, fd, path);
+    if (!scan->places)
+        return;
 
     g_auto(ShieldFd) shield = enter(scan, fd, path, SHIELD_SHIELD);
     g_autofree char *name = g_strconcat(project, ".", task, NULL);
@@ -285,6 +295,9 @@ static void scan_project(Scan *scan, int tasks_fd, const char *project)
     if (fd < 0)
         return;
     visit(scan, fd, path);
+    note_time(scan, fd);
+    if (!scan->places && !scan->out->visit)
+        return;
 
     g_autoptr(GPtrArray) tasks = list_names(scan, fd, path);
     for (guint i = 0; i < tasks->len; i++) {
@@ -305,6 +318,7 @@ static gboolean scan_tasks(Scan *scan, int source_fd)
     if (fd < 0)
         return there;
     visit(scan, fd, SHIELD_TASKS);
+    note_time(scan, fd);
 
     g_autoptr(GPtrArray) projects = list_names(scan, fd, SHIELD_TASKS);
     for (guint i = 0; i < projects->len; i++)
@@ -370,13 +384,38 @@ static void scan_source(Scan *scan)
     }
 }
 
+static void scan_sources(Scan *scan)
+{
+    for (scan->source = 0; scan->source < shield_sources_count(scan->sources); scan->source++)
+        scan_source(scan);
+}
+
+gboolean shield_catalog_visit_task(ShieldCatalog *catalog, guint source, const char *below,
+                                   ShieldVisitFunc func, void *data)
+{
+    const ShieldPlace place = {NULL, source, (char *)below};
+    ShieldScan out = {.visit = func, .data = data};
+    const Scan scan = {.sources = catalog->sources, .source = source, .out = &out};
+    g_auto(ShieldFd) fd = shield_catalog_open(catalog, &place);
+
+    if (fd >= 0)
+        visit(&scan, fd, below);
+    return fd >= 0;
+}
+
+void shield_catalog_visit(ShieldCatalog *catalog, ShieldScan *out)
+{
+    Scan scan = {.sources = catalog->sources, .out = out};
+
+    scan_sources(&scan);
+}
+
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out)
 {
     Scan scan = {.sources = catalog->sources, .out = out};
 
     scan.places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
-    for (scan.source = 0; scan.source < shield_sources_count(catalog->sources); scan.source++)
-        scan_source(&scan);
+    scan_sources(&scan);
     g_ptr_array_sort(scan.places, compare_places);
     drop_clashes(&scan);
     return scan.places;

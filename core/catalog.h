@@ -42,18 +42,28 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 /* Opens a bundle that was found before; -1 with errno: EXDEV if something is mounted over it. */
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 
+/* Called for each directory that bundles are found by, the sources first, before it is looked into. fd is the
+ * directory (O_PATH), path its absolute path without links, below its path in the source, "" for the source
+ * itself. */
+typedef void (*ShieldVisitFunc)(int fd, const char *path, guint source, const char *below, void *data);
+
 /* What a scan tells beside the bundles; each may be left NULL. */
 typedef struct {
     GPtrArray *problems; /* gets a line (char *, owned) for whatever can't be shown */
     GArray *states;      /* gets an int for each source: what shield_sources_open said, 0 if it was found */
-    /* Called for each directory that bundles are found by, the sources first, before it is looked into. fd is
-     * the directory (O_PATH), path its absolute path without links. */
-    void (*visit)(int fd, const char *path, void *data);
+    ShieldVisitFunc visit;
     void *data;
     gboolean incomplete; /* some directory could not be read */
     int errnum;          /* 0, or what was wanting: descriptors or memory. There may be more than was found */
     struct timespec latest; /* modification of the directories that hold bundles */
 } ShieldScan;
+
+/* The same without looking for bundles: visits, and `latest`. */
+void shield_catalog_visit(ShieldCatalog *catalog, ShieldScan *out);
+
+/* A visit to the one directory below, of the form tasks/PROJECT/TASK. FALSE if it is not there. */
+gboolean shield_catalog_visit_task(ShieldCatalog *catalog, guint source, const char *below,
+                                   ShieldVisitFunc visit, void *data);
 
 /* All bundles: an array of ShieldPlace, sorted by name, each name once. */
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out);

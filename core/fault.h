@@ -17,7 +17,9 @@ typedef enum {
     SHIELD_FAULT_MEMORY,       /* memory: what was shown between two announcements is forgotten */
     SHIELD_FAULT_OWN_VIEW,     /* own-view: the announcer sees the tree as it is, as others do */
     SHIELD_FAULT_DEVICE,       /* device: the announcer acts on whatever is mounted at the mount point */
-    SHIELD_FAULT_OPENAT2,      /* openat2: as on a kernel that has none */
+    SHIELD_FAULT_MARKS,        /* marks: no event tells that a name leads elsewhere */
+    SHIELD_FAULT_ESTALE,  /* estale: who asks for a node that is gone is not told to look its path up again */
+    SHIELD_FAULT_OPENAT2, /* openat2: as on a kernel that has none */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */

@@ -2,6 +2,8 @@
 /* marks: sets of things to look at; see marks.h. */
 #include "events/marks.h"
 
+#include <string.h>
+
 #include "lock.h"
 
 struct SfsMarks {
@@ -9,12 +11,36 @@ struct SfsMarks {
     SfsMarked marked;
 };
 
+static guint place_hash(const void *key)
+{
+    const SfsPlaceMark *place = key;
+
+    return g_str_hash(place->below) ^ place->source;
+}
+
+static gboolean place_equal(const void *pa, const void *pb)
+{
+    const SfsPlaceMark *a = pa, *b = pb;
+
+    return a->source == b->source && strcmp(a->below, b->below) == 0;
+}
+
+static void place_free(void *data)
+{
+    SfsPlaceMark *place = data;
+
+    g_free(place->below);
+    g_free(place->name);
+    g_free(place);
+}
+
 static void marked_init(SfsMarked *marked)
 {
     *marked = (SfsMarked){
         .containers = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_container_unref,
                                             (GDestroyNotify)g_hash_table_unref),
         .nodes = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_node_unref, NULL),
+        .places = g_hash_table_new_full(place_hash, place_equal, place_free, NULL),
     };
 }
 
@@ -22,6 +48,7 @@ void sfs_marked_clear(SfsMarked *marked)
 {
     g_clear_pointer(&marked->containers, g_hash_table_unref);
     g_clear_pointer(&marked->nodes, g_hash_table_unref);
+    g_clear_pointer(&marked->places, g_hash_table_unref);
 }
 
 SfsMarks *sfs_marks_new(void)
@@ -64,6 +91,17 @@ gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_ho
         return FALSE;
     g_hash_table_insert(names, g_steal_pointer(&key), GUINT_TO_POINTER(known | mask));
     return TRUE;
+}
+
+gboolean sfs_marks_place(SfsMarks *marks, guint source, const char *below, const char *name)
+{
+    SfsPlaceMark place = {source, (char *)below, (char *)name};
+    SHIELD_AUTO_LOCK(&marks->lock);
+
+    if (g_hash_table_contains(marks->marked.places, &place))
+        return FALSE;
+    place = (SfsPlaceMark){source, g_strdup(below), g_strdup(name)};
+    return g_hash_table_add(marks->marked.places, g_memdup2(&place, sizeof place));
 }
 
 static gboolean raise_flag(SfsMarks *marks, gboolean *flag)

@@ -13,10 +13,18 @@
 
 typedef struct SfsMarks SfsMarks;
 
+/* What stands at one place may be another directory now, or none, or may have other attributes. */
+typedef struct {
+    guint source;
+    char *below; /* containers/NAME or tasks/PROJECT/TASK */
+    char *name;  /* what its container is called in the view */
+} SfsPlaceMark;
+
 /* All there is to look at. */
 typedef struct {
     GHashTable *containers; /* SfsContainer to a table of names, each with the masks of its inotify events */
     GHashTable *nodes;      /* a set of SfsNode */
+    GHashTable *places;     /* a set of SfsPlaceMark */
     gboolean structure;     /* bundles may have come or gone */
     gboolean everything;    /* whatever there is may have changed */
 } SfsMarked;
@@ -27,6 +35,7 @@ void sfs_marks_free(SfsMarks *marks);
 /* Each returns TRUE if the mark is new. */
 gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_hooks, const char *name,
                         guint32 mask);
+gboolean sfs_marks_place(SfsMarks *marks, guint source, const char *below, const char *name);
 gboolean sfs_marks_structure(SfsMarks *marks);
 gboolean sfs_marks_everything(SfsMarks *marks);
 gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node);

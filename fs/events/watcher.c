@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "inspect.h"
 #include "view/attributes.h"
+#include "view/index.h"
 
 #define STATUS_USEC (100 * 1000) /* between a change and a look at the status file, at least */
 
@@ -36,6 +37,10 @@ struct SfsWatcher {
     gint64 recheck_due; /* 0: nothing is compared now and then */
     gint64 status_due;  /* 0: nothing has changed */
     gint64 status_cost;
+    gint64 close_due; /* when to close unused directories; 0: none is open */
+    gboolean
+        missed; /* since all bundles were looked for last, something could not be, for want of descriptors */
+    gboolean complete;     /* and then everything could be looked into */
     const char *announcer; /* its state when the loop last came by, */
     guint64 backlog;       /* and what could not be announced */
     gboolean idle;
@@ -120,37 +125,65 @@ static void look_at_container(SfsWatcher *watcher, SfsNode *node)
     sfs_outbox_recheck_children(watcher->outbox, node, 0);
 }
 
+/* Watches the bundle of a container, and queues what there is to tell of it: with all, of everything in it.
+ */
+static void look_at_bundle(SfsWatcher *watcher, SfsNode *node, gboolean all)
+{
+    sfs_outbox_recheck(watcher->outbox, node, FALSE);
+    if (sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
+        (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || all)) {
+        list_container(watcher, node);
+        look_at_container(watcher, node);
+    }
+}
+
 /* Finds all bundles anew, watches the new ones, and queues what came or went. With everything, it queues all
  * there is. */
 static void rescan(SfsWatcher *watcher, gboolean everything)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(watcher->view));
     ShieldScan scan = {0};
-    g_autoptr(GPtrArray) places = NULL, nodes = NULL;
+    g_autoptr(GPtrArray) nodes = NULL;
 
     g_debug("all bundles are looked for");
     watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
-    places = shield_catalog_scan(sfs_view_catalog(watcher->view), &scan);
+    watcher->missed |= sfs_index_scan(sfs_view_index(watcher->view), root, &scan) != 0;
     sfs_watchlist_end_scan(watcher->watchlist, &scan);
-    list(watcher, root);
+    watcher->complete = !scan.incomplete;
+    sfs_node_unref(sfs_view_status_node(watcher->view));
 
     nodes = sfs_tree_children(sfs_view_tree(watcher->view), root);
     for (guint i = 0; i < nodes->len; i++) {
         SfsNode *node = g_ptr_array_index(nodes, i);
 
-        if (node->kind != SFS_CONTAINER)
-            continue;
-        sfs_outbox_recheck(watcher->outbox, node, FALSE);
-        if (sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
-            (sfs_watchlist_add_bundle(watcher->watchlist, node->container) || everything)) {
-            list_container(watcher, node);
-            look_at_container(watcher, node);
-        }
+        if (node->kind == SFS_CONTAINER)
+            look_at_bundle(watcher, node, everything);
     }
     sfs_watchlist_retain_bundles(watcher->watchlist, nodes);
-    sfs_watchlist_publish(watcher->watchlist);
-    compare_later(watcher, scan.incomplete);
+    compare_later(watcher, scan.incomplete || scan.errnum);
+}
+
+/* The same for one place. */
+static void look_at_place(SfsWatcher *watcher, const SfsPlaceMark *place)
+{
+    SfsTree *tree = sfs_view_tree(watcher->view);
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsNode) before = sfs_tree_announced_child(tree, root, place->name);
+    g_autoptr(SfsNode) now = NULL;
+
+    sfs_watchlist_visit_place(watcher->watchlist, place->source, place->below);
+    int errnum = sfs_view_lookup(watcher->view, root, place->name, &now);
+    if (shield_error_is_shortage(errnum) || errnum == EBUSY) {
+        watcher->missed = TRUE;
+        return compare_later(watcher, TRUE);
+    }
+    sfs_watchlist_retain_bundle(watcher->watchlist, place->name, now ? now->container : NULL);
+    if (before)
+        sfs_outbox_recheck(watcher->outbox, before, FALSE);
+    if (now && now->kind == SFS_CONTAINER)
+        look_at_bundle(watcher, now, FALSE);
+    compare_later(watcher, FALSE);
 }
 
 /* TRUE if what is in there may be anything. */
@@ -158,7 +191,6 @@ static gboolean add_bundle(SfsWatcher *watcher, SfsContainer *container)
 {
     gboolean news = sfs_watchlist_add_bundle(watcher->watchlist, container);
 
-    sfs_watchlist_publish(watcher->watchlist);
     compare_later(watcher, FALSE);
     return news;
 }
@@ -207,7 +239,7 @@ static void work_off_container(SfsWatcher *watcher, SfsContainer *container, GHa
     void *key, *mask;
 
     if (!node || node->container != container)
-        return; /* gone: the scan sees to that */
+        return; /* gone: another mark tells of that */
 
     g_autoptr(SfsNode) hooks = sfs_tree_child(tree, node, shield_layout_name(SHIELD_HOOKS_DIR));
     g_hash_table_iter_init(&iter, names);
@@ -239,11 +271,11 @@ static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         SfsNode *node = key;
 
-        /* A container that is not watched has come without an event. What has gone without one may be covered
-         * by a mount, and so may all that is beside it. */
-        structure |=
-            node->kind == SFS_CONTAINER && !sfs_watchlist_know_bundle(watcher->watchlist, node->container);
-        structure |= sfs_tree_is_announced(sfs_view_tree(watcher->view), node) &&
+        if (node->kind == SFS_CONTAINER && !sfs_watchlist_know_bundle(watcher->watchlist, node->container))
+            look_at_bundle(watcher, node, FALSE); /* it may have come without an event */
+        /* What has gone without an event may be covered by a mount, and so may all that is beside it. */
+        structure |= !sfs_index_is_exact(sfs_view_index(watcher->view)) &&
+                     sfs_tree_is_announced(sfs_view_tree(watcher->view), node) &&
                      !sfs_tree_is_attached(sfs_view_tree(watcher->view), node) &&
                      (node->kind == SFS_CONTAINER || node->parent->kind == SFS_HOOKS);
         find_hooks(watcher, node);
@@ -252,23 +284,37 @@ static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
     return structure;
 }
 
+/* All marks up to this one have been worked off, unless something was wanting. */
+static void note_scanned(SfsWatcher *watcher, guint64 until)
+{
+    sfs_index_set_scanned(sfs_view_index(watcher->view), watcher->missed ? 0 : until,
+                          sfs_watchlist_is_exact(watcher->watchlist), watcher->complete && !watcher->missed);
+}
+
 static void work_off_marks(SfsWatcher *watcher)
 {
     g_auto(SfsMarked) marked = {0};
+    guint64 until = sfs_index_now(sfs_view_index(watcher->view)); /* its marks are among those: watchlist */
     GHashTableIter iter;
-    void *container, *names;
+    void *container, *names, *place;
 
     sfs_marks_take(watcher->marks, &marked);
+    if (marked.structure)
+        watcher->missed = FALSE;
     if (recheck_nodes(watcher, marked.nodes) || marked.structure) {
         rescan(watcher, marked.everything);
         sfs_outbox_recheck_unclear(watcher->outbox);
     }
+    g_hash_table_iter_init(&iter, marked.places);
+    while (g_hash_table_iter_next(&iter, &place, NULL))
+        look_at_place(watcher, place);
+    note_scanned(watcher, until);
     g_hash_table_iter_init(&iter, marked.containers);
     while (g_hash_table_iter_next(&iter, &container, &names))
         work_off_container(watcher, container, names);
     sfs_outbox_recheck_ghosts(watcher->outbox);
     if (!marked.structure && g_hash_table_size(marked.containers) == 0 &&
-        g_hash_table_size(marked.nodes) == 0)
+        g_hash_table_size(marked.nodes) == 0 && g_hash_table_size(marked.places) == 0)
         return;
     watcher->changed(watcher->changed_data);
     if (!watcher->status_due)
@@ -294,9 +340,9 @@ static void look_at_status(SfsWatcher *watcher)
     watcher->status_cost = g_get_monotonic_time() - start;
 }
 
-static int msec_until(gint64 a, gint64 b, gint64 c)
+static int msec_until(gint64 a, gint64 b, gint64 c, gint64 d)
 {
-    gint64 first = -1, all[] = {a, b, c};
+    gint64 first = -1, all[] = {a, b, c, d};
 
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
         if (all[i] > 0 && (first < 0 || all[i] < first))
@@ -314,7 +360,8 @@ static void wait_for_work(SfsWatcher *watcher, gint64 announce_due)
         {.fd = sfs_watchlist_mounts(watcher->watchlist), .events = POLLPRI}};
     eventfd_t ignored;
 
-    if (poll(fds, G_N_ELEMENTS(fds), msec_until(announce_due, watcher->recheck_due, watcher->status_due)) < 0)
+    if (poll(fds, G_N_ELEMENTS(fds),
+             msec_until(announce_due, watcher->recheck_due, watcher->status_due, watcher->close_due)) < 0)
         return; /* EINTR */
     if (fds[0].revents)
         (void)eventfd_read(watcher->wake, &ignored);
@@ -359,6 +406,7 @@ static void *work(void *data)
         if (shield_fault(SHIELD_FAULT_DRAIN))
             g_usleep(STATUS_USEC); /* else it would be nearly as good as an open's own drain */
         (void)shield_dirwatch_drain(sfs_watchlist_queue(watcher->watchlist));
+        watcher->close_due = sfs_view_close_unused(watcher->view);
         now = g_get_monotonic_time();
         if (watcher->recheck_due && now >= watcher->recheck_due)
             sfs_watchlist_mark_unwatched(watcher->watchlist);
@@ -398,6 +446,11 @@ static void note_written(void *data, SfsNode *node)
         sfs_watcher_wake(watcher);
 }
 
+static void kept(void *data)
+{
+    sfs_watcher_wake(data);
+}
+
 SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox, guint poll_sec)
 {
     SfsWatcher *watcher = g_new0(SfsWatcher, 1);
@@ -417,7 +470,11 @@ SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox, guint poll_sec)
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
     sfs_outbox_set_written(outbox, note_written, watcher);
     sfs_view_set_drain(view, sfs_watcher_drain, watcher);
+    sfs_view_set_kept(view, kept, watcher);
+
+    guint64 until = sfs_index_now(sfs_view_index(view));
     rescan(watcher, TRUE);
+    note_scanned(watcher, until);
     assume_below(watcher, root);
     return watcher;
 }

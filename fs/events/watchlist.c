@@ -11,6 +11,7 @@
 #include "events/ways.h"
 #include "inspect.h"
 #include "lock.h"
+#include "view/index.h"
 
 /* The name got another file, rather than the file another content. */
 #define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
@@ -19,9 +20,11 @@
 typedef struct {
     SfsContainer *container; /* a reference; NULL: no bundle */
     gboolean hooks;
-    char *path;         /* what the status file calls it; NULL: it was never tried to watch it */
-    int errnum;         /* why it is not watched; 0: it is, or there is no need */
-    char *only;         /* the one name in it that matters, "" if none does; NULL: all do */
+    guint source; /* of a directory that bundles are found by, */
+    char *below;  /* and its path in the source; NULL: it is on the way to one */
+    char *path;   /* what the status file calls it; NULL: it was never tried to watch it */
+    int errnum;   /* why it is not watched; 0: it is, or there is no need. The list's lock protects it */
+    char *only;   /* the one name in it that matters, "" if none does; NULL: all do */
     guint64 generation; /* of the scan that saw it last */
 } Target;
 
@@ -39,9 +42,10 @@ struct SfsWatchlist {
     SfsWays *ways;
     GHashTable *holders; /* what for and path to Target */
     guint64 generation;
-    GMutex lock;         /* protects the rest; the watcher's thread alone changes it */
-    GHashTable *bundles; /* SfsContainer to BundleWatch */
-    GPtrArray *degraded; /* a line for each target that was not watched when a look was complete */
+    GMutex lock;           /* protects the rest; the watcher's thread alone changes it */
+    GHashTable *bundles;   /* the container's name to BundleWatch */
+    GHashTable *unwatched; /* a set of the targets that are not watched: each has a line in the status file */
+    guint blind;           /* so many of them are not bundles' */
 };
 
 static void mark_list(SfsWatchlist *list, const SfsContainer *container, guint32 mask, const char *name)
@@ -68,17 +72,24 @@ static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
 {
     SHIELD_AUTO_LOCK(&list->lock);
     GHashTableIter iter;
-    void *container;
+    void *value;
 
     g_hash_table_iter_init(&iter, list->bundles);
-    while (g_hash_table_iter_next(&iter, &container, NULL))
-        func(((SfsContainer *)container)->bundle);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        func(((BundleWatch *)value)->bundle.container->bundle);
+}
+
+/* A mark is set before the index tells of it: who has seen the one takes the other. */
+static void mark_everything(SfsWatchlist *list)
+{
+    (void)sfs_marks_everything(list->marks);
+    sfs_index_mark(sfs_view_index(list->view), NULL);
 }
 
 void sfs_watchlist_mark_everything(SfsWatchlist *list)
 {
     each_bundle(list, shield_bundle_mark_all);
-    (void)sfs_marks_everything(list->marks);
+    mark_everything(list);
 }
 
 /* What is watched is as its events say. A change that was made elsewhere shows in the stamps, which are
@@ -96,7 +107,7 @@ void sfs_watchlist_mark_unwatched(SfsWatchlist *list)
         if (bundle->errnum && bundle->errnum != EOPNOTSUPP)
             shield_bundle_mark_all(bundle->container->bundle);
     }
-    (void)sfs_marks_everything(list->marks);
+    mark_everything(list);
 }
 
 static void doubt(ShieldBundle *bundle)
@@ -104,17 +115,79 @@ static void doubt(ShieldBundle *bundle)
     shield_bundle_set_watched(bundle, FALSE);
 }
 
+static gboolean mark_structure(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
+{
+    gboolean new = sfs_marks_structure(list->marks);
+
+    sfs_index_mark(sfs_view_index(list->view), NULL);
+    if (new)
+        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
+    return new;
+}
+
+/* What may have become of the container called name. A change of attributes leads its name nowhere else. */
+static gboolean mark_place(SfsWatchlist *list, const Target *target, guint source, const char *below,
+                           const char *container, guint32 mask)
+{
+    gboolean new = sfs_marks_place(list->marks, source, below, container);
+
+    if (mask & ~(guint32)(IN_ATTRIB | IN_ISDIR))
+        sfs_index_mark(sfs_view_index(list->view), container);
+    if (new)
+        sfs_trace_directory(target->path, NULL, mask, "a bundle may have come or gone");
+    return new;
+}
+
+/* A bundle's directory itself, or that of its hooks. */
+static gboolean mark_itself(SfsWatchlist *list, const Target *target, guint32 mask)
+{
+    const ShieldPlace *place = target->container->place;
+
+    if (target->hooks)
+        return sfs_marks_name(list->marks, target->container, FALSE, shield_layout_name(SHIELD_HOOKS_DIR),
+                              mask);
+    return mark_place(list, target, place->source, place->path, place->name, mask);
+}
+
+/* A name in tasks/PROJECT, or shield in tasks/PROJECT/TASK. */
+static gboolean mark_task(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
+{
+    g_auto(GStrv) parts = g_strsplit(target->below, "/", -1);
+    const char *task = parts[2] ? parts[2] : name;
+    g_autofree char *container = g_strconcat(parts[1], ".", task, NULL);
+    g_autofree char *below = g_build_filename(parts[0], parts[1], task, NULL);
+
+    if (parts[2] && strcmp(name, SHIELD_SHIELD) != 0)
+        return FALSE;
+    return mark_place(list, target, target->source, below, container, mask);
+}
+
+/* A name in a directory that bundles are found by: which of them matter, depends on what it is. */
+static gboolean mark_holder(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
+{
+    gboolean in_source = *target->below == '\0', in_tasks = strcmp(target->below, SHIELD_TASKS) == 0;
+
+    if (in_source && strcmp(name, SHIELD_CONTAINERS) != 0 && strcmp(name, SHIELD_TASKS) != 0)
+        return FALSE;
+    if (in_source || in_tasks)
+        return mark_structure(list, target, mask, name);
+    if (strcmp(target->below, SHIELD_CONTAINERS) != 0)
+        return mark_task(list, target, mask, name);
+
+    g_autofree char *below = g_build_filename(SHIELD_CONTAINERS, name, NULL);
+    return mark_place(list, target, target->source, below, name, mask);
+}
+
 /* Only a mark that is new has a line with -d: a writer who never rests is not to be followed step by step. */
 static gboolean mark(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
 {
     gboolean new;
 
-    if (!target->container || !name) {
-        new = sfs_marks_structure(list->marks);
-        if (new)
-            sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
-        return new;
-    }
+    if (!target->container)
+        return name && target->below ? mark_holder(list, target, mask, name)
+                                     : mark_structure(list, target, mask, name);
+    if (!name)
+        return mark_itself(list, target, mask);
     if (!target->hooks)
         mark_list(list, target->container, mask, name);
     new = sfs_marks_name(list->marks, target->container, target->hooks, name, mask);
@@ -144,28 +217,40 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
 }
 
 /* A target keeps its path once it has one: whoever drains may be reading it. */
-static void note(Target *target, const char *path, int errnum)
+static void note(SfsWatchlist *list, Target *target, const char *path, int errnum)
 {
+    SHIELD_AUTO_LOCK(&list->lock);
+
     if (!target->path)
         target->path = g_strdup(path);
+    if (!target->container)
+        list->blind = list->blind + (errnum != 0) - (target->errnum != 0);
     target->errnum = errnum;
+    if (errnum)
+        g_hash_table_add(list->unwatched, target);
+    else
+        g_hash_table_remove(list->unwatched, target);
 }
 
 static ShieldDirwatched add_watch(SfsWatchlist *list, int fd, const char *path, ShieldDirwatchKind kind,
                                   Target *target)
 {
-    note(target, path, target->errnum); /* events may come before the next line is done */
+    note(list, target, path, target->errnum); /* events may come before the next line is done */
 
     ShieldDirwatched watched = shield_dirwatch_add(list->watch, fd, kind, target);
-    note(target, path, watched == SHIELD_DIRWATCH_REFUSED ? errno : 0);
+    note(list, target, path, watched == SHIELD_DIRWATCH_REFUSED ? errno : 0);
     return watched;
 }
 
+static void remove_watch(SfsWatchlist *list, Target *target)
+{
+    shield_dirwatch_remove(list->watch, target);
+    note(list, target, NULL, 0);
+}
+
+/* Lock held. */
 static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Target *target)
 {
-    if (!target->errnum)
-        return;
-
     const char *why = target->errnum == ENOSPC
                           ? "the limit of inotify watches is reached, raise fs.inotify.max_user_watches"
                       : target->errnum == EOPNOTSUPP ? "its filesystem does not tell of changes"
@@ -174,33 +259,11 @@ static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Targe
     shield_error_add_line(lines, NULL, target->path, text);
 }
 
-void sfs_watchlist_publish(SfsWatchlist *list)
-{
-    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
-    GHashTableIter iter;
-    void *value;
-
-    g_hash_table_iter_init(&iter, list->holders);
-    while (g_hash_table_iter_next(&iter, NULL, &value))
-        add_degraded(list, lines, value);
-    g_hash_table_iter_init(&iter, list->bundles);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const BundleWatch *bw = value;
-
-        add_degraded(list, lines, &bw->bundle);
-        add_degraded(list, lines, &bw->hooks);
-    }
-
-    SHIELD_AUTO_LOCK(&list->lock);
-    GPtrArray *before = list->degraded;
-    list->degraded = lines;
-    lines = before;
-}
-
 static void target_free(void *data)
 {
     Target *target = data;
 
+    g_free(target->below);
     g_free(target->only);
     g_free(target->path);
     g_free(target);
@@ -221,11 +284,33 @@ static Target *holder(SfsWatchlist *list, const char *what, const char *path, co
     return target;
 }
 
-static void watch_holder(int fd, const char *path, void *data)
+static void watch_holder(int fd, const char *path, guint source, const char *below, void *data)
 {
     SfsWatchlist *list = data;
+    Target *target = holder(list, "", path, NULL);
 
-    add_watch(list, fd, path, SHIELD_DIRWATCH_NAMES, holder(list, "", path, NULL));
+    if (!target->below) { /* it is nobody else's yet */
+        target->source = source;
+        target->below = g_strdup(below);
+    }
+    add_watch(list, fd, path, SHIELD_DIRWATCH_NAMES, target);
+}
+
+void sfs_watchlist_visit_place(SfsWatchlist *list, guint source, const char *below)
+{
+    ShieldCatalog *catalog = sfs_view_catalog(list->view);
+
+    if (!g_str_has_prefix(below, SHIELD_TASKS "/") ||
+        shield_catalog_visit_task(catalog, source, below, watch_holder, list))
+        return;
+
+    g_autofree char *root = shield_sources_resolved(shield_catalog_sources(catalog), source);
+    g_autofree char *path = g_build_filename(root ? root : "/", below, NULL);
+    Target *target = g_hash_table_lookup(list->holders, path);
+    if (target) {
+        remove_watch(list, target);
+        g_hash_table_remove(list->holders, path);
+    }
 }
 
 static void watch_way(int fd, const char *path, const char *awaited, void *data)
@@ -252,29 +337,56 @@ void sfs_watchlist_end_scan(SfsWatchlist *list, const ShieldScan *scan)
     while (g_hash_table_iter_next(&iter, NULL, &target)) {
         if (((Target *)target)->generation == list->generation)
             continue;
-        shield_dirwatch_remove(list->watch, target);
+        remove_watch(list, target);
         g_hash_table_iter_remove(&iter);
     }
 }
 
+static void unwatch_bundle(SfsWatchlist *list, BundleWatch *bw)
+{
+    SfsContainer *container = bw->bundle.container;
+
+    remove_watch(list, &bw->bundle);
+    remove_watch(list, &bw->hooks);
+    shield_bundle_set_watched(container->bundle, FALSE);
+    g_mutex_lock(&list->lock);
+    g_hash_table_remove(list->bundles, container->place->name);
+    g_mutex_unlock(&list->lock);
+    sfs_container_unref(container);
+    g_free(bw->bundle.path);
+    g_free(bw->hooks.path);
+    g_free(bw);
+}
+
+gboolean sfs_watchlist_know_bundle(SfsWatchlist *list, const SfsContainer *container)
+{
+    const BundleWatch *bw = g_hash_table_lookup(list->bundles, container->place->name);
+
+    return bw && bw->bundle.container == container;
+}
+
+void sfs_watchlist_retain_bundle(SfsWatchlist *list, const char *name, const SfsContainer *container)
+{
+    BundleWatch *bw = g_hash_table_lookup(list->bundles, name);
+
+    if (bw && bw->bundle.container != container)
+        unwatch_bundle(list, bw);
+}
+
 static BundleWatch *bundle_watch(SfsWatchlist *list, SfsContainer *container)
 {
-    BundleWatch *bw = g_hash_table_lookup(list->bundles, container);
+    sfs_watchlist_retain_bundle(list, container->place->name, container);
 
+    BundleWatch *bw = g_hash_table_lookup(list->bundles, container->place->name);
     if (bw)
         return bw;
     bw = g_new0(BundleWatch, 1);
     bw->bundle.container = bw->hooks.container = sfs_container_ref(container);
     bw->hooks.hooks = TRUE;
     g_mutex_lock(&list->lock);
-    g_hash_table_insert(list->bundles, container, bw);
+    g_hash_table_insert(list->bundles, container->place->name, bw);
     g_mutex_unlock(&list->lock);
     return bw;
-}
-
-gboolean sfs_watchlist_know_bundle(SfsWatchlist *list, SfsContainer *container)
-{
-    return g_hash_table_contains(list->bundles, container);
 }
 
 static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
@@ -285,54 +397,38 @@ static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
 
     if (fd >= 0)
         return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, &bw->hooks) == SHIELD_DIRWATCH_PLACED;
-    note(&bw->hooks, path, shield_error_is_shortage(errno) ? errno : 0);
+    note(list, &bw->hooks, path, shield_error_is_shortage(errno) ? errno : 0);
     return FALSE;
 }
 
 gboolean sfs_watchlist_add_bundle(SfsWatchlist *list, SfsContainer *container)
 {
     gboolean news = !sfs_watchlist_know_bundle(list, container);
-    g_auto(ShieldFd) fd = sfs_view_open_container(list->view, container);
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(list->view, container);
     const char *name = container->place->name;
 
-    if (fd < 0 && !shield_error_is_shortage(errno))
+    if (!directory && !shield_error_is_shortage(errno))
         return FALSE;
 
     int errnum = errno;
     BundleWatch *bw = bundle_watch(list, container);
-    if (fd < 0) {
-        note(&bw->bundle, name, errnum);
+    if (!directory) {
+        note(list, &bw->bundle, name, errnum);
         return FALSE;
     }
 
-    ShieldDirwatched watched = add_watch(list, fd, name, SHIELD_DIRWATCH_CONTENT, &bw->bundle);
+    ShieldDirwatched watched = add_watch(list, directory->fd, name, SHIELD_DIRWATCH_CONTENT, &bw->bundle);
     if (watched == SHIELD_DIRWATCH_REFUSED)
         shield_bundle_set_watched(container->bundle, FALSE);
     news |= watched == SHIELD_DIRWATCH_PLACED;
-    news |= add_hooks(list, bw, fd);
+    news |= add_hooks(list, bw, directory->fd);
     return news;
-}
-
-static void unwatch_bundle(SfsWatchlist *list, SfsContainer *container)
-{
-    BundleWatch *bw = g_hash_table_lookup(list->bundles, container);
-
-    shield_dirwatch_remove(list->watch, &bw->bundle);
-    shield_dirwatch_remove(list->watch, &bw->hooks);
-    shield_bundle_set_watched(container->bundle, FALSE);
-    g_mutex_lock(&list->lock);
-    g_hash_table_remove(list->bundles, container);
-    g_mutex_unlock(&list->lock);
-    sfs_container_unref(bw->bundle.container);
-    g_free(bw->bundle.path);
-    g_free(bw->hooks.path);
-    g_free(bw);
 }
 
 void sfs_watchlist_retain_bundles(SfsWatchlist *list, GPtrArray *nodes)
 {
     g_autoptr(GHashTable) living = g_hash_table_new(NULL, NULL);
-    g_autoptr(GList) known = g_hash_table_get_keys(list->bundles);
+    g_autoptr(GList) known = g_hash_table_get_values(list->bundles);
 
     for (guint i = 0; i < nodes->len; i++) {
         SfsNode *node = g_ptr_array_index(nodes, i);
@@ -341,7 +437,7 @@ void sfs_watchlist_retain_bundles(SfsWatchlist *list, GPtrArray *nodes)
             g_hash_table_add(living, node->container);
     }
     for (GList *l = known; l; l = l->next) {
-        if (!g_hash_table_contains(living, l->data))
+        if (!g_hash_table_contains(living, ((BundleWatch *)l->data)->bundle.container))
             unwatch_bundle(list, l->data);
     }
 }
@@ -362,22 +458,33 @@ int sfs_watchlist_mounts(const SfsWatchlist *list)
 void sfs_watchlist_look_at_mounts(SfsWatchlist *list)
 {
     if (sfs_ways_have_changed(list->ways))
-        (void)sfs_marks_everything(list->marks);
+        mark_everything(list);
 }
 
 gboolean sfs_watchlist_are_degraded(SfsWatchlist *list)
 {
     SHIELD_AUTO_LOCK(&list->lock);
 
-    return list->degraded->len > 0;
+    return g_hash_table_size(list->unwatched) > 0;
 }
 
 void sfs_watchlist_degraded(SfsWatchlist *list, GPtrArray *lines)
 {
     SHIELD_AUTO_LOCK(&list->lock);
 
-    for (guint i = 0; i < list->degraded->len; i++)
-        g_ptr_array_add(lines, g_strdup(g_ptr_array_index(list->degraded, i)));
+    GHashTableIter iter;
+    void *target;
+
+    g_hash_table_iter_init(&iter, list->unwatched);
+    while (g_hash_table_iter_next(&iter, &target, NULL))
+        add_degraded(list, lines, target);
+}
+
+gboolean sfs_watchlist_is_exact(SfsWatchlist *list)
+{
+    SHIELD_AUTO_LOCK(&list->lock);
+
+    return list->blind == 0;
 }
 
 ShieldDirwatch *sfs_watchlist_queue(SfsWatchlist *list)
@@ -399,8 +506,8 @@ SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec)
     list->poll_sec = poll_sec;
     list->ways = sfs_ways_new(shield_catalog_sources(sfs_view_catalog(view)));
     list->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
-    list->bundles = g_hash_table_new(NULL, NULL);
-    list->degraded = g_ptr_array_new_with_free_func(g_free);
+    list->bundles = g_hash_table_new(g_str_hash, g_str_equal);
+    list->unwatched = g_hash_table_new(NULL, NULL);
     g_mutex_init(&list->lock);
     return list;
 }
@@ -414,7 +521,7 @@ void sfs_watchlist_free(SfsWatchlist *list)
     sfs_ways_free(list->ways);
     g_hash_table_unref(list->holders);
     g_hash_table_unref(list->bundles);
-    g_ptr_array_unref(list->degraded);
+    g_hash_table_unref(list->unwatched);
     g_mutex_clear(&list->lock);
     g_free(list);
 }

@@ -39,8 +39,12 @@ void sfs_watchlist_mark_unwatched(SfsWatchlist *list);
 void sfs_watchlist_begin_scan(SfsWatchlist *list, ShieldScan *scan);
 void sfs_watchlist_end_scan(SfsWatchlist *list, const ShieldScan *scan);
 
-/* What has been found to be watched or not is complete: from here on degraded tells of it. */
-void sfs_watchlist_publish(SfsWatchlist *list);
+/* A look at one place, as in a mark: watches, or forgets, the directory that bundles are found by there, if
+ * it is one. */
+void sfs_watchlist_visit_place(SfsWatchlist *list, guint source, const char *below);
+
+/* Is every directory watched that bundles are found by, and every way there? */
+gboolean sfs_watchlist_is_exact(SfsWatchlist *list);
 
 /* A descriptor that poll(2) says POLLPRI of when a mount has come or gone (-1: there is none); and what to do
  * then: everything is marked if the mount is on the way to a source, or over something in one. */
@@ -50,7 +54,10 @@ void sfs_watchlist_look_at_mounts(SfsWatchlist *list);
 /* Watches a bundle and its hooks. TRUE if one of them was not watched before: what is in there may be
  * anything. */
 gboolean sfs_watchlist_add_bundle(SfsWatchlist *list, SfsContainer *container);
-gboolean sfs_watchlist_know_bundle(SfsWatchlist *list, SfsContainer *container);
+gboolean sfs_watchlist_know_bundle(SfsWatchlist *list, const SfsContainer *container);
+
+/* Forgets the bundle called name unless it is container's; NULL: there is none of that name. */
+void sfs_watchlist_retain_bundle(SfsWatchlist *list, const char *name, const SfsContainer *container);
 
 /* Forgets every bundle that is none of these nodes' or that is not attached any more. */
 void sfs_watchlist_retain_bundles(SfsWatchlist *list, GPtrArray *nodes);

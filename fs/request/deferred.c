@@ -347,13 +347,11 @@ void sfs_deferred_getattr(SfsDeferred *deferred, const SfsRequest *r, SfsNode *n
     SfsView *view = sfs_request_session(r)->view;
     SfsPending *pending =
         sfs_pending_new((SfsPending){.kind = SFS_PENDING_GETATTR, .r = *r, .node = sfs_node_ref(node)});
-    g_autoptr(GError) error = NULL;
-    SfsContent content = {0};
     struct stat st;
+    int errnum;
 
-    if (sfs_contents_at_once(view, node, &content, &error) || error)
-        sfs_pending_answer_attributes(pending, sfs_attributes_get(view, node, &st), &st);
+    if (sfs_attributes_warm(view, node, &st, &errnum))
+        sfs_pending_answer_attributes(pending, errnum, &st);
     else
         enqueue(deferred, pending);
-    g_clear_pointer(&content.text, g_bytes_unref);
 }

@@ -2,8 +2,8 @@
 /*
  * ops: the request handlers; see ops.h.
  *
- * Timeouts of entries and attributes are 0: the kernel asks each time, so what it shows is as fresh as the
- * answer. Nothing here operates on the mount or waits for the kernel.
+ * Attributes live for no longer than the reply: the kernel asks each time, so what it shows is as fresh as
+ * the answer. Nothing here operates on the mount or waits for the kernel.
  */
 #include "request/ops.h"
 
@@ -156,9 +156,11 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (node->kind != SFS_RAW)
         return sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
 
-    int fd = sfs_contents_open_raw(view_of(&r), node, &error);
+    struct stat st;
+    int fd = sfs_contents_open_raw(view_of(&r), node, &st, &error);
     if (fd < 0)
         return sfs_reply_error(&r, error);
+    sfs_shown_file(sfs_request_session(&r), node, &st);
     sfs_reply_open(&r, fi, sfs_file_handle_new_raw(fd));
 }
 
@@ -282,10 +284,15 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     SfsRequest r = {req, "STATFS", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
     struct statvfs sv = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
+    guint count;
 
     if (!node)
         return;
-    sv.f_files = sfs_view_count_containers(view_of(&r));
+
+    int errnum = sfs_view_count_containers(view_of(&r), &count);
+    if (errnum)
+        return sfs_reply_errno(&r, errnum);
+    sv.f_files = count;
     sfs_reply_statfs(&r, &sv);
 }
 

@@ -9,6 +9,8 @@
 #include "request/shown.h"
 #include "text.h"
 
+#define ENTRY_SEC 1.0
+
 SfsSession *sfs_request_session(const SfsRequest *r)
 {
     return fuse_req_userdata(r->req);
@@ -33,8 +35,25 @@ void sfs_request_trace(const SfsRequest *r, const char *format, ...)
             r->ino, name ? " " : "", name ? name : "", result);
 }
 
+/* Entries live for a while in the kernel's cache, so a request may be about a node whose name has gone, or
+ * leads elsewhere. Whoever sent it is told to look again, if there is anything to be found. A name in a
+ * directory that is there has just been looked for. */
+static int look_again(const SfsRequest *r, int errnum)
+{
+    const SfsView *view = sfs_request_session(r)->view;
+    g_autoptr(SfsNode) node = NULL;
+
+    if (errnum != ENOENT || sfs_request_is_announcers(r))
+        return errnum;
+    node = sfs_tree_get(sfs_view_tree(view), r->ino);
+    if (!node || (r->name && sfs_tree_is_attached(sfs_view_tree(view), node)))
+        return errnum;
+    return sfs_view_errno_of_gone(sfs_request_session(r)->view, node);
+}
+
 void sfs_reply_errno(const SfsRequest *r, int errnum)
 {
+    errnum = look_again(r, errnum);
     sfs_request_trace(r, "%s", errnum ? strerrorname_np(errnum) : "ok");
     fuse_reply_err(r->req, errnum);
 }
@@ -97,12 +116,25 @@ void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct st
     sfs_reply_attributes(r, st);
 }
 
+/* For how long the kernel may go by a name without asking, in seconds. Its end must reach the kernel, so for
+ * none that is yet to be announced, nor without an announcer, nor where no event tells of it. The announcer's
+ * own entries are of the tree as announced. */
+static double lifetime(const SfsRequest *r, SfsNode *node)
+{
+    const SfsSession *session = sfs_request_session(r);
+
+    return !sfs_request_is_announcers(r) && sfs_tree_is_announced(sfs_view_tree(session->view), node) &&
+                   sfs_announcer_client_socket(session->announcer) >= 0 && sfs_view_tells(session->view, node)
+               ? ENTRY_SEC
+               : 0;
+}
+
 /* Counted before the reply: the FORGET may overtake us. */
 static struct fuse_entry_param look_up(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
     sfs_tree_look_up(sfs_view_tree(sfs_request_session(r)->view), node);
     sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
-    return (struct fuse_entry_param){.ino = node->ino, .attr = *st};
+    return (struct fuse_entry_param){.ino = node->ino, .attr = *st, .entry_timeout = lifetime(r, node)};
 }
 
 /* Interrupted: the kernel never got it. */

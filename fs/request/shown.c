@@ -49,6 +49,16 @@ void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct
         sfs_watcher_recheck(session->watcher, node);
 }
 
+void sfs_shown_file(const SfsSession *session, SfsNode *node, const struct stat *backing)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+    SfsState announced = sfs_tree_announced_state(tree, node);
+
+    if (sfs_tree_is_announced(tree, node) && (announced.st.st_size != backing->st_size ||
+                                              !shield_time_equal(announced.st.st_mtim, backing->st_mtim)))
+        sfs_watcher_recheck(session->watcher, node);
+}
+
 void sfs_shown_content(const SfsSession *session, SfsNode *node, guint64 serial)
 {
     SfsTree *tree = sfs_view_tree(session->view);

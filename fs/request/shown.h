@@ -19,6 +19,9 @@ void sfs_shown_listing(const SfsSession *session, SfsNode *directory);
 
 void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct stat *st);
 
+/* An open raw file, as it is on disk. */
+void sfs_shown_file(const SfsSession *session, SfsNode *node, const struct stat *backing);
+
 /* A content of a computed file or of .shieldfs, or an error in its place. */
 void sfs_shown_content(const SfsSession *session, SfsNode *node, guint64 serial);
 

@@ -90,11 +90,12 @@ typedef struct {
     SfsAccess search, list;
 } RootAccess;
 
-static void judge_holder(int fd, const char *path, void *data)
+static void judge_holder(int fd, const char *path, guint source, const char *below, void *data)
 {
     RootAccess *root = data;
     struct stat st;
 
+    (void)source, (void)below;
     sfs_access_walk(&root->search, path);
     if (fstat(fd, &st) == 0)
         sfs_access_at_the_end(&root->list, fd, &st);
@@ -106,13 +107,17 @@ static int root_attributes(SfsView *view, struct stat *st)
 {
     RootAccess access = {sfs_access_start(getuid(), getgid()), sfs_access_start(getuid(), getgid())};
     ShieldScan scan = {.visit = view->allow_other ? judge_holder : NULL, .data = &access};
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+    guint count;
+    int errnum = sfs_view_count_containers(view, &count);
 
+    if (errnum)
+        return errnum;
+    shield_catalog_visit(view->catalog, &scan);
     st->st_uid = getuid();
     st->st_gid = getgid();
     st->st_mode = DIRECTORY_MODE & (S_IFMT | (access.search.left & (0111 | access.list.left)));
     st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
-    st->st_nlink = 3 + places->len; /* ".", ".." of .shieldfs, and of each container */
+    st->st_nlink = 3 + count; /* ".", ".." of .shieldfs, and of each container */
     set_times(st, scan.latest.tv_sec == 0 ? view->started : scan.latest);
     return 0;
 }
@@ -146,15 +151,16 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
 
 static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
 {
-    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
     struct stat backing, hooks;
 
-    if (fd < 0 || fstat(fd, &backing) < 0)
+    if (!directory || fstat(directory->fd, &backing) < 0)
         return errno;
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 2;
-    if (shield_stat(fd, shield_layout_name(SHIELD_HOOKS_DIR), &hooks) == 0 && S_ISDIR(hooks.st_mode))
+    if (shield_stat(directory->fd, shield_layout_name(SHIELD_HOOKS_DIR), &hooks) == 0 &&
+        S_ISDIR(hooks.st_mode))
         st->st_nlink++;
     set_times(st, backing.st_mtim);
     st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
@@ -162,7 +168,7 @@ static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
         SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
 
         walk_to_bundle(view, &access, node->container, FALSE);
-        sfs_access_at_the_end(&access, fd, &backing);
+        sfs_access_at_the_end(&access, directory->fd, &backing);
         st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
     }
     return 0;
@@ -173,10 +179,10 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
 {
     gboolean directory = node->kind == SFS_HOOKS;
     mode_t base = directory ? DIRECTORY_MODE : FILE_MODE;
-    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
     struct stat backing;
 
-    if (parent < 0 || shield_stat(parent, node->name, &backing) < 0)
+    if (!parent || shield_stat(parent->fd, node->name, &backing) < 0)
         return errno;
     if (S_ISDIR(backing.st_mode) != directory)
         return ENOENT; /* something else by now */
@@ -189,12 +195,12 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
     st->st_mode = deny_with_owner(base, backing.st_mode);
     if (view->allow_other) {
         SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
-        g_auto(ShieldFd) bundle = sfs_view_open_container(view, node->container);
+        g_autoptr(SfsDirectory) bundle = sfs_view_open_container(view, node->container);
 
         walk_to_bundle(view, &access, node->container, TRUE);
         if (node->parent->kind == SFS_HOOKS)
-            judge_child(&access, bundle, node->parent->name, sfs_access_on_the_way);
-        judge_child(&access, parent, node->name, sfs_access_at_the_end);
+            judge_child(&access, bundle ? bundle->fd : -1, node->parent->name, sfs_access_on_the_way);
+        judge_child(&access, parent->fd, node->name, sfs_access_at_the_end);
         st->st_mode = let_announcer(view, base & (S_IFMT | access.left), st->st_uid);
     }
     if (!directory && !S_ISREG(backing.st_mode))
@@ -202,44 +208,56 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
     return 0;
 }
 
+/* The mode of a list: 0 if there is none. snapshot: what it was made of, as it still is; NULL: it is not
+ * known. */
+static mode_t source_mode(const SfsNode *node, guint source, int dirfd, const ShieldSnapshot *snapshot)
+{
+    struct stat st;
+
+    if (snapshot && source < snapshot->readings->len)
+        st = ((const ShieldReading *)g_ptr_array_index(snapshot->readings, source))->st;
+    else if (shield_stat(dirfd, shield_layout_name(node->computed->sources[source]), &st) < 0)
+        return 0;
+    return S_ISREG(st.st_mode) ? st.st_mode : 0;
+}
+
 /* Whoever may not read one of the sources may not read what is computed from it. */
-static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struct stat *st)
+static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struct stat *st,
+                            const ShieldSnapshot *snapshot)
 {
     SfsAccess access = sfs_access_start(st->st_uid, st->st_gid);
     mode_t mode = FILE_MODE;
-    struct stat source;
 
     if (view->allow_other)
         walk_to_bundle(view, &access, node->container, TRUE);
     for (guint i = 0; i < node->computed->n_sources; i++) {
-        const char *name = shield_layout_name(node->computed->sources[i]);
+        mode_t source = source_mode(node, i, dirfd, snapshot);
 
-        if (shield_stat(dirfd, name, &source) < 0 || !S_ISREG(source.st_mode))
+        if (!source)
             continue;
-        mode = deny_with_owner(mode, source.st_mode);
+        mode = deny_with_owner(mode, source);
         if (view->allow_other)
-            judge_child(&access, dirfd, name, sfs_access_at_the_end);
+            judge_child(&access, dirfd, shield_layout_name(node->computed->sources[i]),
+                        sfs_access_at_the_end);
     }
     if (view->allow_other)
         mode = let_announcer(view, FILE_MODE & (S_IFMT | access.left), st->st_uid);
     return mode;
 }
 
-static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+/* snapshot: what the size and the times are of, or NULL. current: and it was made of the lists as they are.
+ */
+static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSnapshot *snapshot,
+                         gboolean current, struct stat *st)
 {
-    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
     struct stat backing;
 
-    if (fd < 0 || fstat(fd, &backing) < 0)
+    if (fstat(dirfd, &backing) < 0)
         return errno;
-
-    g_autoptr(ShieldSnapshot) snapshot =
-        at_once ? shield_bundle_last(node->container->bundle, node->computed)
-                : shield_bundle_peek(node->container->bundle, fd, node->computed);
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;
-    st->st_mode = computed_mode(view, node, fd, st);
+    st->st_mode = computed_mode(view, node, dirfd, st, current ? snapshot : NULL);
     set_size(st, snapshot && snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
     if (!snapshot || snapshot->error)
         st->st_mode = deny_others(st->st_mode);
@@ -247,11 +265,42 @@ static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, s
     return 0;
 }
 
+static void start(const SfsNode *node, struct stat *st)
+{
+    *st = (struct stat){.st_ino = node->ino, .st_blksize = 4096};
+}
+
+gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int *errnum)
+{
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
+    g_autoptr(ShieldSnapshot) snapshot = NULL;
+
+    start(node, st);
+    *errnum = directory ? 0 : errno;
+    if (!directory)
+        return TRUE;
+    snapshot = shield_bundle_warm(node->container->bundle, directory->fd, node->computed);
+    if (snapshot)
+        *errnum = fill_computed(view, node, directory->fd, snapshot, TRUE, st);
+    return snapshot != NULL;
+}
+
+static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+{
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
+    ShieldBundle *bundle = node->container->bundle;
+
+    if (!directory)
+        return errno;
+
+    g_autoptr(ShieldSnapshot) snapshot = at_once ? shield_bundle_last(bundle, node->computed)
+                                                 : shield_bundle_peek(bundle, directory->fd, node->computed);
+    return fill_computed(view, node, directory->fd, snapshot, FALSE, st);
+}
+
 static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
 {
-    memset(st, 0, sizeof *st);
-    st->st_ino = node->ino;
-    st->st_blksize = 4096;
+    start(node, st);
     switch (node->kind) {
     case SFS_ROOT:
         return root_attributes(view, st);
@@ -282,13 +331,13 @@ int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
 
 static gboolean backing_state(SfsView *view, SfsNode *node, SfsState *now)
 {
-    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
+    g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
     struct stat st;
 
-    if (parent < 0 || shield_stat(parent, node->name, &st) < 0)
+    if (!parent || shield_stat(parent->fd, node->name, &st) < 0)
         return FALSE;
     /* On an overlayfs the number says nothing; another file in its place makes an event. */
-    if (!shield_is_on_overlay(parent)) {
+    if (!shield_is_on_overlay(parent->fd)) {
         now->dev = st.st_dev;
         now->ino = st.st_ino;
     }

@@ -13,6 +13,9 @@ int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st);
 /* The same, but of what is computed size and time are as they were last: nothing is read or computed. */
 int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st);
 
+/* The same for a computed file if nothing has to be read or computed for it; else FALSE. */
+gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int *errnum);
+
 /* What there is to tell of a node now. */
 typedef enum {
     SFS_GONE,

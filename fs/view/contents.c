@@ -12,13 +12,13 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
                                 ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldComputed *),
                                 GError **error)
 {
-    g_auto(ShieldFd) fd = sfs_view_open_container(view, node->container);
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
 
-    if (fd < 0) {
+    if (!directory) {
         shield_error_set_errno(error, errno, node->container->place->name, node->name);
         return NULL;
     }
-    return get(node->container->bundle, fd, node->computed);
+    return get(node->container->bundle, directory->fd, node->computed);
 }
 
 /* What an open gets of snapshot, which is given up. */
@@ -78,18 +78,18 @@ static int errno_of_open(int errnum)
     return errnum == EISDIR ? ENOENT : errnum == EAGAIN ? EBUSY : errnum;
 }
 
-int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error)
+int sfs_contents_open_raw(SfsView *view, SfsNode *node, struct stat *st, GError **error)
 {
     const char *label = node->container->place->name;
     g_autofree char *below =
         node->parent->kind == SFS_HOOKS ? g_strconcat(label, "/", node->parent->name, NULL) : NULL;
-    g_auto(ShieldFd) parent = sfs_view_open_parent(view, node);
-    struct stat st = {0};
-    int fd = parent < 0 ? -1 : shield_open_regular(parent, node->name, &st);
+    g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
+    *st = (struct stat){0};
+    int fd = parent ? shield_open_regular(parent->fd, node->name, st) : -1;
 
     if (fd >= 0)
         return fd;
-    if (errno == EIO && st.st_mode != 0 && !S_ISREG(st.st_mode))
+    if (errno == EIO && st->st_mode != 0 && !S_ISREG(st->st_mode))
         shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
     else
         shield_error_set_errno(error, errno_of_open(errno), below ? below : label, node->name);

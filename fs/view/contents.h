@@ -23,5 +23,5 @@ gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content,
 /* The serial that a snapshot would have now; 0 if there is nothing to be had. */
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node);
 
-/* A descriptor of a raw file, the caller's; -1 with error. */
-int sfs_contents_open_raw(SfsView *view, SfsNode *node, GError **error);
+/* A descriptor of a raw file, the caller's, and what it is; -1 with error. */
+int sfs_contents_open_raw(SfsView *view, SfsNode *node, struct stat *st, GError **error);

@@ -152,18 +152,18 @@ static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problem
     for (guint i = 0; i < places->len; i++) {
         const ShieldPlace *place = g_ptr_array_index(places, i);
         g_autoptr(SfsNode) node = NULL;
-        g_auto(ShieldFd) dirfd = -1;
+        g_autoptr(SfsDirectory) directory = NULL;
 
         if (sfs_view_lookup(view, root, place->name, &node) == 0)
-            dirfd = sfs_view_open_container(view, node->container);
-        if (dirfd < 0) { /* it has gone meanwhile, or can't be entered */
+            directory = sfs_view_open_container(view, node->container);
+        if (!directory) { /* it has gone meanwhile, or can't be entered */
             if (is_covered(view, place))
                 shield_error_add_line(problems, NULL, place->name, SHIELD_COVERED);
             continue;
         }
-        shield_inspect(node->container->bundle, dirfd, problems, leases ? degraded : ignored);
+        shield_inspect(node->container->bundle, directory->fd, problems, leases ? degraded : ignored);
         if (foreign)
-            add_unannounced(place->name, dirfd, FALSE, degraded);
+            add_unannounced(place->name, directory->fd, FALSE, degraded);
     }
     if (!leases)
         g_ptr_array_add(degraded,

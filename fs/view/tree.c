@@ -315,6 +315,32 @@ GPtrArray *sfs_tree_containers(SfsTree *tree)
     return containers;
 }
 
+guint sfs_tree_count_containers(SfsTree *tree)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GHashTableIter iter;
+    void *node;
+    guint n = 0;
+
+    g_hash_table_iter_init(&iter, tree->root->children);
+    while (g_hash_table_iter_next(&iter, NULL, &node))
+        n += ((SfsNode *)node)->kind == SFS_CONTAINER;
+    return n;
+}
+
+GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    GHashTableIter iter;
+    void *node;
+
+    g_hash_table_iter_init(&iter, parent->children);
+    while (g_hash_table_iter_next(&iter, NULL, &node))
+        g_ptr_array_add(nodes, sfs_node_ref(node));
+    return nodes;
+}
+
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
     SHIELD_AUTO_LOCK(&tree->lock);

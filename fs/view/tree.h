@@ -43,13 +43,14 @@ typedef enum {
 } SfsKind;
 
 /* What stands behind a container of the view: one directory at one place. Immutable but for the bundle's
- * cache and the directory's time of birth. */
+ * cache, the directory's time of birth and what the index notes. */
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
     GMutex lock; /* a leaf: protects identity */
     ShieldIdentity identity;
     ShieldBundle *bundle;
+    guint64 looked; /* the last mark before its name was seen to lead to it; the index's */
 } SfsContainer;
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
@@ -137,6 +138,12 @@ guint sfs_tree_count_looked_up(SfsTree *tree);
 
 /* All containers of the view at this moment: an array of SfsContainer that owns references. */
 GPtrArray *sfs_tree_containers(SfsTree *tree);
+
+/* How many there are. */
+guint sfs_tree_count_containers(SfsTree *tree);
+
+/* The children that are attached; an array of SfsNode that owns references. */
+GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent);
 
 /* The tree as announced. */
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: not announced */

@@ -9,9 +9,9 @@
 
 #include "directory.h"
 #include "error.h"
+#include "fault.h"
 #include "inspect.h"
-
-#define META ".shieldfs"
+#include "view/index.h"
 
 /* The files of .shieldfs, sorted. */
 static const struct {
@@ -36,12 +36,14 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
     view->policy = options->policy;
     view->catalog = shield_catalog_new(options->sources, mountpoint);
     view->tree = sfs_tree_new(first_number());
+    view->index = sfs_index_new(view);
     clock_gettime(CLOCK_REALTIME, &view->started);
     return view;
 }
 
 void sfs_view_free(SfsView *view)
 {
+    sfs_index_free(view->index);
     sfs_tree_free(view->tree);
     shield_catalog_free(view->catalog);
     g_free(view);
@@ -60,6 +62,11 @@ ShieldCatalog *sfs_view_catalog(const SfsView *view)
 void sfs_view_set_status(SfsView *view, SfsStatus *status)
 {
     view->status = status;
+}
+
+SfsIndex *sfs_view_index(const SfsView *view)
+{
+    return view->index;
 }
 
 SfsStatus *sfs_view_status(const SfsView *view)
@@ -94,6 +101,17 @@ void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data)
     view->vouch_data = data;
 }
 
+void sfs_view_set_kept(SfsView *view, void (*kept)(void *data), void *data)
+{
+    view->kept = kept;
+    view->kept_data = data;
+}
+
+gint64 sfs_view_close_unused(SfsView *view)
+{
+    return sfs_index_expire(view->index, FALSE);
+}
+
 void sfs_view_forget(SfsView *view)
 {
     g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
@@ -111,84 +129,66 @@ int sfs_view_resolve(SfsView *view, guint64 ino, SfsNode **node)
     g_autoptr(SfsNode) known = sfs_tree_get(view->tree, ino);
 
     *node = NULL;
+    if (known && known->container)
+        sfs_index_confirm(view->index, known->container);
     if (!known || !sfs_tree_is_attached(view->tree, known))
         return known && sfs_tree_has_successor(view->tree, known) ? ESTALE : ENOENT;
     *node = g_steal_pointer(&known);
     return 0;
 }
 
-/* Is the directory that now is the one that container stands for? The first write to it on an overlayfs gives
- * it another time of birth; then its watch knows. */
-static gboolean is_same(SfsView *view, SfsContainer *container, const ShieldIdentity *now)
+/* Looks at each name on the way to node as if nothing were known of it; a new reference to what is there now,
+ * or NULL. */
+static SfsNode *look_again(SfsView *view, const SfsNode *node)
 {
-    ShieldIdentity known = sfs_container_identity(container);
+    if (!node->parent)
+        return sfs_tree_root(view->tree);
 
-    if (shield_identity_equal(&known, now))
-        return TRUE;
-    if (known.dev != now->dev || known.ino != now->ino || !view->vouch ||
-        !view->vouch(view->vouch_data, container))
-        return FALSE;
-    sfs_container_set_identity(container, now);
-    return TRUE;
+    g_autoptr(SfsNode) parent = look_again(view, node->parent);
+    SfsNode *now = NULL;
+
+    if (parent)
+        (void)sfs_view_lookup(view, parent, node->name, &now);
+    return now;
 }
 
-int sfs_view_open_container(SfsView *view, SfsContainer *container)
+gboolean sfs_view_tells(SfsView *view, const SfsNode *node)
 {
-    g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, container->place);
-    ShieldIdentity now;
+    gboolean in_bundle = node->kind == SFS_RAW || node->kind == SFS_HOOKS || node->kind == SFS_COMPUTED;
 
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        errno = ENOENT; /* no directory any more */
-    if (fd < 0 || !shield_identity_of(fd, &now))
-        return -1;
-    if (!is_same(view, container, &now)) {
-        errno = ENOENT; /* another directory in its place: the next lookup gives it a number of its own */
-        return -1;
-    }
-
-    return g_steal_fd(&fd);
+    return (!node->container || sfs_index_is_exact(view->index)) &&
+           (!in_bundle || shield_bundle_is_watched(node->container->bundle));
 }
 
-static int open_hooks(SfsView *view, SfsContainer *container)
+int sfs_view_errno_of_gone(SfsView *view, const SfsNode *node)
 {
-    g_auto(ShieldFd) bundle = sfs_view_open_container(view, container);
+    g_autoptr(SfsNode) now = look_again(view, node);
 
-    return bundle < 0 ? -1 : shield_open_within(bundle, shield_layout_name(SHIELD_HOOKS_DIR));
+    return now && !shield_fault(SHIELD_FAULT_ESTALE) ? ESTALE : ENOENT;
 }
 
-/* The directory that the raw file, or the hooks directory, node lies in. */
-int sfs_view_open_parent(SfsView *view, const SfsNode *node)
+SfsDirectory *sfs_view_open_container(SfsView *view, SfsContainer *container)
 {
-    return node->parent->kind == SFS_HOOKS ? open_hooks(view, node->container)
-                                           : sfs_view_open_container(view, node->container);
+    return sfs_index_open(view->index, container);
 }
 
-/* The number of the container at place, whose directory is fd. */
-static SfsNode *attach_container(SfsView *view, SfsNode *root, const ShieldPlace *place, int fd)
+static SfsDirectory *open_hooks(SfsView *view, SfsContainer *container)
 {
-    g_autoptr(SfsNode) known = sfs_tree_child(view->tree, root, place->name);
-    g_autoptr(SfsContainer) container = NULL;
-    ShieldIdentity identity;
+    g_autoptr(SfsDirectory) bundle = sfs_view_open_container(view, container);
+    int fd = bundle ? shield_open_within(bundle->fd, shield_layout_name(SHIELD_HOOKS_DIR)) : -1;
 
-    if (!shield_identity_of(fd, &identity))
-        return NULL;
-    if (known && shield_place_equal(known->container->place, place) &&
-        is_same(view, known->container, &identity))
-        container = sfs_container_ref(known->container);
-    else
-        container = sfs_container_new(place, &identity, &view->policy);
-    return sfs_tree_attach(view->tree, root, place->name, SFS_CONTAINER, NULL, container);
+    return fd < 0 ? NULL : sfs_directory_new(fd);
 }
 
-static SfsNode *lookup_in_root(SfsView *view, SfsNode *root, const char *name)
+static SfsDirectory *open_directory(SfsView *view, const SfsNode *directory)
 {
-    g_auto(ShieldFd) fd = -1;
+    return directory->kind == SFS_HOOKS ? open_hooks(view, directory->container)
+                                        : sfs_view_open_container(view, directory->container);
+}
 
-    if (strcmp(name, META) == 0)
-        return sfs_tree_attach(view->tree, root, name, SFS_META, NULL, NULL);
-
-    g_autoptr(ShieldPlace) place = shield_catalog_find(view->catalog, name, &fd);
-    return place ? attach_container(view, root, place, fd) : NULL;
+SfsDirectory *sfs_view_open_parent(SfsView *view, const SfsNode *node)
+{
+    return open_directory(view, node->parent);
 }
 
 static SfsNode *lookup_in_meta(SfsView *view, SfsNode *meta, const char *name)
@@ -230,17 +230,26 @@ static SfsNode *attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char
 
 static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *name)
 {
-    gboolean in_hooks = parent->kind == SFS_HOOKS;
-    const ShieldComputed *row = in_hooks ? NULL : shield_computed_find(name);
-    g_auto(ShieldFd) fd =
-        in_hooks ? open_hooks(view, parent->container) : sfs_view_open_container(view, parent->container);
+    const ShieldComputed *row = parent->kind == SFS_HOOKS ? NULL : shield_computed_find(name);
+    g_autoptr(SfsDirectory) directory = open_directory(view, parent);
     struct stat st;
 
-    if (fd < 0)
+    if (!directory)
         return NULL;
     if (row)
         return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, row, parent->container);
-    return shield_stat(fd, name, &st) < 0 ? NULL : attach_raw(view, parent, fd, name, st.st_mode & S_IFMT);
+    return shield_stat(directory->fd, name, &st) < 0
+               ? NULL
+               : attach_raw(view, parent, directory->fd, name, st.st_mode & S_IFMT);
+}
+
+/* The index has put what it found into the tree. */
+static int lookup_in_root(SfsView *view, SfsNode *root, const char *name, SfsNode **node)
+{
+    if (strcmp(name, SFS_META_NAME) != 0)
+        return sfs_index_find(view->index, root, name, node);
+    *node = sfs_tree_attach(view->tree, root, name, SFS_META, NULL, NULL);
+    return 0;
 }
 
 int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **node)
@@ -250,11 +259,10 @@ int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **
     *node = NULL;
     if (strlen(name) > NAME_MAX)
         return ENAMETOOLONG; /* what there might be is not shown */
-    errno = ENOENT;          /* for an attach that finds its parent gone */
+    if (parent->kind == SFS_ROOT)
+        return lookup_in_root(view, parent, name, node);
+    errno = ENOENT; /* for an attach that finds its parent gone */
     switch (parent->kind) {
-    case SFS_ROOT:
-        *node = lookup_in_root(view, parent, name);
-        break;
     case SFS_META:
         *node = lookup_in_meta(view, parent, name);
         break;
@@ -262,6 +270,7 @@ int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **
     case SFS_HOOKS:
         *node = lookup_in_bundle(view, parent, name);
         break;
+    case SFS_ROOT:
     case SFS_VERSION:
     case SFS_STATUS:
     case SFS_COMPUTED:
@@ -305,35 +314,25 @@ static void add_node(GPtrArray *entries, SfsNode *node)
     sfs_node_unref(node);
 }
 
-static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries, gboolean *complete)
+static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
 {
-    ShieldScan scan = {0};
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+    int errnum = sfs_index_list(view->index, root);
 
-    if (scan.errnum)
-        return scan.errnum; /* rather than show less than there is */
-    add_node(entries, sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL));
-    for (guint i = 0; i < places->len; i++) {
-        const ShieldPlace *place = g_ptr_array_index(places, i);
-        g_auto(ShieldFd) fd = shield_catalog_open(view->catalog, place);
+    if (errnum)
+        return errnum;
+    sfs_node_unref(sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL));
 
-        if (fd >= 0)
-            add_node(entries, attach_container(view, root, place, fd));
-        else if (shield_error_is_shortage(errno))
-            return errno;
-        else if (errno != EXDEV)
-            *complete = FALSE;
-    }
-    *complete &= !scan.incomplete;
+    g_autoptr(GPtrArray) children = sfs_tree_attached_children(view->tree, root);
+    for (guint i = 0; i < children->len; i++)
+        add_node(entries, sfs_node_ref(g_ptr_array_index(children, i)));
     return 0;
 }
 
 static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
 {
     gboolean in_hooks = directory->kind == SFS_HOOKS;
-    g_auto(ShieldFd) fd = in_hooks ? open_hooks(view, directory->container)
-                                   : sfs_view_open_container(view, directory->container);
-    g_autoptr(GPtrArray) found = fd < 0 ? NULL : shield_directory_list(fd);
+    g_autoptr(SfsDirectory) open = open_directory(view, directory);
+    g_autoptr(GPtrArray) found = open ? shield_directory_list(open->fd) : NULL;
 
     if (!found)
         return errno;
@@ -341,7 +340,7 @@ static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
         const ShieldEntry *entry = g_ptr_array_index(found, i);
 
         if (in_hooks || !shield_computed_find(entry->name))
-            add_node(entries, attach_raw(view, directory, fd, entry->name, entry->type));
+            add_node(entries, attach_raw(view, directory, open->fd, entry->name, entry->type));
     }
     for (guint i = 0; i < shield_computed_n && !in_hooks; i++)
         add_node(entries, sfs_tree_attach(view->tree, directory, shield_computed[i].name, SFS_COMPUTED,
@@ -363,29 +362,12 @@ static int compare_entries(const void *pa, const void *pb)
     return strcmp((*a)->name, (*b)->name);
 }
 
-/* Adds to names the containers that were not come by, but are not known to be gone either. */
-static void add_unseen(SfsView *view, GHashTable *names)
+static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
 {
-    g_autoptr(GPtrArray) containers = sfs_tree_containers(view->tree);
-
-    for (guint i = 0; i < containers->len; i++) {
-        SfsContainer *container = g_ptr_array_index(containers, i);
-        g_auto(ShieldFd) fd = sfs_view_open_container(view, container);
-
-        if (fd >= 0 || errno != ENOENT)
-            g_hash_table_add(names, g_strdup(container->place->name));
-    }
-}
-
-static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, gboolean complete,
-                          guint64 time)
-{
-    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (guint i = 0; i < entries->len; i++)
-        g_hash_table_add(names, g_strdup(((SfsEntry *)g_ptr_array_index(entries, i))->name));
-    if (!complete)
-        add_unseen(view, names);
+        g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);
     sfs_tree_retain(view->tree, directory, names, time);
 }
 
@@ -393,19 +375,19 @@ int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
 {
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(entry_free);
     guint64 time = sfs_tree_time(view->tree);
-    gboolean complete = TRUE;
     int errnum = 0;
 
     *entries = NULL;
     if (directory->kind == SFS_ROOT)
-        errnum = list_root(view, directory, found, &complete);
+        errnum = list_root(view, directory, found);
     else if (directory->kind == SFS_META)
         list_meta(view, directory, found);
     else
         errnum = list_bundle(view, directory, found);
     if (errnum)
         return errnum;
-    retain_listed(view, directory, found, complete, time);
+    if (directory->kind != SFS_ROOT) /* the index has seen to that */
+        retain_listed(view, directory, found, time);
     add_entry(found, directory->ino, ".", TRUE);
     add_entry(found, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
     g_ptr_array_sort(found, compare_entries);
@@ -416,15 +398,16 @@ int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
 SfsNode *sfs_view_status_node(SfsView *view)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
-    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, META, SFS_META, NULL, NULL);
+    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL);
 
     return sfs_tree_attach(view->tree, meta, "status", SFS_STATUS, NULL, NULL);
 }
 
-guint sfs_view_count_containers(SfsView *view)
+int sfs_view_count_containers(SfsView *view, guint *count)
 {
-    ShieldScan scan = {0};
-    g_autoptr(GPtrArray) places = shield_catalog_scan(view->catalog, &scan);
+    g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
+    int errnum = sfs_index_list(view->index, root);
 
-    return places->len;
+    *count = errnum ? 0 : sfs_tree_count_containers(view->tree);
+    return errnum;
 }

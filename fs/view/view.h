@@ -7,7 +7,7 @@
  * What can fail returns an errno, 0 if it worked, and gives what it found through its last argument: a new
  * reference, or NULL. What finds a descriptor returns that, or -1 with errno, as open(2) does.
  *
- * Nothing is cached here: each question is answered from the state directories as they are at that moment.
+ * Which containers there are, the index knows; what is in a bundle is asked of its directory each time.
  */
 #pragma once
 
@@ -15,9 +15,11 @@
 #include <sys/stat.h>
 
 #include "catalog.h"
+#include "view/directories.h"
 #include "view/tree.h"
 
 typedef struct SfsView SfsView;
+typedef struct SfsIndex SfsIndex;
 typedef struct SfsStatus SfsStatus;
 
 /* What the view is of, and for whom. */
@@ -34,6 +36,7 @@ void sfs_view_free(SfsView *view);
 /* What it is made of; the view's. */
 SfsTree *sfs_view_tree(const SfsView *view);
 ShieldCatalog *sfs_view_catalog(const SfsView *view);
+SfsIndex *sfs_view_index(const SfsView *view);
 SfsStatus *sfs_view_status(const SfsView *view);
 struct timespec sfs_view_started(const SfsView *view); /* the time of what has none of its own */
 const ShieldPolicy *sfs_view_policy(const SfsView *view);
@@ -50,6 +53,9 @@ void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);
 /* What to ask whether the directory that is watched for a container is still there. */
 typedef gboolean (*SfsVouchFunc)(void *data, const SfsContainer *container);
 void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data);
+
+/* What to call when a directory is kept open, so that it is to be closed later: on any thread. */
+void sfs_view_set_kept(SfsView *view, void (*kept)(void *data), void *data);
 
 /* .shieldfs/status; a new reference. */
 SfsNode *sfs_view_status_node(SfsView *view);
@@ -72,11 +78,22 @@ typedef struct {
 /* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. */
 int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries);
 
-guint sfs_view_count_containers(SfsView *view);
+int sfs_view_count_containers(SfsView *view, guint *count);
 
-/* The directory behind a container (O_PATH, the caller's), if it still is the one that node stands for; -1
- * with errno, ENOENT if it is gone or another. */
-int sfs_view_open_container(SfsView *view, SfsContainer *container);
+/* The directory behind a container, if it still is the one that container stands for; NULL with errno, ENOENT
+ * if it is gone or another. */
+SfsDirectory *sfs_view_open_container(SfsView *view, SfsContainer *container);
 
 /* The directory that a raw file or a hooks directory lies in; likewise. */
-int sfs_view_open_parent(SfsView *view, const SfsNode *node);
+SfsDirectory *sfs_view_open_parent(SfsView *view, const SfsNode *node);
+
+/* Does an event tell when the node's name comes to lead elsewhere? */
+gboolean sfs_view_tells(SfsView *view, const SfsNode *node);
+
+/* What to say of a node that was found to be gone: ESTALE if something is there under its path now, which
+ * makes the kernel look that up again; else ENOENT. */
+int sfs_view_errno_of_gone(SfsView *view, const SfsNode *node);
+
+/* Closes directories that nobody has asked for lately. When (monotonic time, microseconds) that is to be done
+ * again; 0: none is open. */
+gint64 sfs_view_close_unused(SfsView *view);

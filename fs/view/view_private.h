@@ -4,6 +4,8 @@
 
 #include "view/view.h"
 
+#define SFS_META_NAME ".shieldfs"
+
 struct SfsView {
     ShieldPolicy policy;
     gboolean allow_other;
@@ -11,6 +13,9 @@ struct SfsView {
     SfsTree *tree;
     SfsStatus *status;       /* the session's */
     struct timespec started; /* the time of what has none of its own */
-    SfsVouchFunc vouch;      /* NULL: nobody knows */
+    SfsIndex *index;
+    SfsVouchFunc vouch; /* NULL: nobody knows */
     void *vouch_data;
+    void (*kept)(void *data); /* NULL: nobody is told */
+    void *kept_data;
 };

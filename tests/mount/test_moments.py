@@ -372,5 +372,5 @@ def test_covered_without_openat2(root, mount, base):
             wait_for(lambda: os.listdir(m.mnt) == ['.shieldfs', 'other'], 'the bundle to be gone')
             assert m.status()['problem'] == ['c: something is mounted over it: not entered']
         finally:
-            harness.run('umount', bundle)
+            harness.unmount(bundle, 'umount')
         wait_for(lambda: 'c' in os.listdir(m.mnt), 'the bundle to be back')

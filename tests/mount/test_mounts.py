@@ -38,7 +38,8 @@ def bind(what, place):
 
 
 def unbind(place):
-    harness.run('umount', place)
+    """When shieldfs has closed what it has read there: two seconds."""
+    harness.unmount(place, 'umount')
 
 
 @contextlib.contextmanager
@@ -189,6 +190,8 @@ def test_source_that_is_replaced(mount, base):
     m = mount(base / 'disk/state')
     with Watch(m.mnt, m.mnt) as watch:
         for text in ('2.2.2.2', '3.3.3.3'):
+            server = watching.children(m)[0]
+            wait_for(lambda: not watching.open_directories(server), 'the directories to be closed')
             with stopped(m):
                 unbind(base / 'disk')
                 same = fill(text) == before

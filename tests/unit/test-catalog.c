@@ -243,11 +243,13 @@ typedef struct {
     GString *got;
 } Visits;
 
-static void note_visit(int fd, const char *path, void *data)
+static void note_visit(int fd, const char *path, guint source, const char *below, void *data)
 {
     Visits *visits = data;
     struct stat by_fd, by_path;
 
+    g_assert_cmpuint(source, <, 2);
+    g_assert_true(g_str_has_suffix(path, below));
     g_assert_true(g_str_has_prefix(path, visits->dir->path));
     g_assert_no_errno(fstat(fd, &by_fd));
     g_assert_no_errno(stat(path, &by_path));

@@ -229,6 +229,15 @@ def at_rest(m):
     return log.rfind(b': all is announced, ') > log.rfind(b": announcer's ")
 
 
+def open_directories(pid):
+    """Those on disk that a process has open."""
+    found = []
+    for link in pathlib.Path(f'/proc/{pid}/fd').iterdir():
+        with contextlib.suppress(OSError):
+            found += [path] if os.path.isdir(path := os.readlink(link)) else []
+    return found
+
+
 def children_of(pid):
     with contextlib.suppress(OSError):
         return list(map(int, pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()))
