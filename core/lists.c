@@ -1,23 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lists: ordered sets of slices, made by sorting; see lists.h. */
+/* lists: entries as places in texts, and sets of them; see lists.h. */
 #include "lists.h"
 
 #include <string.h>
 
+#include "set.h"
 #include "text.h"
+
+#define MIN_ALLOCATED 16
+#define BATCH 32 /* entries that are looked up together */
+
+typedef struct {
+    guint32 at, len; /* bytes, in the text of its part */
+} Entry;
+
+/* The entries from `first` on, up to the next part's, stand in this text. */
+typedef struct {
+    GBytes *text;
+    const char *bytes;
+    guint32 first;
+} Part;
 
 struct ShieldList {
     gatomicrefcount refs;
-    GArray *entries;   /* of ShieldSlice */
-    GPtrArray *owners; /* GBytes and ShieldLists that hold the bytes that entries point to */
+    Entry *entries;
+    guint32 n, allocated;
+    GArray *parts; /* of Part */
 };
 
-static ShieldList *list_new(void)
+static void clear_part(void *part)
+{
+    g_bytes_unref(((Part *)part)->text);
+}
+
+static ShieldList *list_new(guint32 allocated)
 {
     ShieldList *list = g_new0(ShieldList, 1);
 
     g_atomic_ref_count_init(&list->refs);
-    list->entries = g_array_new(FALSE, FALSE, sizeof(ShieldSlice));
+    list->entries = g_new(Entry, allocated);
+    list->allocated = allocated;
+    list->parts = g_array_new(FALSE, FALSE, sizeof(Part));
+    g_array_set_clear_func(list->parts, clear_part);
     return list;
 }
 
@@ -31,58 +55,103 @@ void shield_list_unref(ShieldList *list)
 {
     if (!g_atomic_ref_count_dec(&list->refs))
         return;
-    g_array_unref(list->entries);
-    if (list->owners)
-        g_ptr_array_unref(list->owners);
+    g_free(list->entries);
+    g_array_unref(list->parts);
     g_free(list);
+}
+
+static const Part *part_at(const ShieldList *list, guint i)
+{
+    return &g_array_index(list->parts, Part, i);
 }
 
 gsize shield_list_length(const ShieldList *list)
 {
-    return list->entries->len;
+    return list->n;
+}
+
+static ShieldSlice slice_of(const Part *part, Entry entry)
+{
+    return (ShieldSlice){part->bytes + entry.at, entry.len};
 }
 
 ShieldSlice shield_list_get(const ShieldList *list, gsize i)
 {
-    return g_array_index(list->entries, ShieldSlice, i);
+    guint p = list->parts->len - 1;
+
+    while (part_at(list, p)->first > i)
+        p--;
+    return slice_of(part_at(list, p), list->entries[i]);
 }
 
-static ShieldSlice bytes_slice(GBytes *bytes)
+/* What is appended from now on stands in text. */
+static void begin_part(ShieldList *list, GBytes *text)
 {
-    ShieldSlice slice;
+    gsize len;
+    const char *bytes = g_bytes_get_data(text, &len);
+    Part part = {g_bytes_ref(text), bytes ? bytes : "", list->n};
 
-    slice.data = g_bytes_get_data(bytes, &slice.len);
-    if (!slice.data)
-        slice.data = "";
-    return slice;
+    g_assert(len <= SHIELD_LIST_MAX_TEXT);
+    g_array_append_val(list->parts, part);
 }
 
-static ShieldList *list_on_bytes(GBytes *text)
+static void resize(ShieldList *list, guint32 allocated)
 {
-    ShieldList *list = list_new();
-
-    list->owners = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-    g_ptr_array_add(list->owners, g_bytes_ref(text));
-    return list;
+    list->allocated = allocated;
+    list->entries = g_renew(Entry, list->entries, allocated);
 }
 
-static ShieldList *list_on_lists(ShieldList *const *lists, gsize n)
+static void append(ShieldList *list, Entry entry)
 {
-    ShieldList *list = list_new();
+    if (list->n == list->allocated)
+        resize(list, MAX(list->allocated * 2, MIN_ALLOCATED));
+    list->entries[list->n++] = entry;
+}
 
-    list->owners = g_ptr_array_new_with_free_func((GDestroyNotify)shield_list_unref);
-    for (gsize i = 0; i < n; i++)
-        g_ptr_array_add(list->owners, shield_list_ref(lists[i]));
-    return list;
+static ShieldSlice nth_entry(const void *list, guint32 number)
+{
+    return shield_list_get(list, number);
+}
+
+/* Appends those of the n entries, places in the last part, that the list does not have. The set's slots are
+ * asked for all at once, so that the waits for memory are one. */
+static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
+{
+    const Part *part = part_at(list, list->parts->len - 1);
+    guint32 hashes[BATCH];
+
+    for (guint32 i = 0; i < n; i++) {
+        hashes[i] = shield_set_hash(slice_of(part, entries[i]));
+        shield_set_expect(seen, hashes[i]);
+    }
+    for (guint32 i = 0; i < n; i++) {
+        if (shield_set_add(seen, hashes[i], slice_of(part, entries[i]), list->n))
+            append(list, entries[i]);
+    }
 }
 
 ShieldList *shield_list_parse(GBytes *text)
 {
-    ShieldList *list = list_on_bytes(text);
-    ShieldSlice rest = bytes_slice(text), entry;
+    ShieldList *list = list_new(0);
+    ShieldSlice rest, entry;
+    ShieldSet seen;
+    Entry batch[BATCH];
+    guint32 n = 0;
 
-    while (shield_text_next_entry(&rest, &entry))
-        g_array_append_val(list->entries, entry);
+    begin_part(list, text);
+    rest = slice_of(part_at(list, 0), (Entry){0, (guint32)g_bytes_get_size(text)});
+    const char *start = rest.data;
+    shield_set_init(&seen, 0, nth_entry, list);
+    while (shield_text_next_entry(&rest, &entry)) {
+        batch[n++] = (Entry){(guint32)(entry.data - start), (guint32)entry.len};
+        if (n == BATCH) {
+            append_new(list, &seen, batch, n);
+            n = 0;
+        }
+    }
+    append_new(list, &seen, batch, n);
+    shield_set_clear(&seen);
+    resize(list, list->n);
     return list;
 }
 
@@ -90,7 +159,6 @@ ShieldList *shield_list_parse(GBytes *text)
  * line with any other character than ASCII is no domain whatever its case, so nothing else need be folded. */
 static gboolean fold_domain(ShieldSlice entry, GString *out)
 {
-    g_string_truncate(out, 0);
     for (gsize i = 0; i < entry.len; i++) {
         if (entry.len - i >= 3 && memcmp(entry.data + i, "\xe2\x84\xaa", 3) == 0) {
             g_string_append_c(out, 'k');
@@ -141,108 +209,93 @@ static gboolean is_domain(const char *name, gsize len)
 
 ShieldList *shield_list_parse_domains(GBytes *text)
 {
+    gsize len, end = 0;
+    const char *bytes = g_bytes_get_data(text, &len);
     GString *names = g_string_new(NULL);
-    g_autoptr(GString) name = g_string_new(NULL);
-    ShieldSlice rest = bytes_slice(text), entry;
+    ShieldSlice rest = {bytes ? bytes : "", len}, entry;
 
     while (shield_text_next_entry(&rest, &entry)) {
-        if (fold_domain(entry, name) && is_domain(name->str, name->len))
-            g_string_append_printf(names, "%s\n", name->str);
+        g_string_truncate(names, end);
+        if (fold_domain(entry, names) && is_domain(names->str + end, names->len - end)) {
+            g_string_append_c(names, '\n');
+            end = names->len;
+        }
     }
+    g_string_truncate(names, end);
 
     g_autoptr(GBytes) folded = g_string_free_to_bytes(names);
     return shield_list_parse(folded);
 }
 
-/* Sets. An entry with the place where it stands, so that equal ones sort by their order. */
-typedef struct {
-    ShieldSlice entry;
-    gsize at;
-} Ranked;
-
-static int compare_slices(ShieldSlice a, ShieldSlice b)
+/* Appends the entries of other that the list does not have. */
+static void append_list(ShieldList *list, ShieldSet *seen, const ShieldList *other)
 {
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
+    for (guint p = 0; p < other->parts->len; p++) {
+        const Part *part = part_at(other, p);
+        guint32 end = p + 1 < other->parts->len ? part_at(other, p + 1)->first : other->n;
 
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-static int compare_ranked(const void *pa, const void *pb)
-{
-    const Ranked *a = pa, *b = pb;
-    int order = compare_slices(a->entry, b->entry);
-
-    return order ? order : (a->at > b->at) - (a->at < b->at);
-}
-
-static GArray *sorted(const GArray *entries)
-{
-    GArray *ranked = g_array_sized_new(FALSE, FALSE, sizeof(Ranked), entries->len);
-
-    for (gsize i = 0; i < entries->len; i++) {
-        Ranked r = {g_array_index(entries, ShieldSlice, i), i};
-        g_array_append_val(ranked, r);
+        begin_part(list, part->text);
+        for (guint32 i = part->first; i < end; i += BATCH)
+            append_new(list, seen, other->entries + i, MIN(BATCH, end - i));
     }
-    g_array_sort(ranked, compare_ranked);
-    return ranked;
 }
 
-static void append_entries(GArray *to, const GArray *from)
+/* Removes the first n entries, which are those of the first n_parts parts. */
+static void remove_first(ShieldList *list, guint32 n, guint n_parts)
 {
-    if (from->len > 0)
-        g_array_append_vals(to, from->data, from->len);
+    list->n -= n;
+    memmove(list->entries, list->entries + n, list->n * sizeof(Entry));
+    g_array_remove_range(list->parts, 0, n_parts);
+    for (guint p = 0; p < list->parts->len; p++)
+        g_array_index(list->parts, Part, p).first -= n;
+}
+
+ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList *minus)
+{
+    guint32 total = minus->n;
+    ShieldSet seen;
+
+    for (gsize i = 0; i < n; i++)
+        total += lists[i]->n;
+
+    /* What is to be missing comes first, so that no list can bring it, and goes last. */
+    ShieldList *list = list_new(total);
+    shield_set_init(&seen, total, nth_entry, list);
+    append_list(list, &seen, minus);
+    for (gsize i = 0; i < n; i++)
+        append_list(list, &seen, lists[i]);
+    shield_set_clear(&seen);
+    remove_first(list, minus->n, minus->parts->len);
+    resize(list, list->n);
+    return list;
 }
 
 ShieldList *shield_list_union(ShieldList *const *lists, gsize n)
 {
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(ShieldSlice));
+    g_autoptr(ShieldList) none = list_new(0);
 
-    for (gsize i = 0; i < n; i++)
-        append_entries(all, lists[i]->entries);
-
-    g_autoptr(GArray) ranked = sorted(all);
-    g_autofree guint8 *first = g_malloc0(MAX(all->len, 1));
-    const Ranked *r = (const Ranked *)(const void *)ranked->data;
-
-    for (gsize i = 0; i < ranked->len; i++)
-        first[r[i].at] = i == 0 || compare_slices(r[i].entry, r[i - 1].entry) != 0;
-
-    ShieldList *list = list_on_lists(lists, n);
-    for (gsize i = 0; i < all->len; i++) {
-        if (first[i])
-            g_array_append_val(list->entries, g_array_index(all, ShieldSlice, i));
-    }
-    return list;
-}
-
-static int find_ranked(const void *key, const void *element)
-{
-    return compare_slices(*(const ShieldSlice *)key, ((const Ranked *)element)->entry);
+    return shield_list_union_less(lists, n, none);
 }
 
 ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus)
 {
-    g_autoptr(GArray) ranked = sorted(minus->entries);
-    ShieldList *left = list_on_lists(&list, 1);
-
-    for (gsize i = 0; i < list->entries->len; i++) {
-        ShieldSlice entry = shield_list_get(list, i);
-
-        if (ranked->len == 0 || !bsearch(&entry, ranked->data, ranked->len, sizeof(Ranked), find_ranked))
-            g_array_append_val(left->entries, entry);
-    }
-    return left;
+    return shield_list_union_less(&list, 1, minus);
 }
 
 GBytes *shield_list_render(const ShieldList *list)
 {
-    GString *out = g_string_new(NULL);
+    gsize size = list->n, at = 0;
+    char *out;
 
-    for (gsize i = 0; i < list->entries->len; i++) {
+    for (guint32 i = 0; i < list->n; i++)
+        size += list->entries[i].len;
+    out = g_malloc(MAX(size, 1));
+    for (guint32 i = 0; i < list->n; i++) {
         ShieldSlice entry = shield_list_get(list, i);
 
-        g_string_append_len(out, entry.data, (gssize)entry.len);
-        g_string_append_c(out, '\n');
+        memcpy(out + at, entry.data, entry.len);
+        at += entry.len;
+        out[at++] = '\n';
     }
-    return g_string_free_to_bytes(out);
+    return g_bytes_new_take(out, size);
 }
