@@ -130,26 +130,32 @@ static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, 
     }
 }
 
+/* Takes entries off *rest, which is the end of the part's text: at most BATCH, fewer at its end. */
+static guint32 take_batch(const Part *part, ShieldSlice *rest, Entry *entries)
+{
+    ShieldSlice entry;
+    guint32 n = 0;
+
+    while (n < BATCH && shield_text_next_entry(rest, &entry))
+        entries[n++] = (Entry){(guint32)(entry.data - part->bytes), (guint32)entry.len};
+    return n;
+}
+
 ShieldList *shield_list_parse(GBytes *text)
 {
     ShieldList *list = list_new(0);
-    ShieldSlice rest, entry;
+    gsize len = g_bytes_get_size(text);
+    Entry entries[BATCH];
     ShieldSet seen;
-    Entry batch[BATCH];
-    guint32 n = 0;
 
     begin_part(list, text);
-    rest = slice_of(part_at(list, 0), (Entry){0, (guint32)g_bytes_get_size(text)});
-    const char *start = rest.data;
+    const Part *part = part_at(list, 0);
+    ShieldSlice rest = {part->bytes, len};
     shield_set_init(&seen, 0, nth_entry, list);
-    while (shield_text_next_entry(&rest, &entry)) {
-        batch[n++] = (Entry){(guint32)(entry.data - start), (guint32)entry.len};
-        if (n == BATCH) {
-            append_new(list, &seen, batch, n);
-            n = 0;
-        }
+    for (guint32 n; (n = take_batch(part, &rest, entries)) > 0;) {
+        append_new(list, &seen, entries, n);
+        seen.expected = (gsize)((guint64)list->n * len / (len - rest.len)); /* if it goes on like that */
     }
-    append_new(list, &seen, batch, n);
     shield_set_clear(&seen);
     resize(list, list->n);
     return list;
@@ -207,21 +213,41 @@ static gboolean is_domain(const char *name, gsize len)
     return labels > 0 && is_top_level(name, (gsize)(end - name));
 }
 
+/* The line that begins there. */
+static ShieldSlice line_at(const void *names, guint32 at)
+{
+    const char *line = ((const GString *)names)->str + at;
+
+    return (ShieldSlice){line, strcspn(line, "\n")};
+}
+
+/* Does a domain that no line before it is begin there, at the last line? */
+static gboolean is_new_domain(const GString *names, gsize at, ShieldSet *seen)
+{
+    ShieldSlice name = {names->str + at, names->len - at};
+
+    return is_domain(name.data, name.len) && shield_set_add(seen, shield_set_hash(name), name, (guint32)at);
+}
+
 ShieldList *shield_list_parse_domains(GBytes *text)
 {
-    gsize len, end = 0;
+    gsize len;
     const char *bytes = g_bytes_get_data(text, &len);
     GString *names = g_string_new(NULL);
     ShieldSlice rest = {bytes ? bytes : "", len}, entry;
+    ShieldSet seen;
 
+    g_assert(len <= SHIELD_LIST_MAX_TEXT);
+    shield_set_init(&seen, 0, line_at, names);
     while (shield_text_next_entry(&rest, &entry)) {
-        g_string_truncate(names, end);
-        if (fold_domain(entry, names) && is_domain(names->str + end, names->len - end)) {
+        gsize at = names->len;
+
+        if (fold_domain(entry, names) && is_new_domain(names, at, &seen))
             g_string_append_c(names, '\n');
-            end = names->len;
-        }
+        else
+            g_string_truncate(names, at);
     }
-    g_string_truncate(names, end);
+    shield_set_clear(&seen);
 
     g_autoptr(GBytes) folded = g_string_free_to_bytes(names);
     return shield_list_parse(folded);

@@ -8,6 +8,7 @@
 
 #define MIN_BITS 4
 #define MAX_BITS 32 /* a hash has no more */
+#define GROWTH 8    /* times its size, at most, if so many entries are expected */
 
 static guint64 key[2];
 
@@ -53,14 +54,12 @@ static inline void sip_word(Sip *s, guint64 word)
     s->a ^= word;
 }
 
-guint32 shield_set_hash(ShieldSlice entry)
+guint64 shield_set_siphash(guint64 key0, guint64 key1, ShieldSlice entry)
 {
+    Sip s = {key0 ^ 0x736f6d6570736575, key1 ^ 0x646f72616e646f6d, key0 ^ 0x6c7967656e657261,
+             key1 ^ 0x7465646279746573};
     guint64 word = 0;
     gsize at = 0;
-
-    draw_key();
-    Sip s = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-             key[1] ^ 0x7465646279746573};
 
     for (; entry.len - at >= sizeof word; at += sizeof word) {
         memcpy(&word, entry.data + at, sizeof word);
@@ -73,7 +72,13 @@ guint32 shield_set_hash(ShieldSlice entry)
     s.c ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(&s);
-    return (guint32)((s.a ^ s.b ^ s.c ^ s.d) >> 32);
+    return s.a ^ s.b ^ s.c ^ s.d;
+}
+
+guint32 shield_set_hash(ShieldSlice entry)
+{
+    draw_key();
+    return (guint32)(shield_set_siphash(key[0], key[1], entry) >> 32);
 }
 
 static gsize size_of(const ShieldSet *set)
@@ -87,13 +92,23 @@ static gboolean is_full(const ShieldSet *set, gsize entries)
     return entries > size_of(set) / 4 * 3;
 }
 
+/* Written here, not zeroed by the kernel page by page: else each page would fault twice, for a look and an
+ * entry. */
+static ShieldSetSlot *empty_slots(const ShieldSet *set)
+{
+    ShieldSetSlot *slots = g_new(ShieldSetSlot, size_of(set));
+
+    memset(slots, 0, size_of(set) * sizeof *slots);
+    return slots;
+}
+
 void shield_set_init(ShieldSet *set, gsize expected, ShieldSlice (*entry)(const void *data, guint32 number),
                      const void *data)
 {
-    *set = (ShieldSet){entry, data, NULL, MIN_BITS, 0};
+    *set = (ShieldSet){entry, data, NULL, MIN_BITS, 0, expected};
     while (is_full(set, expected) && set->bits < MAX_BITS)
         set->bits++;
-    set->slots = g_new0(ShieldSetSlot, size_of(set));
+    set->slots = empty_slots(set);
 }
 
 void shield_set_clear(ShieldSet *set)
@@ -115,7 +130,7 @@ static ShieldSetSlot *first_slot(const ShieldSet *set, guint32 hash)
 
 void shield_set_expect(const ShieldSet *set, guint32 hash)
 {
-    __builtin_prefetch(first_slot(set, hash), 1);
+    __builtin_prefetch(first_slot(set, hash));
 }
 
 static ShieldSetSlot *next_slot(const ShieldSet *set, ShieldSetSlot *slot)
@@ -138,14 +153,16 @@ gboolean shield_set_holds(const ShieldSet *set, guint32 hash, ShieldSlice entry)
     return find(set, hash, entry)->number != 0;
 }
 
-/* The slots are in the order of their hashes, or nearly so: a walk through both tables. */
+/* The slots are in the order of their hashes, or nearly so: this is a walk through both tables. */
 static void grow(ShieldSet *set)
 {
     g_autofree ShieldSetSlot *before = set->slots;
     gsize size = size_of(set);
 
-    set->bits++;
-    set->slots = g_new0(ShieldSetSlot, size_of(set));
+    do
+        set->bits++;
+    while (is_full(set, set->expected) && size_of(set) < size * GROWTH && set->bits < MAX_BITS);
+    set->slots = empty_slots(set);
     for (gsize i = 0; i < size; i++) {
         ShieldSetSlot *slot = first_slot(set, before[i].hash);
 

@@ -21,13 +21,16 @@ typedef struct {
     ShieldSetSlot
         *slots; /* an open table: an entry's slot is the one of its hash's upper bits, or after it */
     guint bits; /* there are 2^bits slots */
-    gsize used;
+    gsize used, expected; /* entries; expected: an estimate, which who adds them may mend */
 } ShieldSet;
 
-/* The hash of an entry (SipHash-1-3 by the process's key; its upper half). */
+/* SipHash-1-3. */
+guint64 shield_set_siphash(guint64 key0, guint64 key1, ShieldSlice entry);
+
+/* The hash of an entry: the upper half of that, with the process's key. */
 guint32 shield_set_hash(ShieldSlice entry);
 
-/* An empty set; there is room for `expected` entries before it grows. */
+/* An empty set. There is room for `expected` entries before it grows. */
 void shield_set_init(ShieldSet *set, gsize expected, ShieldSlice (*entry)(const void *data, guint32 number),
                      const void *data);
 void shield_set_clear(ShieldSet *set);
