@@ -273,6 +273,60 @@ static void test_large(void)
     unit_assert_list(left, expected->str);
 }
 
+/* n lines with duplicates, odd white space and odd ends. */
+static char *random_lines(guint n)
+{
+    static const char *const ends[] = {"\n", "\r\n", " \n", "\xc2\x85", "\t\xc2\xa0\n\n", "\xe2\x80\xa8 "};
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; i < n; i++)
+        g_string_append_printf(out, "%x%s", (guint)g_test_rand_int_range(0, 1 << 18),
+                               ends[g_test_rand_int_range(0, G_N_ELEMENTS(ends))]);
+    return g_string_free(out, FALSE);
+}
+
+/* Appends those of the lines of text that were not seen before. */
+static void append_unseen(GString *out, GHashTable *seen, const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit_set(text, " \t\r\n\xc2\x85\xa0\xe2\x80\xa8", -1);
+
+    for (char **line = lines; *line; line++) {
+        if (**line && g_hash_table_add(seen, g_strdup(*line)))
+            g_string_append_printf(out, "%s\n", *line);
+    }
+}
+
+/* The union of two, less a third, against GHashTable. */
+static void test_random(void)
+{
+    g_autofree char *a = random_lines(100000), *b = random_lines(70000), *c = random_lines(50000);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GString) ignored = g_string_new(NULL), expected = g_string_new(NULL);
+
+    append_unseen(ignored, seen, c);
+    append_unseen(expected, seen, a);
+    append_unseen(expected, seen, b);
+
+    g_autoptr(ShieldList) first = unit_list(a), second = unit_list(b), minus = unit_list(c);
+    ShieldList *both[] = {first, second};
+    g_autoptr(ShieldList) got = shield_list_union_less(both, 2, minus);
+    unit_assert_list(got, expected->str);
+}
+
+/* One line a million times is one entry, and takes the room of one. */
+static void test_repeated(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < 500000; i++)
+        g_string_append(text, i % 2 ? "Example.com\n" : "  example.com\n");
+
+    g_autoptr(ShieldList) list = unit_list(text->str);
+    g_autoptr(ShieldList) names = domains(text->str);
+    unit_assert_list(list, "example.com\nExample.com\n");
+    unit_assert_list(names, "example.com\n");
+}
+
 /* Equal entries by the hundred thousand, and long ones that differ at the end only: what makes a bad hash
  * quadratic. The whole must stay within seconds, where a quadratic one takes hours. */
 static void test_adversarial(void)
@@ -343,6 +397,8 @@ int main(int argc, char **argv)
     g_test_add_func("/lists/domains", test_domains);
     g_test_add_func("/lists/domains-lines", test_domains_lines);
     g_test_add_func("/lists/large", test_large);
+    g_test_add_func("/lists/random", test_random);
+    g_test_add_func("/lists/repeated", test_repeated);
     g_test_add_func("/lists/adversarial", test_adversarial);
     g_test_add_func("/lists/threads", test_threads);
     return g_test_run();

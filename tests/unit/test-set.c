@@ -42,6 +42,23 @@ static void test_duplicates(void)
     shield_set_clear(&set);
 }
 
+/* Python's hash() of bytes is SipHash-1-3; with PYTHONHASHSEED=0 its key is 0. */
+static void test_siphash(void)
+{
+    char bytes[24];
+
+    for (gsize i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 7 + 250);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 1}), ==, 0x23fc96840823313e);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 7}), ==, 0x38c926335b51aceb);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 8}), ==, 0x540ffa0e558bc280);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 9}), ==, 0xf07004fd14a1f22e);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 15}), ==, 0xb20162a5af5c21a4);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 16}), ==, 0xb8870b79a6428a65);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 23}), ==, 0x890f6c67794f5677);
+    g_assert_cmphex(shield_set_siphash(0, 0, (ShieldSlice){bytes, 24}), ==, 0xdd553969db0448ca);
+}
+
 /* Entries of any length are told apart by each of their bytes, and NUL is one. */
 static void test_hash(void)
 {
@@ -114,12 +131,12 @@ static void test_collisions(void)
         assert_numbers(n, few_at_the_end);
         assert_numbers(n, falling);
     }
-    assert_numbers(2000, all_the_same);
-    assert_numbers(2000, few_at_the_end);
-    assert_numbers(2000, falling);
+    assert_numbers(500, all_the_same);
+    assert_numbers(500, few_at_the_end);
+    assert_numbers(500, falling);
 }
 
-/* A set that was told how many there will be does not grow; one that was not has at least a quarter empty. */
+/* A set that was told how many there will be does not grow, and at least a quarter of it is empty. */
 static void test_room(void)
 {
     const char *words[] = {"x"};
@@ -135,6 +152,28 @@ static void test_room(void)
         g_assert_cmpuint(set.used * 4, <=, (1U << set.bits) * 3);
         shield_set_clear(&set);
     }
+}
+
+/* It grows to what is expected, but not by more than eight times at once. */
+static void test_expected(void)
+{
+    const char *words[] = {"x"};
+    ShieldSet set;
+
+    shield_set_init(&set, 0, word_at, words);
+    set.expected = 1000000;
+    guint bits = set.bits, steps = 0;
+    for (guint i = 0; i < 100000; i++) {
+        g_assert_true(shield_set_add(&set, i << 15, slice("y"), 0));
+        g_assert_cmpuint(set.bits, <=, bits + 3);
+        steps += set.bits != bits;
+        bits = set.bits;
+    }
+    g_assert_cmpuint(steps, <=, 5);
+    set.expected = 0; /* by less than it has */
+    for (guint i = 100000; i < 131072; i++)
+        g_assert_true(shield_set_add(&set, i << 15, slice("y"), 0));
+    shield_set_clear(&set);
 }
 
 /* Random words, many of them more than once, against GHashTable. */
@@ -161,9 +200,11 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/set/duplicates", test_duplicates);
+    g_test_add_func("/set/siphash", test_siphash);
     g_test_add_func("/set/hash", test_hash);
     g_test_add_func("/set/collisions", test_collisions);
     g_test_add_func("/set/room", test_room);
+    g_test_add_func("/set/expected", test_expected);
     g_test_add_func("/set/random", test_random);
     return g_test_run();
 }
