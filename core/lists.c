@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hash.h"
 #include "set.h"
 #include "text.h"
 
@@ -113,17 +114,23 @@ static ShieldSlice nth_entry(const void *list, guint32 number)
     return shield_list_get(list, number);
 }
 
-/* Appends those of the n entries, places in the last part, that the list does not have. The set's slots are
- * asked for all at once, so that the waits for memory are one. */
+/* The hashes of n entries, BATCH at most. Their slots are asked for all at once, so that the waits for memory
+ * are one. */
+static void hash_all(const ShieldSet *set, const Part *part, const Entry *entries, guint32 n, guint32 *hashes)
+{
+    for (guint32 i = 0; i < n; i++) {
+        hashes[i] = shield_hash(slice_of(part, entries[i]));
+        shield_set_expect(set, hashes[i]);
+    }
+}
+
+/* Appends those of the n entries, places in the last part, that the list does not have. */
 static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
 {
     const Part *part = part_at(list, list->parts->len - 1);
     guint32 hashes[BATCH];
 
-    for (guint32 i = 0; i < n; i++) {
-        hashes[i] = shield_set_hash(slice_of(part, entries[i]));
-        shield_set_expect(seen, hashes[i]);
-    }
+    hash_all(seen, part, entries, n, hashes);
     for (guint32 i = 0; i < n; i++) {
         if (shield_set_add(seen, hashes[i], slice_of(part, entries[i]), list->n))
             append(list, entries[i]);
@@ -226,7 +233,7 @@ static gboolean is_new_domain(const GString *names, gsize at, ShieldSet *seen)
 {
     ShieldSlice name = {names->str + at, names->len - at};
 
-    return is_domain(name.data, name.len) && shield_set_add(seen, shield_set_hash(name), name, (guint32)at);
+    return is_domain(name.data, name.len) && shield_set_add(seen, shield_hash(name), name, (guint32)at);
 }
 
 ShieldList *shield_list_parse_domains(GBytes *text)
@@ -253,46 +260,109 @@ ShieldList *shield_list_parse_domains(GBytes *text)
     return shield_list_parse(folded);
 }
 
-/* Appends the entries of other that the list does not have. */
-static void append_list(ShieldList *list, ShieldSet *seen, const ShieldList *other)
+static guint32 part_end(const ShieldList *list, guint p)
 {
-    for (guint p = 0; p < other->parts->len; p++) {
-        const Part *part = part_at(other, p);
-        guint32 end = p + 1 < other->parts->len ? part_at(other, p + 1)->first : other->n;
+    return p + 1 < list->parts->len ? part_at(list, p + 1)->first : list->n;
+}
 
-        begin_part(list, part->text);
-        for (guint32 i = part->first; i < end; i += BATCH)
-            append_new(list, seen, other->entries + i, MIN(BATCH, end - i));
+/* Sets. The first list of a union is most often by far the longest. So not it is put into a table, but the
+ * rest: what is to be missing, and after that the other lists. Then the first list's entries are looked up
+ * there. */
+typedef struct {
+    ShieldList *list;
+    ShieldSet set;
+    guint32 barred; /* so many entries, at the start, are to be missing */
+} Rest;
+
+static void add_to_rest(Rest *rest, const ShieldList *list)
+{
+    for (guint p = 0; p < list->parts->len; p++) {
+        guint32 end = part_end(list, p);
+
+        begin_part(rest->list, part_at(list, p)->text);
+        for (guint32 i = part_at(list, p)->first; i < end; i += BATCH)
+            append_new(rest->list, &rest->set, list->entries + i, MIN(BATCH, end - i));
     }
 }
 
-/* Removes the first n entries, which are those of the first n_parts parts. */
-static void remove_first(ShieldList *list, guint32 n, guint n_parts)
+static void rest_init(Rest *rest, ShieldList *const *others, gsize n, const ShieldList *minus)
 {
-    list->n -= n;
-    memmove(list->entries, list->entries + n, list->n * sizeof(Entry));
-    g_array_remove_range(list->parts, 0, n_parts);
-    for (guint p = 0; p < list->parts->len; p++)
-        g_array_index(list->parts, Part, p).first -= n;
+    guint32 total = minus->n;
+
+    for (gsize i = 0; i < n; i++)
+        total += others[i]->n;
+    *rest = (Rest){.list = list_new(total), .barred = minus->n};
+    shield_set_init(&rest->set, total, nth_entry, rest->list);
+    add_to_rest(rest, minus);
+    for (gsize i = 0; i < n; i++)
+        add_to_rest(rest, others[i]);
+}
+
+static void rest_clear(Rest *rest)
+{
+    shield_set_clear(&rest->set);
+    shield_list_unref(rest->list);
+}
+
+/* Is an entry of the first list to stay? If it is in another list too, that one is struck out there. */
+static gboolean stays(Rest *rest, guint32 hash, ShieldSlice entry)
+{
+    gint64 found = shield_set_find(&rest->set, hash, entry);
+
+    if (found >= rest->barred)
+        rest->list->entries[found].len = 0;
+    return found < 0 || found >= rest->barred;
+}
+
+static void append_first(ShieldList *list, Rest *rest, const ShieldList *first)
+{
+    guint32 hashes[BATCH];
+
+    for (guint p = 0; p < first->parts->len; p++) {
+        const Part *part = part_at(first, p);
+        guint32 end = part_end(first, p);
+
+        begin_part(list, part->text);
+        for (guint32 i = part->first, n; i < end; i += n) {
+            n = MIN(BATCH, end - i);
+            hash_all(&rest->set, part, first->entries + i, n, hashes);
+            for (guint32 j = 0; j < n; j++) {
+                if (stays(rest, hashes[j], slice_of(part, first->entries[i + j])))
+                    append(list, first->entries[i + j]);
+            }
+        }
+    }
+}
+
+/* What is not to be missing, nor was struck out. */
+static void append_rest(ShieldList *list, const Rest *rest)
+{
+    for (guint p = 0; p < rest->list->parts->len; p++) {
+        const Part *part = part_at(rest->list, p);
+
+        begin_part(list, part->text);
+        for (guint32 i = MAX(part->first, rest->barred); i < part_end(rest->list, p); i++) {
+            if (rest->list->entries[i].len > 0)
+                append(list, rest->list->entries[i]);
+        }
+    }
 }
 
 ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList *minus)
 {
-    guint32 total = minus->n;
-    ShieldSet seen;
+    Rest rest;
 
-    for (gsize i = 0; i < n; i++)
-        total += lists[i]->n;
+    if (n == 0)
+        return list_new(0);
+    rest_init(&rest, lists + 1, n - 1, minus);
 
-    /* What is to be missing comes first, so that no list can bring it, and goes last. */
-    ShieldList *list = list_new(total);
-    shield_set_init(&seen, total, nth_entry, list);
-    append_list(list, &seen, minus);
-    for (gsize i = 0; i < n; i++)
-        append_list(list, &seen, lists[i]);
-    shield_set_clear(&seen);
-    remove_first(list, minus->n, minus->parts->len);
-    resize(list, list->n);
+    ShieldList *list = rest.list->n == 0 ? shield_list_ref(lists[0]) : list_new(lists[0]->n);
+    if (rest.list->n > 0) {
+        append_first(list, &rest, lists[0]);
+        append_rest(list, &rest);
+        resize(list, list->n);
+    }
+    rest_clear(&rest);
     return list;
 }
 

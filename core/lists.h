@@ -21,7 +21,8 @@ ShieldList *shield_list_parse(GBytes *text);
  * before them or not); every other line is skipped. In order, each once. */
 ShieldList *shield_list_parse_domains(GBytes *text);
 
-/* Each entry of the n lists once, at the place of its first occurrence. n may be 0. */
+/* Each entry of the n lists once, at the place of its first occurrence. n may be 0. The longest list had best
+ * be the first. */
 ShieldList *shield_list_union(ShieldList *const *lists, gsize n);
 
 /* The entries of list that don't stand in minus, in their order. */
