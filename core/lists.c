@@ -9,6 +9,7 @@
 #include "text.h"
 
 #define MIN_ALLOCATED 16
+#define MAX_ENTRIES G_MAXINT32
 #define BATCH 32 /* entries that are looked up together */
 
 typedef struct {
@@ -104,8 +105,10 @@ static void resize(ShieldList *list, guint32 allocated)
 
 static void append(ShieldList *list, Entry entry)
 {
-    if (list->n == list->allocated)
+    if (list->n == list->allocated) {
+        g_assert(list->n < MAX_ENTRIES);
         resize(list, MAX(list->allocated * 2, MIN_ALLOCATED));
+    }
     list->entries[list->n++] = entry;
 }
 
@@ -287,11 +290,12 @@ static void add_to_rest(Rest *rest, const ShieldList *list)
 
 static void rest_init(Rest *rest, ShieldList *const *others, gsize n, const ShieldList *minus)
 {
-    guint32 total = minus->n;
+    gsize total = minus->n;
 
     for (gsize i = 0; i < n; i++)
         total += others[i]->n;
-    *rest = (Rest){.list = list_new(total), .barred = minus->n};
+    g_assert(total <= MAX_ENTRIES);
+    *rest = (Rest){.list = list_new((guint32)total), .barred = minus->n};
     shield_set_init(&rest->set, total, nth_entry, rest->list);
     add_to_rest(rest, minus);
     for (gsize i = 0; i < n; i++)
