@@ -354,10 +354,14 @@ static void append_rest(ShieldList *list, const Rest *rest)
 
 ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList *minus)
 {
+    gsize total = 0;
     Rest rest;
 
-    if (n == 0)
+    for (gsize i = 0; i < n; i++)
+        total += lists[i]->n;
+    if (total == 0)
         return list_new(0);
+    g_assert(total <= MAX_ENTRIES);
     rest_init(&rest, lists + 1, n - 1, minus);
 
     ShieldList *list = rest.list->n == 0 ? shield_list_ref(lists[0]) : list_new(lists[0]->n);
