@@ -17,9 +17,7 @@ static ShieldList *denied(ShieldList *const *sources)
 /* (profile ∪ live) − deny, of addresses or of domains */
 static ShieldList *effective(ShieldList *const *sources)
 {
-    g_autoptr(ShieldList) allow = shield_list_union(sources, 2);
-
-    return shield_list_subtract(allow, sources[2]);
+    return shield_list_union_less(sources, 2, sources[2]);
 }
 
 const ShieldComputed shield_computed[] = {

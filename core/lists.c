@@ -1,23 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lists: ordered sets of slices, made by sorting; see lists.h. */
+/* lists: entries as places in texts, and sets of them; see lists.h. */
 #include "lists.h"
 
 #include <string.h>
 
+#include "hash.h"
+#include "set.h"
 #include "text.h"
+
+#define MIN_ALLOCATED 16
+#define MAX_ENTRIES G_MAXINT32
+#define BATCH 32 /* entries that are looked up together */
+
+typedef struct {
+    guint32 at, len; /* bytes, in the text of its part */
+} Entry;
+
+/* The entries from `first` on, up to the next part's, stand in this text. */
+typedef struct {
+    GBytes *text;
+    const char *bytes;
+    guint32 first;
+} Part;
 
 struct ShieldList {
     gatomicrefcount refs;
-    GArray *entries;   /* of ShieldSlice */
-    GPtrArray *owners; /* GBytes and ShieldLists that hold the bytes that entries point to */
+    Entry *entries;
+    guint32 n, allocated;
+    GArray *parts; /* of Part */
 };
 
-static ShieldList *list_new(void)
+static void clear_part(void *part)
+{
+    g_bytes_unref(((Part *)part)->text);
+}
+
+static ShieldList *list_new(guint32 allocated)
 {
     ShieldList *list = g_new0(ShieldList, 1);
 
     g_atomic_ref_count_init(&list->refs);
-    list->entries = g_array_new(FALSE, FALSE, sizeof(ShieldSlice));
+    list->entries = g_new(Entry, allocated);
+    list->allocated = allocated;
+    list->parts = g_array_new(FALSE, FALSE, sizeof(Part));
+    g_array_set_clear_func(list->parts, clear_part);
     return list;
 }
 
@@ -31,58 +57,117 @@ void shield_list_unref(ShieldList *list)
 {
     if (!g_atomic_ref_count_dec(&list->refs))
         return;
-    g_array_unref(list->entries);
-    if (list->owners)
-        g_ptr_array_unref(list->owners);
+    g_free(list->entries);
+    g_array_unref(list->parts);
     g_free(list);
+}
+
+static const Part *part_at(const ShieldList *list, guint i)
+{
+    return &g_array_index(list->parts, Part, i);
 }
 
 gsize shield_list_length(const ShieldList *list)
 {
-    return list->entries->len;
+    return list->n;
+}
+
+static ShieldSlice slice_of(const Part *part, Entry entry)
+{
+    return (ShieldSlice){part->bytes + entry.at, entry.len};
 }
 
 ShieldSlice shield_list_get(const ShieldList *list, gsize i)
 {
-    return g_array_index(list->entries, ShieldSlice, i);
+    guint p = list->parts->len - 1;
+
+    while (part_at(list, p)->first > i)
+        p--;
+    return slice_of(part_at(list, p), list->entries[i]);
 }
 
-static ShieldSlice bytes_slice(GBytes *bytes)
+/* What is appended from now on stands in text. */
+static void begin_part(ShieldList *list, GBytes *text)
 {
-    ShieldSlice slice;
+    gsize len;
+    const char *bytes = g_bytes_get_data(text, &len);
+    Part part = {g_bytes_ref(text), bytes ? bytes : "", list->n};
 
-    slice.data = g_bytes_get_data(bytes, &slice.len);
-    if (!slice.data)
-        slice.data = "";
-    return slice;
+    g_assert(len <= SHIELD_LIST_MAX_TEXT);
+    g_array_append_val(list->parts, part);
 }
 
-static ShieldList *list_on_bytes(GBytes *text)
+static void resize(ShieldList *list, guint32 allocated)
 {
-    ShieldList *list = list_new();
-
-    list->owners = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-    g_ptr_array_add(list->owners, g_bytes_ref(text));
-    return list;
+    list->allocated = allocated;
+    list->entries = g_renew(Entry, list->entries, allocated);
 }
 
-static ShieldList *list_on_lists(ShieldList *const *lists, gsize n)
+static void append(ShieldList *list, Entry entry)
 {
-    ShieldList *list = list_new();
+    if (list->n == list->allocated) {
+        g_assert(list->n < MAX_ENTRIES);
+        resize(list, MAX(list->allocated * 2, MIN_ALLOCATED));
+    }
+    list->entries[list->n++] = entry;
+}
 
-    list->owners = g_ptr_array_new_with_free_func((GDestroyNotify)shield_list_unref);
-    for (gsize i = 0; i < n; i++)
-        g_ptr_array_add(list->owners, shield_list_ref(lists[i]));
-    return list;
+static ShieldSlice nth_entry(const void *list, guint32 number)
+{
+    return shield_list_get(list, number);
+}
+
+/* The hashes of n entries, BATCH at most. Their slots are asked for all at once, so that the waits for memory
+ * are one. */
+static void hash_all(const ShieldSet *set, const Part *part, const Entry *entries, guint32 n, guint32 *hashes)
+{
+    for (guint32 i = 0; i < n; i++) {
+        hashes[i] = shield_hash(slice_of(part, entries[i]));
+        shield_set_expect(set, hashes[i]);
+    }
+}
+
+/* Appends those of the n entries, places in the last part, that the list does not have. */
+static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
+{
+    const Part *part = part_at(list, list->parts->len - 1);
+    guint32 hashes[BATCH];
+
+    hash_all(seen, part, entries, n, hashes);
+    for (guint32 i = 0; i < n; i++) {
+        if (shield_set_add(seen, hashes[i], slice_of(part, entries[i]), list->n))
+            append(list, entries[i]);
+    }
+}
+
+/* Takes entries off *rest, which is the end of the part's text: at most BATCH, fewer at its end. */
+static guint32 take_batch(const Part *part, ShieldSlice *rest, Entry *entries)
+{
+    ShieldSlice entry;
+    guint32 n = 0;
+
+    while (n < BATCH && shield_text_next_entry(rest, &entry))
+        entries[n++] = (Entry){(guint32)(entry.data - part->bytes), (guint32)entry.len};
+    return n;
 }
 
 ShieldList *shield_list_parse(GBytes *text)
 {
-    ShieldList *list = list_on_bytes(text);
-    ShieldSlice rest = bytes_slice(text), entry;
+    ShieldList *list = list_new(0);
+    gsize len = g_bytes_get_size(text);
+    Entry entries[BATCH];
+    ShieldSet seen;
 
-    while (shield_text_next_entry(&rest, &entry))
-        g_array_append_val(list->entries, entry);
+    begin_part(list, text);
+    const Part *part = part_at(list, 0);
+    ShieldSlice rest = {part->bytes, len};
+    shield_set_init(&seen, 0, nth_entry, list);
+    for (guint32 n; (n = take_batch(part, &rest, entries)) > 0;) {
+        append_new(list, &seen, entries, n);
+        seen.expected = (gsize)((guint64)list->n * len / (len - rest.len)); /* if it goes on like that */
+    }
+    shield_set_clear(&seen);
+    resize(list, list->n);
     return list;
 }
 
@@ -90,7 +175,6 @@ ShieldList *shield_list_parse(GBytes *text)
  * line with any other character than ASCII is no domain whatever its case, so nothing else need be folded. */
 static gboolean fold_domain(ShieldSlice entry, GString *out)
 {
-    g_string_truncate(out, 0);
     for (gsize i = 0; i < entry.len; i++) {
         if (entry.len - i >= 3 && memcmp(entry.data + i, "\xe2\x84\xaa", 3) == 0) {
             g_string_append_c(out, 'k');
@@ -139,110 +223,183 @@ static gboolean is_domain(const char *name, gsize len)
     return labels > 0 && is_top_level(name, (gsize)(end - name));
 }
 
+/* The line that begins there. */
+static ShieldSlice line_at(const void *names, guint32 at)
+{
+    const char *line = ((const GString *)names)->str + at;
+
+    return (ShieldSlice){line, strcspn(line, "\n")};
+}
+
+/* Does a domain that no line before it is begin there, at the last line? */
+static gboolean is_new_domain(const GString *names, gsize at, ShieldSet *seen)
+{
+    ShieldSlice name = {names->str + at, names->len - at};
+
+    return is_domain(name.data, name.len) && shield_set_add(seen, shield_hash(name), name, (guint32)at);
+}
+
 ShieldList *shield_list_parse_domains(GBytes *text)
 {
+    gsize len;
+    const char *bytes = g_bytes_get_data(text, &len);
     GString *names = g_string_new(NULL);
-    g_autoptr(GString) name = g_string_new(NULL);
-    ShieldSlice rest = bytes_slice(text), entry;
+    ShieldSlice rest = {bytes ? bytes : "", len}, entry;
+    ShieldSet seen;
 
+    g_assert(len <= SHIELD_LIST_MAX_TEXT);
+    shield_set_init(&seen, 0, line_at, names);
     while (shield_text_next_entry(&rest, &entry)) {
-        if (fold_domain(entry, name) && is_domain(name->str, name->len))
-            g_string_append_printf(names, "%s\n", name->str);
+        gsize at = names->len;
+
+        if (fold_domain(entry, names) && is_new_domain(names, at, &seen))
+            g_string_append_c(names, '\n');
+        else
+            g_string_truncate(names, at);
     }
+    shield_set_clear(&seen);
 
     g_autoptr(GBytes) folded = g_string_free_to_bytes(names);
     return shield_list_parse(folded);
 }
 
-/* Sets. An entry with the place where it stands, so that equal ones sort by their order. */
+static guint32 part_end(const ShieldList *list, guint p)
+{
+    return p + 1 < list->parts->len ? part_at(list, p + 1)->first : list->n;
+}
+
+/* Sets. The first list of a union is most often by far the longest. So not it is put into a table, but the
+ * rest: what is to be missing, and after that the other lists. Then the first list's entries are looked up
+ * there. */
 typedef struct {
-    ShieldSlice entry;
-    gsize at;
-} Ranked;
+    ShieldList *list;
+    ShieldSet set;
+    guint32 barred; /* so many entries, at the start, are to be missing */
+} Rest;
 
-static int compare_slices(ShieldSlice a, ShieldSlice b)
+static void add_to_rest(Rest *rest, const ShieldList *list)
 {
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
+    for (guint p = 0; p < list->parts->len; p++) {
+        guint32 end = part_end(list, p);
 
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-static int compare_ranked(const void *pa, const void *pb)
-{
-    const Ranked *a = pa, *b = pb;
-    int order = compare_slices(a->entry, b->entry);
-
-    return order ? order : (a->at > b->at) - (a->at < b->at);
-}
-
-static GArray *sorted(const GArray *entries)
-{
-    GArray *ranked = g_array_sized_new(FALSE, FALSE, sizeof(Ranked), entries->len);
-
-    for (gsize i = 0; i < entries->len; i++) {
-        Ranked r = {g_array_index(entries, ShieldSlice, i), i};
-        g_array_append_val(ranked, r);
+        begin_part(rest->list, part_at(list, p)->text);
+        for (guint32 i = part_at(list, p)->first; i < end; i += BATCH)
+            append_new(rest->list, &rest->set, list->entries + i, MIN(BATCH, end - i));
     }
-    g_array_sort(ranked, compare_ranked);
-    return ranked;
 }
 
-static void append_entries(GArray *to, const GArray *from)
+static void rest_init(Rest *rest, ShieldList *const *others, gsize n, const ShieldList *minus)
 {
-    if (from->len > 0)
-        g_array_append_vals(to, from->data, from->len);
+    gsize total = minus->n;
+
+    for (gsize i = 0; i < n; i++)
+        total += others[i]->n;
+    g_assert(total <= MAX_ENTRIES);
+    *rest = (Rest){.list = list_new((guint32)total), .barred = minus->n};
+    shield_set_init(&rest->set, total, nth_entry, rest->list);
+    add_to_rest(rest, minus);
+    for (gsize i = 0; i < n; i++)
+        add_to_rest(rest, others[i]);
+}
+
+static void rest_clear(Rest *rest)
+{
+    shield_set_clear(&rest->set);
+    shield_list_unref(rest->list);
+}
+
+/* Is an entry of the first list to stay? If it is in another list too, that one is struck out there. */
+static gboolean stays(Rest *rest, guint32 hash, ShieldSlice entry)
+{
+    gint64 found = shield_set_find(&rest->set, hash, entry);
+
+    if (found >= rest->barred)
+        rest->list->entries[found].len = 0;
+    return found < 0 || found >= rest->barred;
+}
+
+static void append_first(ShieldList *list, Rest *rest, const ShieldList *first)
+{
+    guint32 hashes[BATCH];
+
+    for (guint p = 0; p < first->parts->len; p++) {
+        const Part *part = part_at(first, p);
+        guint32 end = part_end(first, p);
+
+        begin_part(list, part->text);
+        for (guint32 i = part->first, n; i < end; i += n) {
+            n = MIN(BATCH, end - i);
+            hash_all(&rest->set, part, first->entries + i, n, hashes);
+            for (guint32 j = 0; j < n; j++) {
+                if (stays(rest, hashes[j], slice_of(part, first->entries[i + j])))
+                    append(list, first->entries[i + j]);
+            }
+        }
+    }
+}
+
+/* What is not to be missing, nor was struck out. */
+static void append_rest(ShieldList *list, const Rest *rest)
+{
+    for (guint p = 0; p < rest->list->parts->len; p++) {
+        const Part *part = part_at(rest->list, p);
+
+        begin_part(list, part->text);
+        for (guint32 i = MAX(part->first, rest->barred); i < part_end(rest->list, p); i++) {
+            if (rest->list->entries[i].len > 0)
+                append(list, rest->list->entries[i]);
+        }
+    }
+}
+
+ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList *minus)
+{
+    gsize total = 0;
+    Rest rest;
+
+    for (gsize i = 0; i < n; i++)
+        total += lists[i]->n;
+    if (total == 0)
+        return list_new(0);
+    g_assert(total <= MAX_ENTRIES);
+    rest_init(&rest, lists + 1, n - 1, minus);
+
+    ShieldList *list = rest.list->n == 0 ? shield_list_ref(lists[0]) : list_new(lists[0]->n);
+    if (rest.list->n > 0) {
+        append_first(list, &rest, lists[0]);
+        append_rest(list, &rest);
+        resize(list, list->n);
+    }
+    rest_clear(&rest);
+    return list;
 }
 
 ShieldList *shield_list_union(ShieldList *const *lists, gsize n)
 {
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(ShieldSlice));
+    g_autoptr(ShieldList) none = list_new(0);
 
-    for (gsize i = 0; i < n; i++)
-        append_entries(all, lists[i]->entries);
-
-    g_autoptr(GArray) ranked = sorted(all);
-    g_autofree guint8 *first = g_malloc0(MAX(all->len, 1));
-    const Ranked *r = (const Ranked *)(const void *)ranked->data;
-
-    for (gsize i = 0; i < ranked->len; i++)
-        first[r[i].at] = i == 0 || compare_slices(r[i].entry, r[i - 1].entry) != 0;
-
-    ShieldList *list = list_on_lists(lists, n);
-    for (gsize i = 0; i < all->len; i++) {
-        if (first[i])
-            g_array_append_val(list->entries, g_array_index(all, ShieldSlice, i));
-    }
-    return list;
-}
-
-static int find_ranked(const void *key, const void *element)
-{
-    return compare_slices(*(const ShieldSlice *)key, ((const Ranked *)element)->entry);
+    return shield_list_union_less(lists, n, none);
 }
 
 ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus)
 {
-    g_autoptr(GArray) ranked = sorted(minus->entries);
-    ShieldList *left = list_on_lists(&list, 1);
-
-    for (gsize i = 0; i < list->entries->len; i++) {
-        ShieldSlice entry = shield_list_get(list, i);
-
-        if (ranked->len == 0 || !bsearch(&entry, ranked->data, ranked->len, sizeof(Ranked), find_ranked))
-            g_array_append_val(left->entries, entry);
-    }
-    return left;
+    return shield_list_union_less(&list, 1, minus);
 }
 
 GBytes *shield_list_render(const ShieldList *list)
 {
-    GString *out = g_string_new(NULL);
+    gsize size = list->n, at = 0;
+    char *out;
 
-    for (gsize i = 0; i < list->entries->len; i++) {
+    for (guint32 i = 0; i < list->n; i++)
+        size += list->entries[i].len;
+    out = g_malloc(MAX(size, 1));
+    for (guint32 i = 0; i < list->n; i++) {
         ShieldSlice entry = shield_list_get(list, i);
 
-        g_string_append_len(out, entry.data, (gssize)entry.len);
-        g_string_append_c(out, '\n');
+        memcpy(out + at, entry.data, entry.len);
+        at += entry.len;
+        out[at++] = '\n';
     }
-    return g_string_free_to_bytes(out);
+    return g_bytes_new_take(out, size);
 }

@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lists: entries in their order, and what the contract does with them: union, difference, domains. A list is
- * immutable and counted, so threads share it without a lock. It must not know which file is which.
+ * lists: the entries of a text in their order, each once, and what the contract does with them: union,
+ * difference, domains. A list is immutable and counted, so threads share it without a lock. It must not know
+ * which file is which.
  *
- * Comparison is by exact bytes, the first occurrence wins. Sets are made by sorting, not by hashing: the
- * entries are hostile, and a sort has no input that makes it quadratic.
+ * Comparison is by exact bytes, the first occurrence wins. A list keeps the text that its entries stand in,
+ * and of each entry only its place there.
  */
 #pragma once
 
 #include "shieldstate.h"
 
-/* All entries of a valid UTF-8 text, in order, duplicates included. Keeps a reference to text. */
+#define SHIELD_LIST_MAX_TEXT (2UL * 1024 * 1024 * 1024) /* bytes; no longer text becomes a list */
+
+/* The entries of a valid UTF-8 text, in order, each once. Keeps a reference to text. */
 ShieldList *shield_list_parse(GBytes *text);
 
 /* The domain names of a valid UTF-8 text: stripped, lower-cased, kept if they are a domain as the writer
  * understands it (labels of letters, digits and inner hyphens, a top level of two letters or more, "*."
- * before them or not); every other line is skipped. In order, duplicates included. */
+ * before them or not); every other line is skipped. In order, each once. */
 ShieldList *shield_list_parse_domains(GBytes *text);
 
-/* Each entry of the n lists once, at the place of its first occurrence. n may be 0. */
+/* Each entry of the n lists once, at the place of its first occurrence. n may be 0. The longest list had best
+ * be the first. */
 ShieldList *shield_list_union(ShieldList *const *lists, gsize n);
 
-/* The entries of list that don't stand in minus; the order, and duplicates, stay. */
+/* The entries of list that don't stand in minus, in their order. */
 ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus);
+
+/* Both at once: the union of the n lists, less the entries of minus. */
+ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList *minus);

@@ -69,12 +69,11 @@ static Lease take_lease(int fd)
  * size is a hint: if it is right, this is one system call that copies and one that finds the end. */
 static GBytes *read_all(int fd, gsize size_hint, gsize max)
 {
-    g_autoptr(GByteArray) out = g_byte_array_new();
-    gsize filled = 0;
+    gsize filled = 0, size = MIN(size_hint, max) + 1;
+    g_autofree char *out = g_malloc(size);
 
-    g_byte_array_set_size(out, (guint)MIN(size_hint, max) + 1);
     for (;;) {
-        ssize_t got = pread(fd, out->data + filled, out->len - filled, (off_t)filled);
+        ssize_t got = pread(fd, out + filled, size - filled, (off_t)filled);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -83,11 +82,13 @@ static GBytes *read_all(int fd, gsize size_hint, gsize max)
         filled += (gsize)got;
         if (got == 0 || filled > max)
             break;
-        if (filled == out->len)
-            g_byte_array_set_size(out, (guint)MIN(max + 1, filled + MAX(filled, READ_MIN)));
+        if (filled == size) {
+            size = MIN(max + 1, filled + MAX(filled, READ_MIN));
+            out = g_realloc(out, size);
+        }
     }
-    g_byte_array_set_size(out, (guint)filled);
-    return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+    out = g_realloc(out, MAX(filled, 1));
+    return g_bytes_new_take(g_steal_pointer(&out), filled);
 }
 
 /* Where there is no lease to be had: the same bytes and the same stamp twice, a tick apart. */

@@ -4,19 +4,57 @@
 
 #include <string.h>
 
+#define EACH_BYTE(byte) (G_MAXUINT64 / 0xff * (byte))
+#define VALIDATED 256 /* bytes at a time: at least one sequence */
+
+/* Eight bytes, the first one lowest. */
+static guint64 load_word(const char *at)
+{
+    guint64 word;
+
+    memcpy(&word, at, sizeof word);
+    return GUINT64_FROM_LE(word);
+}
+
+/* The first byte that is not ASCII, or the end. */
+static const char *skip_ascii(const char *at, const char *end)
+{
+    while ((gsize)(end - at) >= sizeof(guint64) && (load_word(at) & EACH_BYTE(0x80)) == 0)
+        at += sizeof(guint64);
+    while (at < end && (guint8)*at < 0x80)
+        at++;
+    return at;
+}
+
+/* The first byte that is not ASCII or is a control character, or the end. Less 0x20, a control character has
+ * the top bit set; it borrows from the bytes after it alone, so the first one of those with that bit is
+ * exact. */
+static const char *skip_plain(const char *at, const char *end)
+{
+    while ((gsize)(end - at) >= sizeof(guint64)) {
+        guint64 word = load_word(at);
+        guint64 found = (word | (word - EACH_BYTE(0x20))) & EACH_BYTE(0x80);
+
+        if (found)
+            return at + __builtin_ctzll(found) / 8;
+        at += sizeof(guint64);
+    }
+    while (at < end && (guint8)*at >= 0x20 && (guint8)*at < 0x80)
+        at++;
+    return at;
+}
+
 gboolean shield_text_validate(const char *bytes, gsize len, gsize *bad)
 {
-    const char *end = bytes + len;
+    const char *end = bytes + len, *from, *at = bytes;
 
-    /* g_utf8_validate_len stops at a NUL, which is an ordinary character here. */
-    for (const char *at = bytes; at < end;) {
-        if (g_utf8_validate_len(at, (gsize)(end - at), &at))
-            break;
-        if (*at != '\0') {
+    while ((from = skip_ascii(at, end)) < end) {
+        /* It stops at a NUL, which is an ordinary character here, and at a sequence that it sees half of. */
+        (void)g_utf8_validate_len(from, MIN((gsize)(end - from), VALIDATED), &at);
+        if (at == from) {
             *bad = (gsize)(at - bytes);
             return FALSE;
         }
-        at++;
     }
     return TRUE;
 }
@@ -35,9 +73,18 @@ static gboolean is_space(gunichar c)
            c == 0x3000;
 }
 
+/* Is this the byte of an ASCII character that is no white space? */
+static gboolean is_solid(char byte)
+{
+    return (guint8)byte > 0x20 && (guint8)byte < 0x80;
+}
+
 ShieldSlice shield_text_strip(ShieldSlice text)
 {
     const char *start = text.data, *end = text.data + text.len;
+
+    if (start < end && is_solid(start[0]) && is_solid(end[-1]))
+        return text;
 
     while (start < end && is_space(g_utf8_get_char(start)))
         start = g_utf8_next_char(start);
@@ -54,10 +101,10 @@ ShieldSlice shield_text_strip(ShieldSlice text)
 gboolean shield_text_next_entry(ShieldSlice *rest, ShieldSlice *entry)
 {
     while (rest->len > 0) {
-        const char *end = rest->data + rest->len, *at = rest->data;
+        const char *end = rest->data + rest->len, *at = skip_plain(rest->data, end);
 
         while (at < end && !is_boundary(g_utf8_get_char(at)))
-            at = g_utf8_next_char(at);
+            at = skip_plain(g_utf8_next_char(at), end);
 
         *entry = shield_text_strip((ShieldSlice){rest->data, (gsize)(at - rest->data)});
         if (at < end) /* CR LF gives an empty line more, which is dropped like every empty one */

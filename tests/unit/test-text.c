@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "text.h"
+#include "unit.h"
 
 #define LAST_CODE_POINT 0x10ffff
 
@@ -188,6 +189,84 @@ static void test_entries(void)
     }
 }
 
+/* The entries of text, each with a newline, found one code point after the other. */
+static GString *naive_entries(const GString *text)
+{
+    GString *out = g_string_new(NULL);
+    gsize started = 0,
+          solid = 0; /* the length of out when the line began, and without the white space at its end */
+
+    for (const char *at = text->str; at < text->str + text->len; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+
+        if (is_in(c, boundaries, G_N_ELEMENTS(boundaries))) {
+            g_string_truncate(out, solid);
+            if (solid > started)
+                g_string_append_c(out, '\n');
+            started = solid = out->len;
+        } else if (!is_in(c, spaces, G_N_ELEMENTS(spaces))) {
+            g_string_append_len(out, at, g_utf8_next_char(at) - at);
+            solid = out->len;
+        } else if (solid > started) {
+            g_string_append_len(out, at, g_utf8_next_char(at) - at);
+        }
+    }
+    g_string_truncate(out, solid);
+    if (solid > started)
+        g_string_append_c(out, '\n');
+    return out;
+}
+
+static void append_random_piece(GString *text)
+{
+    static const struct {
+        const char *bytes;
+        gssize len;
+    } odd[] = {
+        {"\0", 1},           {"\t", 1},           {"\r\n", 2},         {"\r", 1},
+        {"\x0b", 1},         {"\x0c", 1},         {"\x1b", 1},         {"\x1c", 1},
+        {"\x1e", 1},         {"\x1f", 1},         {"\x7f", 1},         {"\xc2\x80", 2},
+        {"\xc2\x85", 2},     {"\xc2\xa0", 2},     {"\xc3\xa9", 2},     {"\xe2\x80\xa8", 3},
+        {"\xe2\x80\xa9", 3}, {"\xe2\x80\xaa", 3}, {"\xe3\x80\x80", 3}, {"\xf0\x9f\x98\x80", 4},
+    };
+    gint kind = g_test_rand_int_range(0, 10);
+
+    if (kind < 3) {
+        gint i = g_test_rand_int_range(0, G_N_ELEMENTS(odd));
+
+        g_string_append_len(text, odd[i].bytes, odd[i].len);
+    } else if (kind < 5) {
+        g_string_append_c(text, '\n');
+    } else if (kind < 6) {
+        g_string_append_c(text, ' ');
+    } else {
+        for (gint i = g_test_rand_int_range(0, 20); i >= 0; i--)
+            g_string_append_c(text, (char)g_test_rand_int_range(0x21, 0x7f));
+    }
+}
+
+/* Plain lines and others mixed, against the slow way; each text in a buffer of its own size. */
+static void test_random(void)
+{
+    for (guint round = unit_rounds(20000); round > 0; round--) {
+        g_autoptr(GString) text = g_string_new(NULL), got = g_string_new(NULL);
+
+        for (gint n = g_test_rand_int_range(0, 30); n > 0; n--)
+            append_random_piece(text);
+
+        g_autoptr(GString) expected = naive_entries(text);
+        g_autofree char *copy = g_memdup2(text->str, MAX(text->len, 1));
+        ShieldSlice rest = {copy, text->len}, entry;
+        gsize bad;
+        g_assert_true(shield_text_validate(copy, text->len, &bad));
+        while (shield_text_next_entry(&rest, &entry)) {
+            g_string_append_len(got, entry.data, (gssize)entry.len);
+            g_string_append_c(got, '\n');
+        }
+        g_assert_cmpmem(got->str, got->len, expected->str, expected->len);
+    }
+}
+
 /* Each entry is a slice of the text itself. */
 static void test_entries_are_slices(void)
 {
@@ -292,6 +371,33 @@ static void test_validate_every_code_point(void)
     }
 }
 
+/* Each kind of invalid sequence at each place: eight bytes and 256 are looked at together. */
+static void test_validate_every_place(void)
+{
+    static const char *const sequences[] = {"\x80",         "\xff",     "\xc0\x80",
+                                            "\xed\xa0\x80", "\xe2\x80", "\xf0\x9f\x98"};
+    static const char *const before[] = {"a", "\xc3\xa9", "\xe2\x80\xa8", "\xf0\x9f\x98\x80"};
+
+    for (gsize b = 0; b < G_N_ELEMENTS(before); b++) {
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        for (gsize n = 0; n < 600; n++) {
+            gsize start = text->len, bad = 0;
+            const char *sequence = sequences[n % G_N_ELEMENTS(sequences)];
+
+            g_assert_true(shield_text_validate(text->str, text->len, &bad));
+            g_string_append(text, sequence);
+            g_assert_false(shield_text_validate(text->str, text->len, &bad));
+            g_assert_cmpuint(bad, ==, start);
+            g_string_append(text, "\n\n and more");
+            g_assert_false(shield_text_validate(text->str, text->len, &bad));
+            g_assert_cmpuint(bad, ==, start);
+            g_string_truncate(text, start);
+            g_string_append(text, n % 100 == 99 ? "x" : before[b]);
+        }
+    }
+}
+
 static void test_universal_newlines(void)
 {
     static const struct {
@@ -382,9 +488,11 @@ int main(int argc, char **argv)
     g_test_add_func("/text/strip-mixtures", test_strip_mixtures);
     g_test_add_func("/text/near-misses", test_near_misses);
     g_test_add_func("/text/entries", test_entries);
+    g_test_add_func("/text/random", test_random);
     g_test_add_func("/text/entries-are-slices", test_entries_are_slices);
     g_test_add_func("/text/validate", test_validate);
     g_test_add_func("/text/validate-every-code-point", test_validate_every_code_point);
+    g_test_add_func("/text/validate-every-place", test_validate_every_place);
     g_test_add_func("/text/universal-newlines", test_universal_newlines);
     g_test_add_func("/text/escape", test_escape);
     g_test_add_func("/text/escape-every-byte", test_escape_every_byte);
