@@ -50,36 +50,30 @@ class Bench:
         return self.first.setdefault(key, (count, value))
 
     def run(self, name, stage):
-        try:
-            for row in FIGURES[name][1](self, stage):
-                row.figure = name
-                self.rows[name].append(row)
-            return True
-        except Exception as error:  # one figure that can't be had is no reason to miss the others
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            self.failures.append(f'{name}, {stage.count} containers: {error or type(error).__name__} '
-                                 f'({os.path.basename(at.filename)}:{at.lineno})')
-            print(f'bench: {self.failures[-1]}', file=sys.stderr)
-            return False
+        for row in FIGURES[name][1](self, stage):
+            self.rows[name].append(row)
+
+    def failed(self, name, count, error):
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        self.failures.append(f'{name}, {count} containers: {str(error) or type(error).__name__} '
+                             f'({os.path.basename(at.filename)}:{at.lineno})')
+        print(f'bench: {self.failures[-1]}', file=sys.stderr)
 
     def run_all(self, base, build, counts, names):
         for i, count in enumerate(counts):
-            here = [n for n in names if FIGURES[n][2] or i == 0]
             stage = None
-            for name in here:
-                try:
-                    if stage is None:
-                        stage = Stage(base / f'{count}-{name}', build, count)
-                except Exception as error:
-                    self.failures.append(f'{name}, {count} containers: {error or type(error).__name__}')
-                    print(f'bench: {self.failures[-1]}', file=sys.stderr)
-                    continue
-                print(f'bench: {count} containers: {name}', file=sys.stderr)
-                if not self.run(name, stage):  # whatever is left of it is not trusted
-                    stage.close()
-                    stage = None
-            if stage:
-                stage.close()
+            with contextlib.ExitStack() as up:
+                for name in (n for n in names if FIGURES[n][2] or i == 0):
+                    print(f'bench: {count} containers: {name}', file=sys.stderr)
+                    try:
+                        if stage is None:
+                            stage = Stage(base / f'{count}-{name}', build, count)
+                            up.callback(stage.close)
+                        self.run(name, stage)
+                    except Exception as error:  # that one can't be measured is no reason to miss the others
+                        self.failed(name, count, error)
+                        up.close()  # what it has left behind is not trusted
+                        stage = None
 
 
 def arguments():

@@ -50,15 +50,15 @@ def warm_read(bench, stage):
         (ours, strict, floor), ratios = in_turn(stage, bench.batches, servers, lambda server: stage.client(
             'read', server.mnt / FIRST / 'effective', 1000 if bench.quick else 3000, cpu=cpu))
     what = f'read of effective, {EFFECTIVE} lines'
-    yield Row('', stage.count, what, time_text(ours / 1e9), f'strict floor: {time_text(strict / 1e9)}', ratios[1], 1.10)
-    yield Row('', stage.count, what, time_text(ours / 1e9), f'constant floor: {time_text(floor / 1e9)}', ratios[2], 1.25)
+    yield Row(stage.count, what, time_text(ours / 1e9), f'strict floor: {time_text(strict / 1e9)}', ratios[1], 1.10)
+    yield Row(stage.count, what, time_text(ours / 1e9), f'constant floor: {time_text(floor / 1e9)}', ratios[2], 1.25)
 
 
 def readers(bench, stage):
     servers = [stage.shieldfs, stage.floor]
     (ours, floor), ratios = in_turn(stage, bench.batches, servers, lambda server: stage.client(
         'many', server.mnt, 'effective', 8, 300 if bench.quick else 1000))
-    yield Row('', stage.count, '8 readers, reads a second', f'{ours:,.0f}', f'constant floor: {floor:,.0f}', ratios[1],
+    yield Row(stage.count, '8 readers, reads a second', f'{ours:,.0f}', f'constant floor: {floor:,.0f}', ratios[1],
               0.9, at_least=True)
 
 
@@ -72,7 +72,7 @@ def listing(bench, stage):
             times = max(1, times // 5) if bench.quick else times
             (ours, floor), ratios = in_turn(stage, bench.batches, servers, lambda server: stage.client(
                 way, server.mnt, *words, times, cpu=cpu))
-            yield Row('', stage.count, what, time_text(ours / 1e9), f'constant floor: {time_text(floor / 1e9)}',
+            yield Row(stage.count, what, time_text(ours / 1e9), f'constant floor: {time_text(floor / 1e9)}',
                       ratios[1], goal)
 
 
@@ -83,12 +83,12 @@ def status(bench, stage):
                                                max(3, 1000 // stage.count), cpu=cpu)[0]
                                   for _ in range(bench.batches)) / 1e9
     count, first = bench.smallest('status', stage.count, taken)
-    yield Row('', stage.count, 'read of .shieldfs/status', time_text(taken), f'at {count}: {time_text(first)}',
+    yield Row(stage.count, 'read of .shieldfs/status', time_text(taken), f'at {count}: {time_text(first)}',
               taken / first, number=taken)
 
 
 def traced_calls(stage, server, path):
-    """System calls of SERVER for one read of PATH."""
+    """{system call: how many SERVER makes} for one read of PATH."""
     pid, out = server.server(), stage.base / 'strace'
     stage.client('read', path, TRACED)
     tracer = subprocess.Popen(['strace', '-c', '-f', '-q', '-o', os.fspath(out), '-p', str(pid)],
@@ -104,10 +104,11 @@ def traced_calls(stage, server, path):
     time.sleep(0.05)
     tracer.send_signal(signal.SIGINT)
     tracer.communicate(timeout=30)
-    total = [words for words in map(str.split, out.read_text().split('\n')) if words[-1:] == ['total']]
-    if not total:
+    lines = [words for words in map(str.split, out.read_text().split('\n')) if words and words[0][0].isdigit()]
+    calls = {words[-1]: int(words[3]) / TRACED for words in lines}  # after the share, seconds, and those of one call
+    if 'total' not in calls:
         raise Failed(f'strace counted nothing: {out.read_text()[:300]}')
-    return int(total[0][3]) / TRACED  # after the share, the seconds, and those of one call
+    return calls
 
 
 def deep_state(depth):
@@ -152,10 +153,11 @@ def system_calls(bench, stage):
                 stage.client('read', path, 2)
                 server.rest()
                 calls = traced_calls(stage, server, path)
-                yield Row('', 10, f'system calls for a warm cat, source {depth} directories deep', f'{calls:.1f}',
-                          f'constant floor: {floor:.1f}', calls / floor)
+                yield Row(10, f'system calls for a warm cat, source {depth} directories deep', f'{calls["total"]:.1f}',
+                          f'constant floor: {floor["total"]:.1f}', calls['total'] / floor['total'])
             finally:
                 server.stop()
             if depth == 3:
                 found = requests_of_a_read(stage, state)
-    yield Row('', 10, 'requests of a warm cat', str(len(found)), ' '.join(found))
+    yield Row(10, f'requests of a warm cat: {" ".join(found)}', str(len(found)),
+              f'constant floor: {floor["writev"]:.1f}', len(found) / floor['writev'])

@@ -36,6 +36,7 @@ static guint64 containers = 10;
 static gsize size = 2600;
 static double entry_timeout = 1.0;
 static char *content;
+static uid_t owner;
 static int events = -1, bundle = -1; /* for --strict */
 
 /* A node id, taken apart. */
@@ -85,8 +86,7 @@ static struct stat attributes(fuse_ino_t ino)
         .st_ino = ino,
         .st_mode = directory ? S_IFDIR | 0500 : S_IFREG | 0400,
         .st_nlink = directory ? 2 : 1,
-        .st_uid = geteuid(),
-        .st_gid = getegid(),
+        .st_uid = owner,
         .st_size = directory ? 0 : (off_t)size,
         .st_mtime = 1700000000,
     };
@@ -278,6 +278,7 @@ int main(int argc, char **argv)
     struct fuse_args args = FUSE_ARGS_INIT(2, words);
 
     parse(argc, argv);
+    owner = geteuid();
     content = g_malloc(size + 1);
     for (gsize i = 0; i < size; i++)
         content[i] = i % 13 == 12 ? '\n' : '0';

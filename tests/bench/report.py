@@ -10,7 +10,6 @@ COLUMNS = ('containers', 'what', 'shieldfs', 'compared with', 'ratio', 'goal', '
 class Row:
     """One number, and what it is compared with."""
 
-    figure: str
     containers: int
     what: str
     value: str  # as it is printed
@@ -27,7 +26,7 @@ class Row:
 
     def used(self):
         """The share of the goal that is used up: 1 is just what is allowed."""
-        return self.goal / self.ratio if self.at_least else self.ratio / self.goal
+        return self.goal / max(self.ratio, 1e-9) if self.at_least else self.ratio / self.goal
 
     def cells(self):
         goal = '' if self.goal is None else f'{"≥" if self.at_least else "≤"} {self.goal:g}'

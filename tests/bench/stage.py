@@ -12,9 +12,9 @@ import time
 
 sys.path.insert(0, os.fspath(pathlib.Path(__file__).resolve().parents[1] / 'mount' / 'lib'))
 
-import bundles  # noqa: E402
-import harness  # noqa: E402
-import watching  # noqa: E402
+import bundles
+import harness
+import watching
 
 PROFILE = [f'192.0.{i // 250}.{i % 250}' for i in range(150)]
 LIVE = [f'198.51.100.{i}' for i in range(60)]
@@ -41,12 +41,16 @@ def wait_for(predicate, what, pause=0.002, limit=LIMIT):
 def scratch():
     """A directory of our own, in memory if that is possible."""
     place = '/dev/shm' if os.access('/dev/shm', os.W_OK | os.X_OK) else None
-    with tempfile.TemporaryDirectory(prefix='shieldfs-bench.', dir=place) as path:
+    with tempfile.TemporaryDirectory(prefix='shieldfs-bench.', dir=place, ignore_cleanup_errors=True) as path:
         yield pathlib.Path(path)
 
 
 def container(state, name):
     return bundles.container(state, name, profile=PROFILE, live=LIVE, deny=DENY)
+
+
+def lists_size():
+    return sum(len(e) + 1 for e in [*PROFILE, *LIVE, *DENY])
 
 
 def make_state(state, count):
@@ -105,11 +109,11 @@ class Server:
                     total += int(line.split()[1]) * 1024
         return total
 
-    def rest(self):
-        """Wait until it has nothing to do."""
+    def rest(self, seconds=0.15):
+        """Wait until it has had nothing to do for a while: the status file is looked at 0.1 s after a change."""
         def quiet():
             before = self.cpu()
-            time.sleep(0.1)
+            time.sleep(seconds)
             return self.cpu() - before < 0.001
         wait_for(quiet, f'{self.argv[0]} to come to rest')
 
@@ -141,6 +145,13 @@ class Stage:
             self.warm()
             self.up = up.pop_all()
 
+    def restore(self, count=1):
+        """The lists of the first COUNT containers as they were at the start."""
+        for i in range(count):
+            container(self.state, f'c{i:05d}')
+        (self.bundle / 'dnsmasq.log').unlink(missing_ok=True)
+        self.shieldfs.rest()
+
     def effective(self):
         return ''.join(f'{e}\n' for e in [*PROFILE, *LIVE] if e not in DENY)
 
@@ -162,6 +173,9 @@ class Stage:
         self.shieldfs.rest()
         self.client('cat', self.shieldfs.mnt, 'effective', 1)
         self.shieldfs.rest()
+        told = (self.shieldfs.mnt / '.shieldfs/status').read_text(encoding='utf-8').split('\n')
+        if wrong := [line for line in told if line.startswith(('degraded:', 'problem:'))]:
+            raise Failed(f'shieldfs is not at its best here: {wrong[0]}')
 
     def client(self, *words, cpu=None):
         """What the client measured, and the amount that it did it with."""
