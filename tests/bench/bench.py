@@ -9,6 +9,7 @@ import os
 import pathlib
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import traceback
@@ -20,6 +21,8 @@ import figures_size
 import harness
 import report
 from chart import chart
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 # name: title, function, whether for each number of containers (else once, with the fewest)
 FIGURES = {
@@ -54,7 +57,7 @@ class Bench:
             self.rows[name].append(row)
 
     def failed(self, name, count, error):
-        at = traceback.extract_tb(error.__traceback__)[-1]
+        at = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(HERE)][-1]
         self.failures.append(f'{name}, {count} containers: {str(error) or type(error).__name__} '
                              f'({os.path.basename(at.filename)}:{at.lineno})')
         print(f'bench: {self.failures[-1]}', file=sys.stderr)
@@ -123,8 +126,12 @@ def main():
         harness.private_namespace()
     names = [name for name in FIGURES if not args.only or name in args.only]
     bench = Bench(args.quick)
-    with contextlib.suppress(KeyboardInterrupt), scratch() as base:
-        bench.run_all(base, build, args.counts, names)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with scratch() as base:
+            bench.run_all(base, build, args.counts, names)
+    except KeyboardInterrupt:
+        bench.failures.append('the rest: interrupted')
 
     sections = [(name, FIGURES[name][0], bench.rows[name]) for name in names if bench.rows[name]]
     for name, title, rows in sections:

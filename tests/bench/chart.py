@@ -7,7 +7,7 @@ import math
 WIDTH, LABEL, BAR = 960, 470, 330
 GOOD, BAD, LINE, TEXT = '#3a7d44', '#b3382c', '#888', '#222'
 COLOURS = ('#2b5c8a', '#c77d1e', '#5b3a8c', '#2a8c82', '#8a2b4f')
-MOST = 1.6  # a bar that is longer is cut
+LEAST = 0.1  # the share of a goal where the bars begin
 
 
 def text(x, y, words, size=12, anchor='start', fill=TEXT):
@@ -21,21 +21,22 @@ def line(x1, y1, x2, y2, stroke=LINE, dash=''):
 
 
 def goals(rows, top):
-    """A bar for each row with a goal, as a share of what is allowed."""
-    out, y = [text(16, top, 'Goals: the share that is used (shorter is better; the line is the goal)', 15)], top + 24
+    """A bar for each row with a goal, as a share of what is allowed; a tenth has none."""
+    out, y = [text(16, top, 'Goals: how much of each is used (logarithmic; the dashed line is the goal)', 15)], top + 24
     first = y - 12
+    scale = BAR / math.log(max([row.used() for row in rows] + [2]) / LEAST)
+    goal_at = LABEL + scale * math.log(1 / LEAST)
     for row in rows:
-        used = row.used()
-        length = BAR * min(used, MOST) / MOST
+        length = scale * math.log(max(row.used(), LEAST) / LEAST)
         compared = row.against.split(':')[0] if 'floor' in row.against else ''
         label = f'{row.containers:,}: {row.what}' + (f' / {compared}' if compared else '')
         out.append(text(LABEL - 8, y, label, 11, 'end'))
         out.append(f'<rect x="{LABEL}" y="{y - 10}" width="{length:.1f}" height="12" fill="{GOOD if row.met() else BAD}"/>')
         _, _, _, _, ratio, goal, _ = row.cells()
-        out.append(text(LABEL + max(length, BAR / MOST) + 8, y, f'{ratio} ({goal})' + (' …' if used > MOST else ''), 11))
+        out.append(text(max(LABEL + length, goal_at) + 8, y, f'{ratio} ({goal})', 11))
         y += 18
-    out.append(line(LABEL + BAR / MOST, first, LABEL + BAR / MOST, y - 12, TEXT, '4 3'))
-    return out, y + 10
+    out.append(line(goal_at, first, goal_at, y - 12, TEXT, '4 3'))
+    return (out, y + 10) if rows else ([], top)
 
 
 def growth(rows, top):

@@ -142,7 +142,7 @@ static void *read_until(void *data)
 static void read_at_once(const char *path, const char *file, guint count, guint64 msec)
 {
     g_autofree Reader *readers = g_new0(Reader, count);
-    guint64 start = now(), reads = 0;
+    guint64 reads = 0;
     guint found = 0;
     DIR *dir = opendir(path);
     const struct dirent *entry;
@@ -156,6 +156,8 @@ static void read_at_once(const char *path, const char *file, guint count, guint6
     closedir(dir);
     if (found < count)
         errx(EXIT_FAILURE, "%s: only %u directories", path, found);
+
+    guint64 start = now();
     for (guint i = 0; i < count; i++) {
         readers[i].end = start + msec * 1000000;
         if (pthread_create(&readers[i].thread, NULL, read_until, &readers[i]) != 0)

@@ -71,7 +71,11 @@ class Server:
     def start(self):
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(self.answers, f'{self.argv[0]} to answer', pause=0.0005)
+        try:
+            wait_for(self.answers, f'{self.argv[0]} to answer', pause=0.0005)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def answers(self):
