@@ -57,7 +57,7 @@ class Bench:
             self.rows[name].append(row)
 
     def failed(self, name, count, error):
-        at = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(HERE)][-1]
+        at = [f for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename).startswith(HERE)][-1]
         self.failures.append(f'{name}, {count} containers: {str(error) or type(error).__name__} '
                              f'({os.path.basename(at.filename)}:{at.lineno})')
         print(f'bench: {self.failures[-1]}', file=sys.stderr)
