@@ -20,8 +20,8 @@
 typedef struct {
     SfsContainer *container; /* a reference; NULL: no bundle */
     gboolean hooks;
-    guint source; /* of a directory that bundles are found by, */
-    char *below;  /* and its path in the source; NULL: it is on the way to one */
+    guint source; /* that it lies in */
+    char *below;  /* of a directory that bundles are found by: its path in the source; NULL: it is none */
     char *path;   /* what the status file calls it; NULL: it was never tried to watch it */
     int errnum;   /* why it is not watched; 0: it is, or there is no need. The list's lock protects it */
     char *only;   /* the one name in it that matters, "" if none does; NULL: all do */
@@ -125,16 +125,17 @@ static gboolean mark_structure(SfsWatchlist *list, const Target *target, guint32
     return new;
 }
 
-/* What may have become of the container called name. A change of attributes leads its name nowhere else. */
-static gboolean mark_place(SfsWatchlist *list, const Target *target, guint source, const char *below,
-                           const char *container, guint32 mask)
+/* The event of name in target (NULL: of itself) tells of the place below, where the bundle of a container may
+ * have come or gone. A change of attributes leads its name nowhere else. */
+static gboolean mark_place(SfsWatchlist *list, const Target *target, const char *name, guint32 mask,
+                           const char *below, const char *container)
 {
-    gboolean new = sfs_marks_place(list->marks, source, below, container);
+    gboolean new = sfs_marks_place(list->marks, target->source, below, container);
 
     if (mask & ~(guint32)(IN_ATTRIB | IN_ISDIR))
         sfs_index_mark(sfs_view_index(list->view), container);
     if (new)
-        sfs_trace_directory(target->path, NULL, mask, "a bundle may have come or gone");
+        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
     return new;
 }
 
@@ -146,7 +147,7 @@ static gboolean mark_itself(SfsWatchlist *list, const Target *target, guint32 ma
     if (target->hooks)
         return sfs_marks_name(list->marks, target->container, FALSE, shield_layout_name(SHIELD_HOOKS_DIR),
                               mask);
-    return mark_place(list, target, place->source, place->path, place->name, mask);
+    return mark_place(list, target, NULL, mask, place->path, place->name);
 }
 
 /* A name in tasks/PROJECT, or shield in tasks/PROJECT/TASK. */
@@ -159,7 +160,7 @@ static gboolean mark_task(SfsWatchlist *list, const Target *target, guint32 mask
 
     if (parts[2] && strcmp(name, SHIELD_SHIELD) != 0)
         return FALSE;
-    return mark_place(list, target, target->source, below, container, mask);
+    return mark_place(list, target, name, mask, below, container);
 }
 
 /* A name in a directory that bundles are found by: which of them matter, depends on what it is. */
@@ -175,7 +176,7 @@ static gboolean mark_holder(SfsWatchlist *list, const Target *target, guint32 ma
         return mark_task(list, target, mask, name);
 
     g_autofree char *below = g_build_filename(SHIELD_CONTAINERS, name, NULL);
-    return mark_place(list, target, target->source, below, name, mask);
+    return mark_place(list, target, name, mask, below, name);
 }
 
 /* Only a mark that is new has a line with -d: a writer who never rests is not to be followed step by step. */
@@ -382,6 +383,7 @@ static BundleWatch *bundle_watch(SfsWatchlist *list, SfsContainer *container)
         return bw;
     bw = g_new0(BundleWatch, 1);
     bw->bundle.container = bw->hooks.container = sfs_container_ref(container);
+    bw->bundle.source = container->place->source;
     bw->hooks.hooks = TRUE;
     g_mutex_lock(&list->lock);
     g_hash_table_insert(list->bundles, container->place->name, bw);
