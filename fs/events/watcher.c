@@ -148,7 +148,7 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
     g_debug("all bundles are looked for");
     watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
-    watcher->missed |= sfs_index_scan(sfs_view_index(watcher->view), root, &scan) != 0;
+    watcher->missed |= sfs_index_scan(sfs_view_index(watcher->view), root, &scan, NULL) != 0;
     sfs_watchlist_end_scan(watcher->watchlist, &scan);
     watcher->complete = !scan.incomplete;
     sfs_node_unref(sfs_view_status_node(watcher->view));

@@ -264,6 +264,7 @@ typedef struct {
     SfsNode *root;
     guint64 since, time;
     GHashTable *names; /* a set of those that lead to a container */
+    GPtrArray *nodes;  /* gets them; NULL: nobody wants them */
     gboolean unsure;   /* there may be others */
     int errnum;        /* what was wanting */
 } Roll;
@@ -283,6 +284,8 @@ static void add_place(Roll *roll, const ShieldPlace *place)
         roll->unsure = TRUE;
     if (container && !settle(index, roll->root, place->name, roll->since, roll->time, container, 0, &node))
         (void)look(index, roll->root, place->name, &node);
+    if (node && roll->nodes)
+        g_ptr_array_add(roll->nodes, g_steal_pointer(&node));
 }
 
 /* The containers that were not come by, but are not known to be gone either. */
@@ -299,9 +302,9 @@ static void add_unseen(Roll *roll)
     }
 }
 
-int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan)
+int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray *nodes)
 {
-    Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), NULL, FALSE, 0};
+    Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), NULL, nodes, FALSE, 0};
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) places = shield_catalog_scan(index->view->catalog, scan);
 
@@ -317,6 +320,18 @@ int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan)
         add_unseen(&roll);
     sfs_tree_retain(index->view->tree, root, names, roll.time);
     return 0;
+}
+
+static void add_containers(SfsIndex *index, SfsNode *root, GPtrArray *nodes)
+{
+    g_autoptr(GPtrArray) children = sfs_tree_attached_children(index->view->tree, root);
+
+    for (guint i = 0; i < children->len; i++) {
+        SfsNode *child = g_ptr_array_index(children, i);
+
+        if (child->kind == SFS_CONTAINER)
+            g_ptr_array_add(nodes, sfs_node_ref(child));
+    }
 }
 
 /* The names that were marked since all were looked at; NULL: too many, or all. */
@@ -339,7 +354,7 @@ static GPtrArray *suspects(SfsIndex *index)
     return names->len <= SUSPECTS_MAX ? g_steal_pointer(&names) : NULL;
 }
 
-int sfs_index_list(SfsIndex *index, SfsNode *root)
+int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray *nodes)
 {
     g_autoptr(GPtrArray) names = NULL;
     ShieldScan scan = {0};
@@ -347,7 +362,7 @@ int sfs_index_list(SfsIndex *index, SfsNode *root)
     drain(index);
     names = suspects(index);
     if (!names)
-        return sfs_index_scan(index, root, &scan);
+        return sfs_index_scan(index, root, &scan, nodes);
     for (guint i = 0; i < names->len; i++) {
         g_autoptr(SfsNode) node = NULL;
         const char *name = g_ptr_array_index(names, i);
@@ -356,5 +371,7 @@ int sfs_index_list(SfsIndex *index, SfsNode *root)
         if (shield_error_is_shortage(errnum))
             return errnum;
     }
+    if (nodes)
+        add_containers(index, root, nodes);
     return 0;
 }

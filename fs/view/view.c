@@ -316,15 +316,14 @@ static void add_node(GPtrArray *entries, SfsNode *node)
 
 static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
 {
-    int errnum = sfs_index_list(view->index, root);
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    int errnum = sfs_index_list(view->index, root, nodes);
 
     if (errnum)
         return errnum;
-    sfs_node_unref(sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL));
-
-    g_autoptr(GPtrArray) children = sfs_tree_attached_children(view->tree, root);
-    for (guint i = 0; i < children->len; i++)
-        add_node(entries, sfs_node_ref(g_ptr_array_index(children, i)));
+    add_node(entries, sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL));
+    for (guint i = 0; i < nodes->len; i++)
+        add_node(entries, sfs_node_ref(g_ptr_array_index(nodes, i)));
     return 0;
 }
 
@@ -406,7 +405,7 @@ SfsNode *sfs_view_status_node(SfsView *view)
 int sfs_view_count_containers(SfsView *view, guint *count)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
-    int errnum = sfs_index_list(view->index, root);
+    int errnum = sfs_index_list(view->index, root, NULL);
 
     *count = errnum ? 0 : sfs_tree_count_containers(view->tree);
     return errnum;

@@ -97,11 +97,13 @@ def test_replaced_with_the_same_number(mount, base, state):
     m = watching.settled(mount(state))
     with Watch(m.mnt, m.mnt) as watch:
         same = 0
-        for i in range(20):
+        server = watching.children(m)[0]
+        for i in range(5):
             behind = bundles.container(state, f'c{i}', live=['1.1.1.1'])
             watch.expect({f'c{i}': ['CREATE,ISDIR']}, quiet=0)
             wait_for(lambda: watching.at_rest(m), 'rest')
-            number, server = os.stat(behind).st_ino, watching.children(m)[0]
+            wait_for(lambda: not watching.open_directories(server), 'nobody to hold the first')
+            number = os.stat(behind).st_ino
             os.kill(server, signal.SIGSTOP)
             bundles.remove(behind)
             bundles.container(state, f'c{i}', live=['2.2.2.2'])
