@@ -143,12 +143,12 @@ static void rescan(SfsWatcher *watcher, gboolean everything)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(watcher->view));
     ShieldScan scan = {0};
-    g_autoptr(GPtrArray) nodes = NULL;
+    g_autoptr(GPtrArray) nodes = NULL, found = NULL;
 
     g_debug("all bundles are looked for");
     watcher->recheck_due = 0;
     sfs_watchlist_begin_scan(watcher->watchlist, &scan);
-    watcher->missed |= sfs_index_scan(sfs_view_index(watcher->view), root, &scan, NULL) != 0;
+    watcher->missed |= sfs_index_scan(sfs_view_index(watcher->view), root, &scan, &found) != 0;
     sfs_watchlist_end_scan(watcher->watchlist, &scan);
     watcher->complete = !scan.incomplete;
     sfs_node_unref(sfs_view_status_node(watcher->view));

@@ -67,7 +67,7 @@ void sfs_watchlist_set_written(SfsWatchlist *list, SfsWrittenFunc func, void *da
     list->written_data = data;
 }
 
-/* For each bundle, what func does to it. */
+/* For each bundle, what func does to it; and nothing is known any more. */
 static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
 {
     SHIELD_AUTO_LOCK(&list->lock);
@@ -75,8 +75,12 @@ static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
     void *value;
 
     g_hash_table_iter_init(&iter, list->bundles);
-    while (g_hash_table_iter_next(&iter, NULL, &value))
-        func(((BundleWatch *)value)->bundle.container->bundle);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        SfsContainer *container = ((BundleWatch *)value)->bundle.container;
+
+        func(container->bundle);
+        sfs_container_touch(container);
+    }
 }
 
 /* A mark is set before the index tells of it: who has seen the one takes the other. */
@@ -208,6 +212,8 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         sfs_watchlist_mark_everything(list);
         return TRUE;
     }
+    if (target->container)
+        sfs_container_touch(target->container);
     if (target->container && !target->hooks && (mask == 0 || (mask & IN_IGNORED)))
         shield_bundle_set_watched(target->container->bundle, mask == 0);
     if (mask == 0)

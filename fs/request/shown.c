@@ -24,18 +24,10 @@ void sfs_shown_absence(const SfsSession *session, SfsNode *directory, const char
 
 void sfs_shown_listing(const SfsSession *session, SfsNode *directory)
 {
-    SfsTree *tree = sfs_view_tree(session->view);
-    g_autoptr(GPtrArray) children = sfs_tree_children(tree, directory);
+    g_autoptr(GPtrArray) untold = sfs_tree_show_children(sfs_view_tree(session->view), directory);
 
-    for (guint i = 0; i < children->len; i++) {
-        SfsNode *child = g_ptr_array_index(children, i);
-        gboolean attached = sfs_tree_is_attached(tree, child);
-
-        if (attached)
-            sfs_tree_show(tree, child);
-        if (attached != sfs_tree_is_announced(tree, child))
-            sfs_watcher_recheck(session->watcher, child);
-    }
+    for (guint i = 0; i < untold->len; i++)
+        sfs_watcher_recheck(session->watcher, g_ptr_array_index(untold, i));
 }
 
 void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct stat *st)

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "inspect.h"
+#include "lock.h"
 #include "view/access.h"
 #include "view/attributes.h"
 #include "view/contents.h"
+#include "view/index.h"
 #include "view/status.h"
 #include "view/view_private.h"
 
@@ -149,28 +151,75 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
     return 0;
 }
 
-static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
+/* The directory of a container as it is known to be still: no event has told of a change since it was asked.
+ */
+static gboolean
+recall(SfsView *view, SfsContainer *container, struct stat *backing)
 {
-    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
-    struct stat backing, hooks;
+    if (!shield_bundle_is_watched(container->bundle) || !sfs_index_is_certain(view->index, container))
+        return FALSE;
 
-    if (!directory || fstat(directory->fd, &backing) < 0)
+    SHIELD_AUTO_LOCK(&container->lock);
+    *backing = container->st;
+    return container->known == g_atomic_int_get(&container->touched);
+}
+
+/* touched: the container's, from before it was asked. */
+static void remember(SfsContainer *container, int touched, const struct stat *backing)
+{
+    SHIELD_AUTO_LOCK(&container->lock);
+
+    container->st = *backing;
+    container->known = touched;
+}
+
+/* What a container's directory is, with the number of links that the view shows; an errno. */
+static int stat_container(SfsView *view, SfsContainer *container, struct stat *backing)
+{
+    int touched = g_atomic_int_get(&container->touched);
+    struct stat hooks;
+
+    if (recall(view, container, backing))
+        return 0;
+
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, container);
+    if (!directory || fstat(directory->fd, backing) < 0)
         return errno;
-    st->st_uid = backing.st_uid;
-    st->st_gid = backing.st_gid;
-    st->st_nlink = 2;
+    backing->st_nlink = 2;
     if (shield_stat(directory->fd, shield_layout_name(SHIELD_HOOKS_DIR), &hooks) == 0 &&
         S_ISDIR(hooks.st_mode))
-        st->st_nlink++;
+        backing->st_nlink++;
+    remember(container, touched, backing);
+    return 0;
+}
+
+static void judge_container(SfsView *view, SfsNode *node, const struct stat *backing, struct stat *st)
+{
+    SfsAccess access = sfs_access_start(backing->st_uid, backing->st_gid);
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
+
+    walk_to_bundle(view, &access, node->container, FALSE);
+    if (directory)
+        sfs_access_at_the_end(&access, directory->fd, backing);
+    else
+        access.left = 0;
+    st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
+}
+
+static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
+{
+    struct stat backing;
+    int errnum = stat_container(view, node->container, &backing);
+
+    if (errnum)
+        return errnum;
+    st->st_uid = backing.st_uid;
+    st->st_gid = backing.st_gid;
+    st->st_nlink = backing.st_nlink;
     set_times(st, backing.st_mtim);
     st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
-    if (view->allow_other) {
-        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
-
-        walk_to_bundle(view, &access, node->container, FALSE);
-        sfs_access_at_the_end(&access, directory->fd, &backing);
-        st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
-    }
+    if (view->allow_other)
+        judge_container(view, node, &backing, st);
     return 0;
 }
 
@@ -251,9 +300,10 @@ static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSn
                          gboolean current, struct stat *st)
 {
     struct stat backing;
+    int errnum = stat_container(view, node->container, &backing);
 
-    if (fstat(dirfd, &backing) < 0)
-        return errno;
+    if (errnum)
+        return errnum;
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;

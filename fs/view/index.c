@@ -201,8 +201,7 @@ int sfs_index_find(SfsIndex *index, SfsNode *root, const char *name, SfsNode **n
     return look(index, root, name, node);
 }
 
-/* After a drain: does the container's name still lead to it? */
-static gboolean is_certain(SfsIndex *index, const SfsContainer *container)
+gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container)
 {
     SHIELD_AUTO_LOCK(&index->lock);
 
@@ -217,7 +216,7 @@ void sfs_index_confirm(SfsIndex *index, SfsContainer *container)
     if (!sfs_index_is_exact(index))
         return;
     drain(index);
-    if (is_certain(index, container))
+    if (sfs_index_is_certain(index, container))
         return;
     root = sfs_tree_root(index->view->tree);
     (void)look(index, root, container->place->name, &node);
@@ -241,7 +240,7 @@ static SfsDirectory *open_anew(SfsIndex *index, SfsContainer *container)
 
 SfsDirectory *sfs_index_open(SfsIndex *index, SfsContainer *container)
 {
-    gboolean certain = is_certain(index, container);
+    gboolean certain = sfs_index_is_certain(index, container);
     SfsDirectory *directory = certain ? sfs_directories_get(index->directories, container) : NULL;
 
     if (directory)
@@ -264,9 +263,9 @@ typedef struct {
     SfsNode *root;
     guint64 since, time;
     GHashTable *names; /* a set of those that lead to a container */
-    GPtrArray *nodes;  /* gets them; NULL: nobody wants them */
-    gboolean unsure;   /* there may be others */
-    int errnum;        /* what was wanting */
+    GPtrArray *nodes;
+    gboolean unsure; /* there may be others */
+    int errnum;      /* what was wanting */
 } Roll;
 
 static void add_place(Roll *roll, const ShieldPlace *place)
@@ -284,7 +283,7 @@ static void add_place(Roll *roll, const ShieldPlace *place)
         roll->unsure = TRUE;
     if (container && !settle(index, roll->root, place->name, roll->since, roll->time, container, 0, &node))
         (void)look(index, roll->root, place->name, &node);
-    if (node && roll->nodes)
+    if (node)
         g_ptr_array_add(roll->nodes, g_steal_pointer(&node));
 }
 
@@ -302,15 +301,15 @@ static void add_unseen(Roll *roll)
     }
 }
 
-int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray *nodes)
+int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray **nodes)
 {
-    Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), NULL, nodes, FALSE, 0};
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), names, found, FALSE, 0};
     g_autoptr(GPtrArray) places = shield_catalog_scan(index->view->catalog, scan);
 
     if (scan->errnum)
         return scan->errnum; /* rather than show less than there is */
-    roll.names = names;
     g_hash_table_add(names, g_strdup(SFS_META_NAME));
     for (guint i = 0; i < places->len && !roll.errnum; i++)
         add_place(&roll, g_ptr_array_index(places, i));
@@ -319,19 +318,8 @@ int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray *
     if (roll.unsure || scan->incomplete)
         add_unseen(&roll);
     sfs_tree_retain(index->view->tree, root, names, roll.time);
+    *nodes = g_steal_pointer(&found);
     return 0;
-}
-
-static void add_containers(SfsIndex *index, SfsNode *root, GPtrArray *nodes)
-{
-    g_autoptr(GPtrArray) children = sfs_tree_attached_children(index->view->tree, root);
-
-    for (guint i = 0; i < children->len; i++) {
-        SfsNode *child = g_ptr_array_index(children, i);
-
-        if (child->kind == SFS_CONTAINER)
-            g_ptr_array_add(nodes, sfs_node_ref(child));
-    }
 }
 
 /* The names that were marked since all were looked at; NULL: too many, or all. */
@@ -354,11 +342,12 @@ static GPtrArray *suspects(SfsIndex *index)
     return names->len <= SUSPECTS_MAX ? g_steal_pointer(&names) : NULL;
 }
 
-int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray *nodes)
+int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray **nodes)
 {
     g_autoptr(GPtrArray) names = NULL;
     ShieldScan scan = {0};
 
+    *nodes = NULL;
     drain(index);
     names = suspects(index);
     if (!names)
@@ -371,7 +360,5 @@ int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray *nodes)
         if (shield_error_is_shortage(errnum))
             return errnum;
     }
-    if (nodes)
-        add_containers(index, root, nodes);
     return 0;
 }

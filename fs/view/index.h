@@ -42,12 +42,15 @@ void sfs_index_confirm(SfsIndex *index, SfsContainer *container);
 /* The container's directory, if it still is the one; NULL with errno, ENOENT if it is gone or another. */
 SfsDirectory *sfs_index_open(SfsIndex *index, SfsContainer *container);
 
-/* Brings all containers in the tree up to date: those of names that have gone are detached. Adds to nodes
- * (references; NULL: nobody wants them) what there is. An errno. */
-int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray *nodes);
+/* Brings all containers in the tree up to date: those of names that have gone are detached. An errno. *nodes:
+ * what there is (an array of SfsNode that owns references), or NULL if that is all that is in the tree. */
+int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray **nodes);
 
 /* The same by looking at everything, whatever is known. scan: as for shield_catalog_scan. */
-int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray *nodes);
+int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray **nodes);
+
+/* After a drain: does the container's name still lead to it, and would an event tell otherwise? */
+gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container);
 
 /* Closes descriptors that are not in use any more; as sfs_directories_expire. */
 gint64 sfs_index_expire(SfsIndex *index, gboolean all);

@@ -13,6 +13,7 @@ struct SfsTree {
     GHashTable *nodes; /* number to node; holds a reference on each attached or looked-up one */
     SfsNode *root;
     GPtrArray *ghosts; /* references */
+    guint64 changes;
 };
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
@@ -25,6 +26,7 @@ SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *
     g_mutex_init(&container->lock);
     container->identity = *identity;
     container->bundle = shield_bundle_new(place->name, policy);
+    container->touched = 1;
     return container;
 }
 
@@ -42,6 +44,11 @@ void sfs_container_unref(SfsContainer *container)
     shield_bundle_unref(container->bundle);
     g_mutex_clear(&container->lock);
     g_free(container);
+}
+
+void sfs_container_touch(SfsContainer *container)
+{
+    g_atomic_int_inc(&container->touched);
 }
 
 ShieldIdentity sfs_container_identity(SfsContainer *container)
@@ -98,8 +105,12 @@ static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
         node->children = g_hash_table_new(g_str_hash, g_str_equal);
         node->announced_children = g_hash_table_new(g_str_hash, g_str_equal);
     }
-    if (parent)
+    if (parent) {
         g_hash_table_insert(parent->children, node->name, node);
+        parent->untold++;
+        if (parent == tree->root)
+            tree->changes++;
+    }
     g_hash_table_insert(tree->nodes, &node->ino, node);
     return node;
 }
@@ -140,6 +151,10 @@ static void detach(SfsTree *tree, SfsNode *node)
     void *child;
 
     node->attached = FALSE;
+    if (!node->announced)
+        node->parent->untold--;
+    if (node->parent == tree->root)
+        tree->changes++;
     if (node->shown && !node->announced)
         g_ptr_array_add(tree->ghosts, sfs_node_ref(node));
     if (node->children) {
@@ -315,6 +330,13 @@ GPtrArray *sfs_tree_containers(SfsTree *tree)
     return containers;
 }
 
+guint64 sfs_tree_changes(SfsTree *tree)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return tree->changes;
+}
+
 guint sfs_tree_count_containers(SfsTree *tree)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
@@ -357,6 +379,10 @@ void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
     if (node->announced == announced)
         return;
     node->announced = announced;
+    if (node->attached && announced)
+        node->parent->untold--;
+    else if (node->attached)
+        node->parent->untold++;
     if (announced)
         g_hash_table_replace(siblings, node->name, node);
     else if (g_hash_table_lookup(siblings, node->name) == node)
@@ -372,6 +398,13 @@ gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node)
     SHIELD_AUTO_LOCK(&tree->lock);
 
     return node->announced;
+}
+
+gboolean sfs_tree_is_told(SfsTree *tree, SfsNode *node)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return node->announced && node->untold == 0;
 }
 
 SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node)
@@ -423,13 +456,45 @@ gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
     return TRUE;
 }
 
+/* Lock held. */
+static void show(SfsTree *tree, SfsNode *node)
+{
+    if (!node->shown && !node->attached && !node->announced)
+        g_ptr_array_add(tree->ghosts, sfs_node_ref(node)); /* it went away on its way to who asked */
+    node->shown = TRUE;
+}
+
 void sfs_tree_show(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    if (!node->shown && !node->attached && !node->announced)
-        g_ptr_array_add(tree->ghosts, sfs_node_ref(node)); /* it went away on its way to who asked */
-    node->shown = TRUE;
+    show(tree, node);
+}
+
+GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GPtrArray *untold = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    GHashTableIter iter;
+    void *value;
+
+    g_hash_table_iter_init(&iter, parent->children);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        SfsNode *node = value;
+
+        show(tree, node);
+        if (!node->announced)
+            g_ptr_array_add(untold, sfs_node_ref(node));
+    }
+    if (parent->untold == 0 &&
+        g_hash_table_size(parent->children) == g_hash_table_size(parent->announced_children))
+        return untold; /* all that was announced is there */
+    g_hash_table_iter_init(&iter, parent->announced_children);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (!((SfsNode *)value)->attached)
+            g_ptr_array_add(untold, sfs_node_ref(value));
+    }
+    return untold;
 }
 
 gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)

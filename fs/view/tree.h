@@ -47,9 +47,12 @@ typedef enum {
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
-    GMutex lock; /* a leaf: protects identity */
+    GMutex lock; /* a leaf: protects identity, st, known */
     ShieldIdentity identity;
     ShieldBundle *bundle;
+    int touched;    /* atomic: counts the events in its directory */
+    struct stat st; /* of the directory, and how many are in it; the lock protects them */
+    int known;      /* what `touched` was before st was asked for; 0: never */
     guint64 looked; /* the last mark before its name was seen to lead to it; the index's */
 } SfsContainer;
 
@@ -58,6 +61,9 @@ SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *
 SfsContainer *sfs_container_ref(SfsContainer *container);
 void sfs_container_unref(SfsContainer *container);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsContainer, sfs_container_unref)
+
+/* An event tells of a change in the directory, or of one of its attributes. Any thread, under any lock. */
+void sfs_container_touch(SfsContainer *container);
 
 /* Which directory it is; and that this one is the same, whatever has become of its time of birth. */
 ShieldIdentity sfs_container_identity(SfsContainer *container);
@@ -86,6 +92,7 @@ typedef struct SfsNode {
     guint64 lookups;
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
     gboolean attached, announced, shown;
+    guint untold;                   /* so many of its children are attached and not announced */
     GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
     GHashTable *announced_children; /* likewise */
     SfsState announced_state;
@@ -139,7 +146,10 @@ guint sfs_tree_count_looked_up(SfsTree *tree);
 /* All containers of the view at this moment: an array of SfsContainer that owns references. */
 GPtrArray *sfs_tree_containers(SfsTree *tree);
 
-/* How many there are. */
+/* Counts what comes and goes in the root. */
+guint64 sfs_tree_changes(SfsTree *tree);
+
+/* How many containers there are. */
 guint sfs_tree_count_containers(SfsTree *tree);
 
 /* The children that are attached; an array of SfsNode that owns references. */
@@ -149,6 +159,7 @@ GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent);
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name); /* NULL: not announced */
 void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced);
 gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node);
+gboolean sfs_tree_is_told(SfsTree *tree, SfsNode *node); /* it is, and all that is in it */
 SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node);
 void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state);
 
@@ -161,6 +172,10 @@ gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message);
 /* Somebody else than the announcer is given the node. */
 void sfs_tree_show(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node);
+
+/* Somebody else is given all that is in parent. An array of the children (references) that watchers have not
+ * been told of: that they came, or that they went. */
+GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent);
 
 /* Is there, below parent and under name (NULL: any), something that watchers have not been told of? */
 gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name);

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "fault.h"
 #include "inspect.h"
+#include "lock.h"
 #include "view/index.h"
 
 /* The files of .shieldfs, sorted. */
@@ -37,6 +38,7 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
     view->catalog = shield_catalog_new(options->sources, mountpoint);
     view->tree = sfs_tree_new(first_number());
     view->index = sfs_index_new(view);
+    g_mutex_init(&view->lock);
     clock_gettime(CLOCK_REALTIME, &view->started);
     return view;
 }
@@ -44,6 +46,8 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
 void sfs_view_free(SfsView *view)
 {
     sfs_index_free(view->index);
+    g_clear_pointer(&view->listing, g_ptr_array_unref);
+    g_mutex_clear(&view->lock);
     sfs_tree_free(view->tree);
     shield_catalog_free(view->catalog);
     g_free(view);
@@ -314,16 +318,57 @@ static void add_node(GPtrArray *entries, SfsNode *node)
     sfs_node_unref(node);
 }
 
-static int list_root(SfsView *view, SfsNode *root, GPtrArray *entries)
+static int compare_entries(const void *pa, const void *pb)
 {
-    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    int errnum = sfs_index_list(view->index, root, nodes);
+    const SfsEntry *const *a = pa, *const *b = pb;
+
+    return strcmp((*a)->name, (*b)->name);
+}
+
+static void finish_listing(SfsNode *directory, GPtrArray *entries)
+{
+    add_entry(entries, directory->ino, ".", TRUE);
+    add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
+    g_ptr_array_sort(entries, compare_entries);
+}
+
+static GPtrArray *entries_of(SfsNode *root, GPtrArray *nodes)
+{
+    GPtrArray *entries = g_ptr_array_new_with_free_func(entry_free);
+
+    for (guint i = 0; i < nodes->len; i++)
+        add_node(entries, sfs_node_ref(g_ptr_array_index(nodes, i)));
+    finish_listing(root, entries);
+    return entries;
+}
+
+/* The listing of all in the tree is kept until something comes or goes. */
+static GPtrArray *entries_of_tree(SfsView *view, SfsNode *root)
+{
+    SHIELD_AUTO_LOCK(&view->lock);
+    guint64 changes = sfs_tree_changes(view->tree);
+
+    if (!view->listing || view->listed != changes) {
+        g_autoptr(GPtrArray) nodes = sfs_tree_attached_children(view->tree, root);
+
+        g_clear_pointer(&view->listing, g_ptr_array_unref);
+        view->listing = entries_of(root, nodes);
+        view->listed = changes;
+    }
+    return g_ptr_array_ref(view->listing);
+}
+
+static int list_root(SfsView *view, SfsNode *root, GPtrArray **entries)
+{
+    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL);
+    g_autoptr(GPtrArray) nodes = NULL;
+    int errnum = sfs_index_list(view->index, root, &nodes);
 
     if (errnum)
         return errnum;
-    add_node(entries, sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL));
-    for (guint i = 0; i < nodes->len; i++)
-        add_node(entries, sfs_node_ref(g_ptr_array_index(nodes, i)));
+    if (nodes)
+        g_ptr_array_add(nodes, g_steal_pointer(&meta));
+    *entries = nodes ? entries_of(root, nodes) : entries_of_tree(view, root);
     return 0;
 }
 
@@ -354,13 +399,6 @@ static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
                  sfs_tree_attach(view->tree, meta, meta_files[i].name, meta_files[i].kind, NULL, NULL));
 }
 
-static int compare_entries(const void *pa, const void *pb)
-{
-    const SfsEntry *const *a = pa, *const *b = pb;
-
-    return strcmp((*a)->name, (*b)->name);
-}
-
 static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
@@ -372,24 +410,22 @@ static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries,
 
 int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
 {
-    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(entry_free);
+    g_autoptr(GPtrArray) found = NULL;
     guint64 time = sfs_tree_time(view->tree);
     int errnum = 0;
 
     *entries = NULL;
     if (directory->kind == SFS_ROOT)
-        errnum = list_root(view, directory, found);
-    else if (directory->kind == SFS_META)
+        return list_root(view, directory, entries);
+    found = g_ptr_array_new_with_free_func(entry_free);
+    if (directory->kind == SFS_META)
         list_meta(view, directory, found);
     else
         errnum = list_bundle(view, directory, found);
     if (errnum)
         return errnum;
-    if (directory->kind != SFS_ROOT) /* the index has seen to that */
-        retain_listed(view, directory, found, time);
-    add_entry(found, directory->ino, ".", TRUE);
-    add_entry(found, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
-    g_ptr_array_sort(found, compare_entries);
+    retain_listed(view, directory, found, time);
+    finish_listing(directory, found);
     *entries = g_steal_pointer(&found);
     return 0;
 }
@@ -405,7 +441,8 @@ SfsNode *sfs_view_status_node(SfsView *view)
 int sfs_view_count_containers(SfsView *view, guint *count)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(view->tree);
-    int errnum = sfs_index_list(view->index, root, NULL);
+    g_autoptr(GPtrArray) nodes = NULL;
+    int errnum = sfs_index_list(view->index, root, &nodes);
 
     *count = errnum ? 0 : sfs_tree_count_containers(view->tree);
     return errnum;

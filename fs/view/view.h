@@ -75,7 +75,8 @@ typedef struct {
     mode_t type; /* S_IFDIR or S_IFREG */
 } SfsEntry;
 
-/* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them. */
+/* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them, and
+ * is not to be changed. */
 int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries);
 
 int sfs_view_count_containers(SfsView *view, guint *count);

@@ -14,6 +14,9 @@ struct SfsView {
     SfsStatus *status;       /* the session's */
     struct timespec started; /* the time of what has none of its own */
     SfsIndex *index;
+    GMutex lock;        /* protects the next two; held while the tree is asked */
+    GPtrArray *listing; /* of the root, of SfsEntry; NULL: none was asked for */
+    guint64 listed;     /* the tree's count of changes when it was taken */
     SfsVouchFunc vouch; /* NULL: nobody knows */
     void *vouch_data;
     void (*kept)(void *data); /* NULL: nobody is told */
