@@ -37,6 +37,7 @@ struct ShieldBundle {
     int changed[SHIELD_N_FILES]; /* atomic: marked, and not read since */
     int writing[SHIELD_N_FILES]; /* atomic: when it was written last, if not closed since; else 0 */
     int watched;                 /* atomic */
+    guint version;               /* atomic */
     GMutex lock;                 /* protects all below */
     ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
     gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
@@ -125,6 +126,11 @@ void shield_bundle_mark_all(ShieldBundle *bundle)
 void shield_bundle_set_watched(ShieldBundle *bundle, gboolean watched)
 {
     g_atomic_int_set(&bundle->watched, watched);
+}
+
+guint shield_bundle_version(ShieldBundle *bundle)
+{
+    return g_atomic_int_get(&bundle->version);
 }
 
 gboolean shield_bundle_is_watched(ShieldBundle *bundle)
@@ -239,8 +245,11 @@ static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
         } else {
             g_clear_pointer(slot, shield_reading_unref);
             *slot = fresh;
+            g_atomic_int_inc(&bundle->version);
         }
     }
+    if (bundle->busy[file].refused)
+        g_atomic_int_inc(&bundle->version);
     bundle->busy[file] = (Busy){0};
     return *slot;
 }
@@ -266,6 +275,8 @@ gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
         news |= busy->since && !busy->refused;
         busy->refused = busy->since != 0;
     }
+    if (news)
+        g_atomic_int_inc(&bundle->version);
     return news;
 }
 

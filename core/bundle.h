@@ -61,6 +61,9 @@ ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const Shield
 /* The last that was computed, be it out of date, or NULL. Waits for nobody either. */
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row);
 
+/* Counts the readings that took another's place, and what is known of refusals. */
+guint shield_bundle_version(ShieldBundle *bundle);
+
 /* When (monotonic time, microseconds) to look whether a source of row that was being written when that was
  * tried last still is; 0: none was. */
 gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row);

@@ -138,6 +138,8 @@ static gboolean mark_place(SfsWatchlist *list, const Target *target, const char 
 
     if (mask & ~(guint32)(IN_ATTRIB | IN_ISDIR))
         sfs_index_mark(sfs_view_index(list->view), container);
+    else
+        sfs_index_note(sfs_view_index(list->view));
     if (new)
         sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
     return new;
@@ -172,8 +174,10 @@ static gboolean mark_holder(SfsWatchlist *list, const Target *target, guint32 ma
 {
     gboolean in_source = *target->below == '\0', in_tasks = strcmp(target->below, SHIELD_TASKS) == 0;
 
-    if (in_source && strcmp(name, SHIELD_CONTAINERS) != 0 && strcmp(name, SHIELD_TASKS) != 0)
+    if (in_source && strcmp(name, SHIELD_CONTAINERS) != 0 && strcmp(name, SHIELD_TASKS) != 0) {
+        sfs_index_note(sfs_view_index(list->view)); /* it may be told what a source looks like */
         return FALSE;
+    }
     if (in_source || in_tasks)
         return mark_structure(list, target, mask, name);
     if (strcmp(target->below, SHIELD_CONTAINERS) != 0)

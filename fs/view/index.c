@@ -64,6 +64,13 @@ void sfs_index_mark(SfsIndex *index, const char *name)
     }
 }
 
+void sfs_index_note(SfsIndex *index)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+
+    index->now++;
+}
+
 guint64 sfs_index_now(SfsIndex *index)
 {
     SHIELD_AUTO_LOCK(&index->lock);

@@ -22,6 +22,9 @@ void sfs_index_free(SfsIndex *index);
  * or none. */
 void sfs_index_mark(SfsIndex *index, const char *name);
 
+/* Something has happened that concerns no name. */
+void sfs_index_note(SfsIndex *index);
+
 /* The number of the last mark. */
 guint64 sfs_index_now(SfsIndex *index);
 

@@ -7,16 +7,15 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "directory.h"
-#include "error.h"
-#include "inspect.h"
 #include "lock.h"
 #include "open.h"
 #include "shieldstate.h"
 #include "text.h"
+#include "view/findings.h"
 
 struct SfsStatus {
     SfsView *view;
+    SfsFindings *findings;
     pid_t supervisor;
     SfsAnnouncerStateFunc announcer; /* NULL: there is none yet */
     SfsDegradedFunc degraded;
@@ -32,6 +31,7 @@ SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
     SfsStatus *status = g_new0(SfsStatus, 1);
 
     status->view = view;
+    status->findings = sfs_findings_new(view);
     status->supervisor = supervisor;
     status->time = sfs_view_started(view);
     g_mutex_init(&status->lock);
@@ -41,6 +41,7 @@ SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
 void sfs_status_free(SfsStatus *status)
 {
     g_clear_pointer(&status->text, g_bytes_unref);
+    sfs_findings_free(status->findings);
     g_mutex_clear(&status->lock);
     g_free(status);
 }
@@ -103,88 +104,21 @@ static void add_lines(GString *out, const char *key, GPtrArray *lines)
     }
 }
 
-/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
- * hear nothing. A line for each such directory and file. */
-static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
-{
-    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
-    struct stat st;
-
-    if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
-        shield_error_add_line(degraded, NULL, label,
-                              in_hooks
-                                  ? "another owner's: no event tells what comes and goes in it"
-                                  : "another owner's: no event tells what comes and goes in it, nor of its "
-                                    "computed files");
-    for (guint i = 0; entries && i < entries->len; i++) {
-        const ShieldEntry *entry = g_ptr_array_index(entries, i);
-        ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
-
-        if (show == SHIELD_SHOW_DIRECTORY) {
-            g_autofree char *below = g_build_filename(label, entry->name, NULL);
-            g_auto(ShieldFd) fd = shield_open_within(dirfd, entry->name);
-
-            if (fd >= 0)
-                add_unannounced(below, fd, TRUE, degraded);
-        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
-                   shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
-            shield_error_add_line(degraded, label, entry->name,
-                                  "another owner's: no event tells of its changes");
-        }
-    }
-}
-
-static gboolean is_covered(SfsView *view, const ShieldPlace *place)
-{
-    g_auto(ShieldFd) fd = shield_catalog_open(sfs_view_catalog(view), place);
-
-    return fd < 0 && errno == EXDEV;
-}
-
-/* What there is to tell of each bundle. */
-static void inspect_bundles(SfsView *view, GPtrArray *places, GPtrArray *problems, GPtrArray *degraded)
-{
-    gboolean foreign = sfs_view_allows_others(view) && geteuid() != 0;
-    gboolean leases = sfs_view_policy(view)->settle_ms > 0;
-    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
-
-    for (guint i = 0; i < places->len; i++) {
-        const ShieldPlace *place = g_ptr_array_index(places, i);
-        g_autoptr(SfsNode) node = NULL;
-        g_autoptr(SfsDirectory) directory = NULL;
-
-        if (sfs_view_lookup(view, root, place->name, &node) == 0)
-            directory = sfs_view_open_container(view, node->container);
-        if (!directory) { /* it has gone meanwhile, or can't be entered */
-            if (is_covered(view, place))
-                shield_error_add_line(problems, NULL, place->name, SHIELD_COVERED);
-            continue;
-        }
-        shield_inspect(node->container->bundle, directory->fd, problems, leases ? degraded : ignored);
-        if (foreign)
-            add_unannounced(place->name, directory->fd, FALSE, degraded);
-    }
-    if (!leases)
-        g_ptr_array_add(degraded,
-                        g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
-}
-
 static GBytes *render(SfsStatus *status)
 {
     GString *out = g_string_new(NULL);
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GPtrArray) places = NULL;
     g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
-    ShieldScan scan = {.problems = problems, .states = states};
+    gboolean complete = sfs_findings_collect(status->findings, states, problems, degraded);
 
-    places = shield_catalog_scan(sfs_view_catalog(status->view), &scan);
-    inspect_bundles(status->view, places, problems, degraded);
+    if (sfs_view_policy(status->view)->settle_ms == 0)
+        g_ptr_array_add(degraded,
+                        g_strdup("settle=0: lists are taken as they stand, in the middle of a rewrite too"));
     if (status->degraded)
         status->degraded(status->data, degraded);
     add_sources(status->view, states, out);
-    g_string_append_printf(out, "complete: %s\n", scan.incomplete ? "no" : "yes");
+    g_string_append_printf(out, "complete: %s\n", complete ? "yes" : "no");
     g_string_append_printf(out, "announcer: %s\n",
                            status->announcer ? status->announcer(status->data) : "stopped");
     g_string_append_printf(out, "pid: %d\n", status->supervisor);

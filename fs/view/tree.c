@@ -40,6 +40,8 @@ void sfs_container_unref(SfsContainer *container)
 {
     if (!g_atomic_ref_count_dec(&container->refs))
         return;
+    g_clear_pointer(&container->problems, g_ptr_array_unref);
+    g_clear_pointer(&container->degraded, g_ptr_array_unref);
     shield_place_free(container->place);
     shield_bundle_unref(container->bundle);
     g_mutex_clear(&container->lock);

@@ -53,6 +53,10 @@ typedef struct {
     int touched;    /* atomic: counts the events in its directory */
     struct stat st; /* of the directory, and how many are in it; the lock protects them */
     int known;      /* what `touched` was before st was asked for; 0: never */
+    GPtrArray *problems,
+        *degraded;  /* what findings found; NULL: nothing is known. The lock protects these, */
+    int inspected;  /* what `touched` was before, */
+    guint version;  /* and the bundle's version */
     guint64 looked; /* the last mark before its name was seen to lead to it; the index's */
 } SfsContainer;
 

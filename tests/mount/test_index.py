@@ -99,6 +99,29 @@ def test_system_calls_of_a_warm_cat(root, mount, base, depth):
     wait_for(warm, 'a cat of at most 25 system calls')
 
 
+def test_status_is_assembled(root, mount, base, state):
+    """As long as nothing happens to the bundles, it is told what was found of them: fewer calls than bundles."""
+    for i in range(100):
+        bundles.container(state, f'c{i}', deny=['1.1.1.1'])
+    for i in range(3):
+        bundles.put(state / f'containers/c{i}/deny.list', b'\xff\n')
+    m = mount(state)
+    server = watching.children(m)[0]
+    problems = [f'c{i}/deny.list: line 1: not UTF-8 at byte 1' for i in range(3)]
+
+    def warm():
+        trace = base / 'trace'
+        said = m.status()['problem']
+        with traced(server, trace):
+            cat(m.mnt / '.shieldfs/status')
+        return said == problems and len(calls_of(trace.read_text())) < 50
+    wait_for(warm, 'a status file of fewer than 50 system calls')
+    bundles.put(state / 'containers/c1/deny.list', '1.1.1.1\n')
+    assert m.status()['problem'] == [problems[0], problems[2]]
+    os.symlink('x', state / 'containers/link')
+    assert m.status()['problem'] == [f'{state}/containers/link: symbolic link: not followed', problems[0], problems[2]]
+
+
 def test_no_look_at_all_bundles(mount, state):
     """Neither a change of content leads to one, nor a bundle that comes or goes, nor what is done beside them."""
     for i in range(20):
