@@ -7,40 +7,23 @@
 #include <sys/inotify.h>
 
 #include "error.h"
-#include "events/trace.h"
+#include "events/marking.h"
 #include "events/ways.h"
 #include "inspect.h"
 #include "lock.h"
 #include "view/index.h"
 
-/* The name got another file, rather than the file another content. */
-#define REPLACED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
-
-/* A watched directory: one that bundles are found by, a bundle, or its hooks. */
 typedef struct {
-    SfsContainer *container; /* a reference; NULL: no bundle */
-    gboolean hooks;
-    guint source; /* that it lies in */
-    char *below;  /* of a directory that bundles are found by: its path in the source; NULL: it is none */
-    char *path;   /* what the status file calls it; NULL: it was never tried to watch it */
-    int errnum;   /* why it is not watched; 0: it is, or there is no need. The list's lock protects it */
-    char *only;   /* the one name in it that matters, "" if none does; NULL: all do */
-    guint64 generation; /* of the scan that saw it last */
-} Target;
-
-typedef struct {
-    Target bundle, hooks;
+    SfsTarget bundle, hooks;
 } BundleWatch;
 
 struct SfsWatchlist {
     SfsView *view;
     guint poll_sec; /* for a person to read */
-    SfsMarks *marks;
+    SfsMarking marking;
     ShieldDirwatch *watch;
-    SfsWrittenFunc written; /* NULL: nobody is to be told */
-    void *written_data;
     SfsWays *ways;
-    GHashTable *holders; /* what for and path to Target */
+    GHashTable *holders; /* what for and path to SfsTarget */
     guint64 generation;
     GMutex lock;           /* protects the rest; the watcher's thread alone changes it */
     GHashTable *bundles;   /* the container's name to BundleWatch */
@@ -48,23 +31,10 @@ struct SfsWatchlist {
     guint blind;           /* so many of them are not bundles' */
 };
 
-static void mark_list(SfsWatchlist *list, const SfsContainer *container, guint32 mask, const char *name)
-{
-    ShieldMark mark = SHIELD_MARK_CHANGED;
-
-    if (mask & (IN_CLOSE_WRITE | REPLACED))
-        mark = SHIELD_MARK_WRITTEN;
-    else if (mask & IN_MODIFY)
-        mark = SHIELD_MARK_WRITING;
-    if (shield_bundle_invalidate(container->bundle, name, mark) && mark == SHIELD_MARK_WRITTEN &&
-        list->written)
-        list->written(list->written_data, container);
-}
-
 void sfs_watchlist_set_written(SfsWatchlist *list, SfsWrittenFunc func, void *data)
 {
-    list->written = func;
-    list->written_data = data;
+    list->marking.written = func;
+    list->marking.written_data = data;
 }
 
 /* For each bundle, what func does to it; and nothing is known any more. */
@@ -83,17 +53,10 @@ static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
     }
 }
 
-/* A mark is set before the index tells of it: who has seen the one takes the other. */
-static void mark_everything(SfsWatchlist *list)
-{
-    (void)sfs_marks_everything(list->marks);
-    sfs_index_mark(sfs_view_index(list->view), NULL);
-}
-
 void sfs_watchlist_mark_everything(SfsWatchlist *list)
 {
     each_bundle(list, shield_bundle_mark_all);
-    mark_everything(list);
+    sfs_marking_everything(&list->marking);
 }
 
 /* What is watched is as its events say. A change that was made elsewhere shows in the stamps, which are
@@ -106,12 +69,12 @@ void sfs_watchlist_mark_unwatched(SfsWatchlist *list)
 
     g_hash_table_iter_init(&iter, list->bundles);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const Target *bundle = &((BundleWatch *)value)->bundle;
+        const SfsTarget *bundle = &((BundleWatch *)value)->bundle;
 
         if (bundle->errnum && bundle->errnum != EOPNOTSUPP)
             shield_bundle_mark_all(bundle->container->bundle);
     }
-    mark_everything(list);
+    sfs_marking_everything(&list->marking);
 }
 
 static void doubt(ShieldBundle *bundle)
@@ -119,96 +82,10 @@ static void doubt(ShieldBundle *bundle)
     shield_bundle_set_watched(bundle, FALSE);
 }
 
-static gboolean mark_structure(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
-{
-    gboolean new = sfs_marks_structure(list->marks);
-
-    sfs_index_mark(sfs_view_index(list->view), NULL);
-    if (new)
-        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
-    return new;
-}
-
-/* The event of name in target (NULL: of itself) tells of the place below, where the bundle of a container may
- * have come or gone. A change of attributes leads its name nowhere else. */
-static gboolean mark_place(SfsWatchlist *list, const Target *target, const char *name, guint32 mask,
-                           const char *below, const char *container)
-{
-    gboolean new = sfs_marks_place(list->marks, target->source, below, container);
-
-    if (mask & ~(guint32)(IN_ATTRIB | IN_ISDIR))
-        sfs_index_mark(sfs_view_index(list->view), container);
-    else
-        sfs_index_note(sfs_view_index(list->view));
-    if (new)
-        sfs_trace_directory(target->path, name, mask, "bundles may have come or gone");
-    return new;
-}
-
-/* A bundle's directory itself, or that of its hooks. */
-static gboolean mark_itself(SfsWatchlist *list, const Target *target, guint32 mask)
-{
-    const ShieldPlace *place = target->container->place;
-
-    if (target->hooks)
-        return sfs_marks_name(list->marks, target->container, FALSE, shield_layout_name(SHIELD_HOOKS_DIR),
-                              mask);
-    return mark_place(list, target, NULL, mask, place->path, place->name);
-}
-
-/* A name in tasks/PROJECT, or shield in tasks/PROJECT/TASK. */
-static gboolean mark_task(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
-{
-    g_auto(GStrv) parts = g_strsplit(target->below, "/", -1);
-    const char *task = parts[2] ? parts[2] : name;
-    g_autofree char *container = g_strconcat(parts[1], ".", task, NULL);
-    g_autofree char *below = g_build_filename(parts[0], parts[1], task, NULL);
-
-    if (parts[2] && strcmp(name, SHIELD_SHIELD) != 0)
-        return FALSE;
-    return mark_place(list, target, name, mask, below, container);
-}
-
-/* A name in a directory that bundles are found by: which of them matter, depends on what it is. */
-static gboolean mark_holder(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
-{
-    gboolean in_source = *target->below == '\0', in_tasks = strcmp(target->below, SHIELD_TASKS) == 0;
-
-    if (in_source && strcmp(name, SHIELD_CONTAINERS) != 0 && strcmp(name, SHIELD_TASKS) != 0) {
-        sfs_index_note(sfs_view_index(list->view)); /* it may be told what a source looks like */
-        return FALSE;
-    }
-    if (in_source || in_tasks)
-        return mark_structure(list, target, mask, name);
-    if (strcmp(target->below, SHIELD_CONTAINERS) != 0)
-        return mark_task(list, target, mask, name);
-
-    g_autofree char *below = g_build_filename(SHIELD_CONTAINERS, name, NULL);
-    return mark_place(list, target, name, mask, below, name);
-}
-
-/* Only a mark that is new has a line with -d: a writer who never rests is not to be followed step by step. */
-static gboolean mark(SfsWatchlist *list, const Target *target, guint32 mask, const char *name)
-{
-    gboolean new;
-
-    if (!target->container)
-        return name && target->below ? mark_holder(list, target, mask, name)
-                                     : mark_structure(list, target, mask, name);
-    if (!name)
-        return mark_itself(list, target, mask);
-    if (!target->hooks)
-        mark_list(list, target->container, mask, name);
-    new = sfs_marks_name(list->marks, target->container, target->hooks, name, mask);
-    if (new)
-        sfs_trace_inotify(target->container, target->hooks, name, mask, "marked");
-    return new;
-}
-
 static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
 {
     SfsWatchlist *list = user_data;
-    const Target *target = data;
+    const SfsTarget *target = data;
 
     if (!target) { /* events were lost, the end of a watch perhaps among them */
         g_debug("event: inotify has lost events: everything is marked");
@@ -224,11 +101,11 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         return FALSE;
     if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
-    return mark(list, target, mask, name);
+    return sfs_marking_event(&list->marking, target, mask, name);
 }
 
 /* A target keeps its path once it has one: whoever drains may be reading it. */
-static void note(SfsWatchlist *list, Target *target, const char *path, int errnum)
+static void note(SfsWatchlist *list, SfsTarget *target, const char *path, int errnum)
 {
     SHIELD_AUTO_LOCK(&list->lock);
 
@@ -244,7 +121,7 @@ static void note(SfsWatchlist *list, Target *target, const char *path, int errnu
 }
 
 static ShieldDirwatched add_watch(SfsWatchlist *list, int fd, const char *path, ShieldDirwatchKind kind,
-                                  Target *target)
+                                  SfsTarget *target)
 {
     note(list, target, path, target->errnum); /* events may come before the next line is done */
 
@@ -253,14 +130,14 @@ static ShieldDirwatched add_watch(SfsWatchlist *list, int fd, const char *path, 
     return watched;
 }
 
-static void remove_watch(SfsWatchlist *list, Target *target)
+static void remove_watch(SfsWatchlist *list, SfsTarget *target)
 {
     shield_dirwatch_remove(list->watch, target);
     note(list, target, NULL, 0);
 }
 
 /* Lock held. */
-static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Target *target)
+static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const SfsTarget *target)
 {
     const char *why = target->errnum == ENOSPC
                           ? "the limit of inotify watches is reached, raise fs.inotify.max_user_watches"
@@ -272,7 +149,7 @@ static void add_degraded(const SfsWatchlist *list, GPtrArray *lines, const Targe
 
 static void target_free(void *data)
 {
-    Target *target = data;
+    SfsTarget *target = data;
 
     g_free(target->below);
     g_free(target->only);
@@ -281,13 +158,13 @@ static void target_free(void *data)
 }
 
 /* A directory may have several targets: one for each reason, what, to watch it. */
-static Target *holder(SfsWatchlist *list, const char *what, const char *path, const char *only)
+static SfsTarget *holder(SfsWatchlist *list, const char *what, const char *path, const char *only)
 {
     g_autofree char *key = g_strconcat(what, path, NULL);
-    Target *target = g_hash_table_lookup(list->holders, key);
+    SfsTarget *target = g_hash_table_lookup(list->holders, key);
 
     if (!target) {
-        target = g_new0(Target, 1);
+        target = g_new0(SfsTarget, 1);
         target->only = g_strdup(only);
         g_hash_table_insert(list->holders, g_steal_pointer(&key), target);
     }
@@ -298,7 +175,7 @@ static Target *holder(SfsWatchlist *list, const char *what, const char *path, co
 static void watch_holder(int fd, const char *path, guint source, const char *below, void *data)
 {
     SfsWatchlist *list = data;
-    Target *target = holder(list, "", path, NULL);
+    SfsTarget *target = holder(list, "", path, NULL);
 
     if (!target->below) { /* it is nobody else's yet */
         target->source = source;
@@ -317,7 +194,7 @@ void sfs_watchlist_visit_place(SfsWatchlist *list, guint source, const char *bel
 
     g_autofree char *root = shield_sources_resolved(shield_catalog_sources(catalog), source);
     g_autofree char *path = g_build_filename(root ? root : "/", below, NULL);
-    Target *target = g_hash_table_lookup(list->holders, path);
+    SfsTarget *target = g_hash_table_lookup(list->holders, path);
     if (target) {
         remove_watch(list, target);
         g_hash_table_remove(list->holders, path);
@@ -346,7 +223,7 @@ void sfs_watchlist_end_scan(SfsWatchlist *list, const ShieldScan *scan)
         return; /* what the scan did not reach may still be there */
     g_hash_table_iter_init(&iter, list->holders);
     while (g_hash_table_iter_next(&iter, NULL, &target)) {
-        if (((Target *)target)->generation == list->generation)
+        if (((SfsTarget *)target)->generation == list->generation)
             continue;
         remove_watch(list, target);
         g_hash_table_iter_remove(&iter);
@@ -470,7 +347,7 @@ int sfs_watchlist_mounts(const SfsWatchlist *list)
 void sfs_watchlist_look_at_mounts(SfsWatchlist *list)
 {
     if (sfs_ways_have_changed(list->ways))
-        mark_everything(list);
+        sfs_marking_everything(&list->marking);
 }
 
 gboolean sfs_watchlist_are_degraded(SfsWatchlist *list)
@@ -514,7 +391,7 @@ SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec)
         return NULL;
     }
     list->view = view;
-    list->marks = marks;
+    list->marking = (SfsMarking){.view = view, .marks = marks};
     list->poll_sec = poll_sec;
     list->ways = sfs_ways_new(shield_catalog_sources(sfs_view_catalog(view)));
     list->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);

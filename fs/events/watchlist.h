@@ -11,7 +11,7 @@
 #include <glib.h>
 
 #include "dirwatch.h"
-#include "events/marks.h"
+#include "events/marking.h"
 #include "view/view.h"
 
 typedef struct SfsWatchlist SfsWatchlist;
@@ -20,9 +20,7 @@ typedef struct SfsWatchlist SfsWatchlist;
 SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec);
 void sfs_watchlist_free(SfsWatchlist *list);
 
-/* What to call when a list of a bundle has been written, on the thread that drains; to be set before there is
- * more than one. */
-typedef void (*SfsWrittenFunc)(void *data, const SfsContainer *container);
+/* To be set before there is more than one thread. */
 void sfs_watchlist_set_written(SfsWatchlist *list, SfsWrittenFunc func, void *data);
 
 ShieldDirwatch *sfs_watchlist_queue(SfsWatchlist *list);
