@@ -11,7 +11,9 @@
 #include "open.h"
 #include "view/attributes.h"
 
-#define HOT_USEC (10 * 1000) /* between two announcements of one node */
+/* Between two announcements of one node: at first, and at most while it goes on changing. */
+#define HOT_MIN_USEC (10 * 1000)
+#define HOT_MAX_USEC (80 * 1000)
 #define RETRY_MAX_USEC (1000 * 1000)
 
 SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const char *mountpoint)
@@ -63,12 +65,27 @@ int sfs_outbox_socket(SfsOutbox *outbox)
     return sfs_announcer_client_socket(outbox->client);
 }
 
+/* When the node may be announced again. */
+static gint64 cool(const Recheck *recheck)
+{
+    return recheck->last ? recheck->last + MAX(recheck->rest, HOT_MIN_USEC) : 0;
+}
+
+/* It is about to be told of another content. What has changed again so soon, goes on changing. */
+static void back_off(Recheck *recheck)
+{
+    gint64 rest = MAX(recheck->rest, HOT_MIN_USEC);
+    gboolean hot = recheck->last && g_get_monotonic_time() < recheck->last + 2 * rest;
+
+    recheck->rest = hot ? MIN(2 * rest, HOT_MAX_USEC) : HOT_MIN_USEC;
+}
+
 void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)
 {
     Recheck *recheck = recheck_of(outbox, node);
 
     recheck->written |= written;
-    queue(outbox, recheck, MAX(g_get_monotonic_time(), recheck->last ? recheck->last + HOT_USEC : 0));
+    queue(outbox, recheck, MAX(g_get_monotonic_time(), cool(recheck)));
 }
 
 void sfs_outbox_recheck_times(SfsOutbox *outbox, SfsNode *node)
@@ -188,7 +205,7 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
     gboolean content =
         !sfs_node_is_directory(recheck->node) && content_differs(recheck, announced_state, now);
     gboolean access = sfs_state_access_differs(announced_state, &now->st);
-    gint64 ready = recheck->last ? recheck->last + HOT_USEC : 0;
+    gint64 ready = cool(recheck);
 
     if ((content || recheck->unclosed || access) && ready > g_get_monotonic_time()) {
         sfs_trace_node(recheck->node, "changed, and was told of just now: again in a moment");
@@ -202,6 +219,8 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
     if (content || access)
         sfs_trace_node(recheck->node, "differs from what was told in its %s%s%s", content ? "content" : "",
                        content && access ? ", and in its " : "", access ? "mode or owner" : "");
+    if (content)
+        back_off(recheck);
     if (content)
         sfs_asking_ask(outbox, recheck, SFS_ANNOUNCER_MODIFY, now);
     else if (recheck->unclosed)

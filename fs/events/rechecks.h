@@ -18,6 +18,7 @@ typedef struct {
     gint64 last; /* when an announcement of it was asked for last, or came back */
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
+    gint64 rest;            /* after `last`, before it is announced again; 0: as short as may be */
     gint64 pause;           /* until the next try for the CLOSE_WRITE that a lease holds up */
     gboolean written;       /* look at it as changed */
     gboolean touched;       /* that its mtime differs has a reason: it was set */

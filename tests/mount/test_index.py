@@ -122,6 +122,24 @@ def test_status_is_assembled(root, mount, base, state):
     assert m.status()['problem'] == [f'{state}/containers/link: symbolic link: not followed', problems[0], problems[2]]
 
 
+def test_hot_file_backs_off(mount, state):
+    """The longer it goes on changing, the more of its changes are one: eighty milliseconds lie between two events. The
+    last change is told, and after a rest the first one soon."""
+    bundle = bundles.container(state, 'c', live=['1.1.1.1'])
+    m = mount(state)
+    with watching.Inotify() as inotify:
+        inotify.add(m.mnt / 'c/effective', watching.CLOSE_WRITE)
+        start, came = time.monotonic(), 0
+        for i in range(400):
+            bundles.put(bundle / 'live.allowed', f'2.2.{i // 250}.{i % 250}\n')
+            time.sleep(0.004)  # it need not be exact
+            came += len(inotify.read())
+        wait_for(lambda: watching.at_rest(m), 'the last to be told')
+        came += len(inotify.read())
+        assert 2 <= came <= 5 + (time.monotonic() - start) / 0.08
+        assert (m.mnt / 'c/effective').read_text() == '2.2.1.149\n'
+
+
 def test_no_look_at_all_bundles(mount, state):
     """Neither a change of content leads to one, nor a bundle that comes or goes, nor what is done beside them."""
     for i in range(20):
