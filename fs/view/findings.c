@@ -91,11 +91,12 @@ static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray
         add_unannounced(container->place->name, dirfd, FALSE, degraded);
 }
 
-/* TRUE: what was found of the container last still holds, and has been added. */
-static gboolean recall(SfsView *view, SfsContainer *container, GPtrArray *problems, GPtrArray *degraded)
+/* TRUE: what was found of the container last still holds, and has been added. certain: it has its name. */
+static gboolean recall(SfsView *view, SfsContainer *container, gboolean certain, GPtrArray *problems,
+                       GPtrArray *degraded)
 {
     if (!shield_bundle_is_watched(container->bundle) ||
-        !sfs_index_is_certain(sfs_view_index(view), container))
+        (!certain && !sfs_index_is_certain(sfs_view_index(view), container)))
         return FALSE;
 
     SHIELD_AUTO_LOCK(&container->lock);
@@ -113,9 +114,6 @@ static void add_bundle(SfsView *view, SfsContainer *container, GPtrArray *proble
     guint version = shield_bundle_version(container->bundle);
     g_autoptr(GPtrArray) own_problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) own_degraded = g_ptr_array_new_with_free_func(g_free);
-
-    if (recall(view, container, problems, degraded))
-        return;
 
     g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, container);
     if (!directory)
@@ -186,7 +184,12 @@ gboolean sfs_findings_collect(SfsFindings *findings, GArray *states, GPtrArray *
     (void)sfs_index_list(sfs_view_index(view), root, &nodes); /* what is wanting is told of the sources */
     gboolean complete = add_sources(findings, states, problems);
     containers = sfs_tree_containers(sfs_view_tree(view));
-    for (guint i = 0; i < containers->len; i++)
-        add_bundle(view, g_ptr_array_index(containers, i), problems, degraded);
+    gboolean certain = sfs_index_is_certain_of_all(sfs_view_index(view));
+    for (guint i = 0; i < containers->len; i++) {
+        SfsContainer *container = g_ptr_array_index(containers, i);
+
+        if (!recall(view, container, certain, problems, degraded))
+            add_bundle(view, container, problems, degraded);
+    }
     return complete;
 }

@@ -208,6 +208,13 @@ int sfs_index_find(SfsIndex *index, SfsNode *root, const char *name, SfsNode **n
     return look(index, root, name, node);
 }
 
+gboolean sfs_index_is_certain_of_all(SfsIndex *index)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+
+    return index->exact && index->scanned == index->now;
+}
+
 gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container)
 {
     SHIELD_AUTO_LOCK(&index->lock);

@@ -52,6 +52,9 @@ int sfs_index_list(SfsIndex *index, SfsNode *root, GPtrArray **nodes);
 /* The same by looking at everything, whatever is known. scan: as for shield_catalog_scan. */
 int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray **nodes);
 
+/* After a drain: is that told of all that are in the tree? */
+gboolean sfs_index_is_certain_of_all(SfsIndex *index);
+
 /* After a drain: does the container's name still lead to it, and would an event tell otherwise? */
 gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container);
 
