@@ -63,7 +63,7 @@ void shield_catalog_visit(ShieldCatalog *catalog, ShieldScan *out);
 
 /* A visit to the one directory below, of the form tasks/PROJECT/TASK. FALSE if it is not there. */
 gboolean shield_catalog_visit_task(ShieldCatalog *catalog, guint source, const char *below,
-                                   ShieldVisitFunc visit, void *data);
+                                   ShieldVisitFunc func, void *data);
 
 /* All bundles: an array of ShieldPlace, sorted by name, each name once. */
 GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out);

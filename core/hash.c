@@ -17,7 +17,8 @@ static void draw_key(void)
     if (!g_once_init_enter(&drawn))
         return;
     if (getrandom(key, sizeof key, GRND_NONBLOCK) != sizeof key)
-        memcpy(key, (const void *)getauxval(AT_RANDOM), sizeof key); /* NOLINT(performance-no-int-to-ptr) */
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives the pointer as a number */
+        memcpy(key, (const void *)getauxval(AT_RANDOM), sizeof key);
     g_once_init_leave(&drawn, 1);
 }
 

@@ -153,8 +153,7 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
 
 /* The directory of a container as it is known to be still: no event has told of a change since it was asked.
  */
-static gboolean
-recall(SfsView *view, SfsContainer *container, struct stat *backing)
+static gboolean recall(SfsView *view, SfsContainer *container, struct stat *backing)
 {
     if (!shield_bundle_is_watched(container->bundle) || !sfs_index_is_certain(view->index, container))
         return FALSE;
@@ -208,7 +207,7 @@ static void judge_container(SfsView *view, SfsNode *node, const struct stat *bac
 
 static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
 {
-    struct stat backing;
+    struct stat backing = {0};
     int errnum = stat_container(view, node->container, &backing);
 
     if (errnum)
@@ -299,7 +298,7 @@ static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struc
 static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSnapshot *snapshot,
                          gboolean current, struct stat *st)
 {
-    struct stat backing;
+    struct stat backing = {0};
     int errnum = stat_container(view, node->container, &backing);
 
     if (errnum)

@@ -158,10 +158,10 @@ static SfsNode *look_again(SfsView *view, const SfsNode *node)
 
 gboolean sfs_view_tells(SfsView *view, const SfsNode *node)
 {
-    gboolean in_bundle = node->kind == SFS_RAW || node->kind == SFS_HOOKS || node->kind == SFS_COMPUTED;
-
-    return (!node->container || sfs_index_is_exact(view->index)) &&
-           (!in_bundle || shield_bundle_is_watched(node->container->bundle));
+    if (!node->container)
+        return TRUE; /* it never does */
+    return sfs_index_is_exact(view->index) &&
+           (node->kind == SFS_CONTAINER || shield_bundle_is_watched(node->container->bundle));
 }
 
 int sfs_view_errno_of_gone(SfsView *view, const SfsNode *node)
