@@ -14,8 +14,8 @@
 #include "remote.h"
 
 #define ITSELF (IN_DELETE_SELF | IN_MOVE_SELF)
-#define ARRIVAL (IN_CREATE | IN_MOVED_TO | ITSELF)
-#define NAMES (ARRIVAL | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB)
+#define ENTRIES (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | ITSELF)
+#define NAMES (ENTRIES | IN_ATTRIB)
 /* No OPEN, ACCESS or CLOSE_NOWRITE: reading a list, as this program does, is no change. */
 #define CONTENT (NAMES | IN_MODIFY | IN_CLOSE_WRITE)
 
@@ -33,8 +33,8 @@ static guint32 mask_of(ShieldDirwatchKind kind)
     switch (kind) {
     case SHIELD_DIRWATCH_SELF:
         return ITSELF;
-    case SHIELD_DIRWATCH_ARRIVAL:
-        return ARRIVAL;
+    case SHIELD_DIRWATCH_ENTRIES:
+        return ENTRIES;
     case SHIELD_DIRWATCH_NAMES:
         return NAMES;
     case SHIELD_DIRWATCH_CONTENT:

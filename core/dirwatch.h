@@ -18,8 +18,8 @@ typedef struct ShieldDirwatch ShieldDirwatch;
 /* What an event is about. Counted by the owner: a target must live until it is removed. */
 typedef enum {
     SHIELD_DIRWATCH_CONTENT, /* all that happens in the directory */
-    SHIELD_DIRWATCH_NAMES,   /* what comes and goes in it, and what becomes of itself */
-    SHIELD_DIRWATCH_ARRIVAL, /* what comes in it, and what becomes of itself */
+    SHIELD_DIRWATCH_NAMES,   /* what comes and goes in it, attributes, and what becomes of itself */
+    SHIELD_DIRWATCH_ENTRIES, /* what comes and goes in it, and what becomes of itself */
     SHIELD_DIRWATCH_SELF,    /* what becomes of itself */
 } ShieldDirwatchKind;
 

@@ -86,12 +86,13 @@ static gboolean mark_holder(const SfsMarking *marking, const SfsTarget *target, 
         sfs_index_note(sfs_view_index(marking->view)); /* it may be told what a source looks like */
         return FALSE;
     }
-    if (in_source || in_tasks)
+    if (in_source || (in_tasks && (mask & IN_ISDIR)))
         return mark_structure(marking, target, mask, name);
-    if (strcmp(target->below, SHIELD_CONTAINERS) != 0)
+    if (!in_tasks && strcmp(target->below, SHIELD_CONTAINERS) != 0)
         return mark_task(marking, target, mask, name);
 
-    g_autofree char *below = g_build_filename(SHIELD_CONTAINERS, name, NULL);
+    /* A bundle, or what is none, be it told in the status file. */
+    g_autofree char *below = g_build_filename(target->below, name, NULL);
     return mark_place(marking, target, name, mask, below, name);
 }
 

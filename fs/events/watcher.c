@@ -173,6 +173,8 @@ static void look_at_place(SfsWatcher *watcher, const SfsPlaceMark *place)
     g_autoptr(SfsNode) now = NULL;
 
     sfs_watchlist_visit_place(watcher->watchlist, place->source, place->below);
+    if (sfs_watchlist_take_placed(watcher->watchlist)) /* who has looked before it was watched, looks again */
+        sfs_index_mark(sfs_view_index(watcher->view), place->name);
     int errnum = sfs_view_lookup(watcher->view, root, place->name, &now);
     if (shield_error_is_shortage(errnum) || errnum == EBUSY) {
         watcher->missed = TRUE;
@@ -287,8 +289,12 @@ static gboolean recheck_nodes(SfsWatcher *watcher, GHashTable *nodes)
 /* All marks up to this one have been worked off, unless something was wanting. */
 static void note_scanned(SfsWatcher *watcher, guint64 until)
 {
-    sfs_index_set_scanned(sfs_view_index(watcher->view), watcher->missed ? 0 : until,
-                          sfs_watchlist_is_exact(watcher->watchlist), watcher->complete && !watcher->missed);
+    const SfsScanned scanned = {.mark = watcher->missed ? 0 : until,
+                                .exact = sfs_watchlist_is_exact(watcher->watchlist),
+                                .anew = sfs_watchlist_take_placed(watcher->watchlist),
+                                .complete = watcher->complete && !watcher->missed};
+
+    sfs_index_set_scanned(sfs_view_index(watcher->view), &scanned);
 }
 
 static void work_off_marks(SfsWatcher *watcher)
@@ -474,6 +480,7 @@ SfsWatcher *sfs_watcher_new(SfsView *view, SfsOutbox *outbox, guint poll_sec)
 
     guint64 until = sfs_index_now(sfs_view_index(view));
     rescan(watcher, TRUE);
+    (void)sfs_watchlist_take_placed(watcher->watchlist); /* nobody else has looked yet */
     note_scanned(watcher, until);
     assume_below(watcher, root);
     return watcher;

@@ -25,6 +25,7 @@ struct SfsWatchlist {
     SfsWays *ways;
     GHashTable *holders; /* what for and path to SfsTarget */
     guint64 generation;
+    gboolean placed;       /* a target that is no bundle's was watched anew */
     GMutex lock;           /* protects the rest; the watcher's thread alone changes it */
     GHashTable *bundles;   /* the container's name to BundleWatch */
     GHashTable *unwatched; /* a set of the targets that are not watched: each has a line in the status file */
@@ -127,6 +128,7 @@ static ShieldDirwatched add_watch(SfsWatchlist *list, int fd, const char *path, 
 
     ShieldDirwatched watched = shield_dirwatch_add(list->watch, fd, kind, target);
     note(list, target, path, watched == SHIELD_DIRWATCH_REFUSED ? errno : 0);
+    list->placed |= watched == SHIELD_DIRWATCH_PLACED && !target->container;
     return watched;
 }
 
@@ -208,7 +210,7 @@ static void watch_way(int fd, const char *path, const char *awaited, void *data)
     if (awaited) {
         g_autofree char *way = g_build_filename(path, awaited, NULL);
 
-        add_watch(list, fd, path, SHIELD_DIRWATCH_ARRIVAL, holder(list, "to:", way, awaited));
+        add_watch(list, fd, path, SHIELD_DIRWATCH_ENTRIES, holder(list, "to:", way, awaited));
     } else {
         add_watch(list, fd, path, SHIELD_DIRWATCH_SELF, holder(list, "way:", path, ""));
     }
@@ -367,6 +369,14 @@ void sfs_watchlist_degraded(SfsWatchlist *list, GPtrArray *lines)
     g_hash_table_iter_init(&iter, list->unwatched);
     while (g_hash_table_iter_next(&iter, &target, NULL))
         add_degraded(list, lines, target);
+}
+
+gboolean sfs_watchlist_take_placed(SfsWatchlist *list)
+{
+    gboolean placed = list->placed;
+
+    list->placed = FALSE;
+    return placed;
 }
 
 gboolean sfs_watchlist_is_exact(SfsWatchlist *list)

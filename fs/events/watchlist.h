@@ -41,6 +41,9 @@ void sfs_watchlist_end_scan(SfsWatchlist *list, const ShieldScan *scan);
  * it is one. */
 void sfs_watchlist_visit_place(SfsWatchlist *list, guint source, const char *below);
 
+/* Has one been watched, since this was asked last, that was not before? */
+gboolean sfs_watchlist_take_placed(SfsWatchlist *list);
+
 /* Is every directory watched that bundles are found by, and every way there? */
 gboolean sfs_watchlist_is_exact(SfsWatchlist *list);
 

@@ -14,6 +14,9 @@
 /* Links that lead nowhere yet, one to the next. */
 #define MAX_LINKS 8
 
+/* So many times somebody may replace a directory just while it is looked at. */
+#define MAX_TRIES 100
+
 struct SfsWays {
     ShieldSources *sources;
     int table;        /* the mount table's descriptor */
@@ -74,29 +77,50 @@ static int open_watched(const Walk *walk, const char *path)
     }
 }
 
-/* Watches the directories on the way to path: what becomes of each; and the last one that is there, if that
- * isn't path itself, for the next to come in it. */
+/* Watches what comes and goes by the name that path ends with. */
+static void watch_name(const Walk *walk, const char *path)
+{
+    g_autofree char *where = g_path_get_dirname(path);
+    g_auto(ShieldFd) fd = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        walk->func(fd, where, strrchr(path, '/') + 1, walk->data);
+}
+
+/* Watches what becomes of each directory on the way to path; and by its name the last one that is there, as
+ * its own end may be told late, namely when nobody has it or anything in it open any more; and if that isn't
+ * path itself, the next to come in it. FALSE: that last one was another in the end. */
+static gboolean go_once(const Walk *walk, const char *path)
+{
+    g_auto(ShieldFd) last = open_watched(walk, "/");
+    g_autofree char *way = g_strdup("/");
+
+    for (const char *end = path; *end && last >= 0;) {
+        end = strchrnul(end + 1, '/');
+
+        g_autofree char *next = g_strndup(path, (gsize)(end - path));
+        int fd = open_watched(walk, next);
+        if (fd < 0) {
+            watch_name(walk, next);
+            fd = open_watched(walk, next); /* it may have come before the watch was there */
+        }
+        if (fd < 0)
+            break;
+        shield_fd_close(last);
+        last = fd;
+        g_free(way);
+        way = g_steal_pointer(&next);
+    }
+    if (last < 0 || strcmp(way, "/") == 0)
+        return TRUE;
+    watch_name(walk, way);
+    return leads_to(way, last);
+}
+
 static void go(const Walk *walk, const char *path)
 {
-    g_auto(ShieldFd) above = open_watched(walk, "/");
-
-    for (const char *end = path; *end && above >= 0;) {
-        const char *name = end + 1;
-
-        end = strchrnul(name, '/');
-
-        g_autofree char *way = g_strndup(path, (gsize)(end - path));
-        g_autofree char *where = g_path_get_dirname(way);
-        int fd = open_watched(walk, way);
-        if (fd < 0) {
-            g_autofree char *only = g_strndup(name, (gsize)(end - name));
-
-            walk->func(above, where, only, walk->data);
-            fd = open_watched(walk, way); /* it may have come before the watch was there */
-        }
-        shield_fd_close(above);
-        above = fd;
-    }
+    for (int tries = 0; tries < MAX_TRIES && !go_once(walk, path); tries++)
+        ;
 }
 
 /* The first link on the way to path that leads nowhere: where it would lead, with the rest of path. NULL if

@@ -15,8 +15,7 @@ SfsWays *sfs_ways_new(ShieldSources *sources);
 void sfs_ways_free(SfsWays *ways);
 
 /* Called for the directory path (fd, O_PATH), before what it holds counts. awaited NULL: what becomes of it
- * itself matters; else: it is the last on the way that is there, and a directory of this name is waited for
- * in it. */
+ * itself matters; else: what comes and goes by this name in it. */
 typedef void (*SfsWayFunc)(int fd, const char *path, const char *awaited, void *data);
 
 /* Goes all the ways as they are now. */

@@ -78,13 +78,16 @@ guint64 sfs_index_now(SfsIndex *index)
     return index->now;
 }
 
-void sfs_index_set_scanned(SfsIndex *index, guint64 mark, gboolean exact, gboolean complete)
+void sfs_index_set_scanned(SfsIndex *index, const SfsScanned *scanned)
 {
     SHIELD_AUTO_LOCK(&index->lock);
+    gboolean all = scanned->mark == index->now; /* none has come since */
 
-    index->scanned = MAX(index->scanned, mark);
-    index->exact = exact;
-    index->complete = complete;
+    if (scanned->anew)
+        index->all = ++index->now;
+    index->scanned = all ? index->now : MAX(index->scanned, scanned->mark);
+    index->exact = scanned->exact;
+    index->complete = scanned->complete;
 }
 
 gboolean sfs_index_is_exact(SfsIndex *index)

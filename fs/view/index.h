@@ -28,9 +28,14 @@ void sfs_index_note(SfsIndex *index);
 /* The number of the last mark. */
 guint64 sfs_index_now(SfsIndex *index);
 
-/* Each mark up to this one has been looked at. exact: from then on every further one comes, as all is
- * watched. complete: all could be looked into, so that a name which was not found is not there. */
-void sfs_index_set_scanned(SfsIndex *index, guint64 mark, gboolean exact, gboolean complete);
+/* What is known of the directories that bundles are found by. */
+typedef struct {
+    guint64 mark;      /* each up to this one has been looked at */
+    gboolean exact;    /* every further one will come, as all is watched */
+    gboolean anew;     /* but not all was before, so that a look which is not over yet may have missed one */
+    gboolean complete; /* all could be looked into, so that a name which was not found is not there */
+} SfsScanned;
+void sfs_index_set_scanned(SfsIndex *index, const SfsScanned *scanned);
 
 /* Is what a name leads to told by marks? */
 gboolean sfs_index_is_exact(SfsIndex *index);

@@ -151,8 +151,9 @@ def test_no_look_at_all_bundles(mount, state):
         for i in range(30):
             bundles.put(state / 'containers/c0/live.allowed', f'2.2.2.{i}\n')
             os.chmod(state / 'containers/c0', 0o700 + i % 2 * 0o55)
-            (state / 'containers/a-file').write_text('')
-            (state / 'containers/a-file').unlink()
+            for half in ('containers', 'tasks'):
+                (state / half / 'a-file').write_text('')
+                (state / half / 'a-file').unlink()
             (state / 'beside').mkdir()
             (state / 'beside').rmdir()
             os.mkdir(state / 'tasks/p/0/workspace')

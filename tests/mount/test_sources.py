@@ -203,6 +203,34 @@ def test_hooks_without_a_watch(root, mount, state):
     harness.in_user_namespace(body)
 
 
+def test_removed_under_somebody(mount, base):
+    """Who has a directory of the source open keeps it from ending, so that its watch tells nothing of that yet."""
+    m = mount(base / 'x/y/state')
+    with Watch(m.mnt, m.mnt) as watch:
+        for i in range(3):
+            behind = bundles.container(base / 'x/y/state', 'c', live=[f'1.1.1.{i}'])
+            watch.expect({'c': ['CREATE,ISDIR']})
+            assert (m.mnt / 'c/effective').read_text() == f'1.1.1.{i}\n'
+            with opened(behind):
+                bundles.remove(base / ('x/y/state', 'x/y', 'x')[i])
+                watch.expect({'c': ['DELETE,ISDIR']})
+                behind = bundles.container(base / 'x/y/state', 'c', live=[f'2.2.2.{i}'])
+                watch.expect({'c': ['CREATE,ISDIR']})
+                assert (m.mnt / 'c/effective').read_text() == f'2.2.2.{i}\n'
+            bundles.remove(base / 'x')
+            watch.expect({'c': ['DELETE,ISDIR']})
+
+
+def test_source_made_and_removed_in_haste(mount, base):
+    """Whatever the watcher is doing then: who reads, sees what is there."""
+    m = mount(base / 'x/state')
+    for i in range(300):
+        bundles.container(base / 'x/state', 'c', live=[f'1.1.{i // 250}.{i % 250}'])
+        assert (m.mnt / 'c/effective').read_text() == f'1.1.{i // 250}.{i % 250}\n'
+        bundles.remove(base / 'x')
+        assert os.listdir(m.mnt) == ['.shieldfs']
+
+
 def test_directories_are_closed(mount, base, state):
     """Those of bundles are kept for a while by who reads, and no longer: what they lie on can be unmounted."""
     for i in range(3):
