@@ -357,15 +357,26 @@ def in_child(function, prepare, timeout=TIMEOUT):
     assert not left, f'left running in the namespace: {left}'
 
 
-def end_namespace(space):
-    """Kill what still runs in the mount namespace SPACE (ours alone); returns what that was."""
-    left = []
+def running_in(space):
+    """{pid: command} of the processes in the mount namespace SPACE. One that is about to end has no command."""
+    found = {}
     for proc in pathlib.Path('/proc').iterdir():
         with contextlib.suppress(OSError):
             if proc.name.isdigit() and os.readlink(proc / 'ns/mnt') == space:
-                left.append((proc / 'cmdline').read_bytes())
-                os.kill(int(proc.name), signal.SIGKILL)
-    return left
+                found[int(proc.name)] = (proc / 'cmdline').read_bytes()
+    return {pid: command for pid, command in found.items() if command}
+
+
+def end_namespace(space):
+    """Kill what still runs in the mount namespace SPACE (ours alone), and doesn't end by itself; returns what that
+    was."""
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not running_in(space), 'its processes to end', 5)
+    left = running_in(space)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return [*left.values()]
 
 
 def become(uid):
