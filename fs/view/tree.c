@@ -506,27 +506,6 @@ gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)
     return node->shown;
 }
 
-gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name)
-{
-    SHIELD_AUTO_LOCK(&tree->lock);
-    GHashTableIter iter;
-    void *key, *node;
-
-    if (tree->ghosts->len > 0)
-        return TRUE;
-    if (name)
-        return g_hash_table_lookup(parent->children, name) !=
-               g_hash_table_lookup(parent->announced_children, name);
-    if (g_hash_table_size(parent->children) != g_hash_table_size(parent->announced_children))
-        return TRUE;
-    g_hash_table_iter_init(&iter, parent->children);
-    while (g_hash_table_iter_next(&iter, &key, &node)) {
-        if (g_hash_table_lookup(parent->announced_children, key) != node)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 GPtrArray *sfs_tree_take_ghosts(SfsTree *tree)
 {
     SHIELD_AUTO_LOCK(&tree->lock);

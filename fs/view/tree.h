@@ -181,8 +181,5 @@ gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node);
  * been told of: that they came, or that they went. */
 GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent);
 
-/* Is there, below parent and under name (NULL: any), something that watchers have not been told of? */
-gboolean sfs_tree_is_behind(SfsTree *tree, SfsNode *parent, const char *name);
-
 /* The ghosts since the last call, oldest first; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_take_ghosts(SfsTree *tree);
