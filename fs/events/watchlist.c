@@ -9,6 +9,7 @@
 #include "error.h"
 #include "events/marking.h"
 #include "events/ways.h"
+#include "hash.h"
 #include "inspect.h"
 #include "lock.h"
 #include "view/index.h"
@@ -404,8 +405,8 @@ SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec)
     list->marking = (SfsMarking){.view = view, .marks = marks};
     list->poll_sec = poll_sec;
     list->ways = sfs_ways_new(shield_catalog_sources(sfs_view_catalog(view)));
-    list->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
-    list->bundles = g_hash_table_new(g_str_hash, g_str_equal);
+    list->holders = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, target_free);
+    list->bundles = g_hash_table_new(shield_hash_name, g_str_equal);
     list->unwatched = g_hash_table_new(NULL, NULL);
     g_mutex_init(&list->lock);
     return list;

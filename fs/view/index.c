@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "fault.h"
+#include "hash.h"
 #include "lock.h"
 #include "view/view_private.h"
 
@@ -36,7 +37,7 @@ SfsIndex *sfs_index_new(SfsView *view)
 
     index->view = view;
     index->directories = sfs_directories_new();
-    index->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    index->names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, g_free);
     g_mutex_init(&index->lock);
     return index;
 }
@@ -320,7 +321,7 @@ static void add_unseen(Roll *roll)
 
 int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray **nodes)
 {
-    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), names, found, FALSE, 0};
     g_autoptr(GPtrArray) places = shield_catalog_scan(index->view->catalog, scan);

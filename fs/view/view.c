@@ -10,6 +10,7 @@
 #include "directory.h"
 #include "error.h"
 #include "fault.h"
+#include "hash.h"
 #include "inspect.h"
 #include "lock.h"
 #include "view/index.h"
@@ -401,7 +402,7 @@ static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
 
 static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
 {
-    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) names = g_hash_table_new(shield_hash_name, g_str_equal);
 
     for (guint i = 0; i < entries->len; i++)
         g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);

@@ -9,6 +9,7 @@
 
 #include "unit.h"
 #include "view/tree.h"
+#include "view/view.h"
 
 static const ShieldPolicy policy = {.max_size = 1000, .settle_ms = 50};
 
@@ -409,6 +410,53 @@ static void test_threads(void)
     sfs_tree_free(tree);
 }
 
+/* Stands for GLib's: how often two names are compared. */
+static guint comparisons;
+
+gboolean(g_str_equal)(const void *a, const void *b)
+{
+    comparisons++;
+    return strcmp(a, b) == 0;
+}
+
+/* Names that their owner has made to have one hash are compared no more often than others: with those of the
+ * same name. */
+static void test_meeting_names(void)
+{
+    const guint n = 2000;
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    const char *sources[] = {dir->path, NULL};
+    SfsView *view = sfs_view_new(&(SfsViewOptions){.sources = sources, .policy = policy}, "/mnt");
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view)), c = NULL;
+    g_autoptr(GPtrArray) first = NULL, second = NULL, third = NULL;
+
+    unit_mkdir(dir, "containers/c");
+    for (guint i = 0; i < n; i++) {
+        g_autofree char *name = unit_meeting_name(i);
+        g_autofree char *path = g_strconcat("containers/c/", name, NULL);
+
+        unit_write(dir, path, "");
+    }
+    g_assert_cmpint(sfs_view_lookup(view, root, "c", &c), ==, 0);
+    g_assert_cmpint(sfs_view_list(view, c, &first), ==, 0);
+    g_assert_cmpint(sfs_view_list(view, c, &second), ==, 0);
+    g_assert_cmpuint(first->len, ==, n + 2 + shield_computed_n);
+    for (guint i = 2; i < first->len; i++) {
+        const SfsEntry *entry = g_ptr_array_index(first, i);
+        g_autoptr(SfsNode) node = sfs_tree_child(sfs_view_tree(view), c, entry->name);
+
+        g_assert_cmpuint(node->ino, ==, entry->ino);
+        g_assert_cmpuint(node->ino, ==, ((SfsEntry *)g_ptr_array_index(second, i))->ino);
+        sfs_tree_set_announced(sfs_view_tree(view), node, TRUE);
+    }
+    unit_remove(dir, "containers/c");
+    unit_mkdir(dir, "containers/c");
+    (void)sfs_view_list(view, c, &third);
+    g_assert_cmpuint(comparisons, >, 0);
+    g_assert_cmpuint(comparisons, <, 20 * n);
+    sfs_view_free(view);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -424,6 +472,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/ghosts", test_ghosts);
     g_test_add_func("/tree/successor", test_successor);
     g_test_add_func("/tree/containers", test_containers);
+    g_test_add_func("/tree/meeting-names", test_meeting_names);
     g_test_add_func("/tree/threads", test_threads);
     return g_test_run();
 }

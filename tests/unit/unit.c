@@ -234,3 +234,12 @@ ShieldList *unit_list(const char *text)
 
     return shield_list_parse(bytes);
 }
+
+char *unit_meeting_name(guint n)
+{
+    GString *name = g_string_new(NULL);
+
+    for (int pair = 0; pair < 12; pair++, n /= 2)
+        g_string_append(name, n % 2 ? "bA" : "ab");
+    return g_string_free(name, FALSE);
+}
