@@ -159,7 +159,7 @@ static gboolean recall(SfsView *view, SfsContainer *container, struct stat *back
         return FALSE;
 
     SHIELD_AUTO_LOCK(&container->lock);
-    *backing = container->st;
+    *backing = sfs_unpack(&container->st);
     return container->known == g_atomic_int_get(&container->touched);
 }
 
@@ -168,7 +168,7 @@ static void remember(SfsContainer *container, int touched, const struct stat *ba
 {
     SHIELD_AUTO_LOCK(&container->lock);
 
-    container->st = *backing;
+    container->st = sfs_pack(backing);
     container->known = touched;
 }
 

@@ -17,99 +17,20 @@ struct SfsTree {
     guint64 changes;
 };
 
-SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
-                                const ShieldPolicy *policy)
-{
-    SfsContainer *container = g_new0(SfsContainer, 1);
-
-    g_atomic_ref_count_init(&container->refs);
-    container->place = shield_place_copy(place);
-    g_mutex_init(&container->lock);
-    container->identity = *identity;
-    container->bundle = shield_bundle_new(place->name, policy);
-    container->touched = 1;
-    return container;
-}
-
-SfsContainer *sfs_container_ref(SfsContainer *container)
-{
-    g_atomic_ref_count_inc(&container->refs);
-    return container;
-}
-
-void sfs_container_unref(SfsContainer *container)
-{
-    if (!g_atomic_ref_count_dec(&container->refs))
-        return;
-    g_clear_pointer(&container->problems, g_ptr_array_unref);
-    g_clear_pointer(&container->degraded, g_ptr_array_unref);
-    shield_place_free(container->place);
-    shield_bundle_unref(container->bundle);
-    g_mutex_clear(&container->lock);
-    g_free(container);
-}
-
-void sfs_container_touch(SfsContainer *container)
-{
-    g_atomic_int_inc(&container->touched);
-}
-
-ShieldIdentity sfs_container_identity(SfsContainer *container)
-{
-    SHIELD_AUTO_LOCK(&container->lock);
-
-    return container->identity;
-}
-
-void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity)
-{
-    SHIELD_AUTO_LOCK(&container->lock);
-
-    container->identity = *identity;
-}
-
-SfsNode *sfs_node_ref(SfsNode *node)
-{
-    g_atomic_ref_count_inc(&node->refs);
-    return node;
-}
-
-void sfs_node_unref(SfsNode *node)
-{
-    if (!g_atomic_ref_count_dec(&node->refs))
-        return;
-    g_clear_pointer(&node->parent, sfs_node_unref);
-    g_clear_pointer(&node->container, sfs_container_unref);
-    g_clear_pointer(&node->children, g_hash_table_unref);
-    g_clear_pointer(&node->announced_children, g_hash_table_unref);
-    g_free(node->name);
-    g_free(node->error);
-    g_free(node);
-}
-
-gboolean sfs_node_is_directory(const SfsNode *node)
-{
-    return node->kind == SFS_ROOT || node->kind == SFS_META || node->kind == SFS_CONTAINER ||
-           node->kind == SFS_HOOKS;
-}
-
 /* Lock held. The table takes the first reference. */
-static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind)
+static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
+                         const ShieldComputed *row, SfsContainer *container)
 {
-    SfsNode *node = g_new0(SfsNode, 1);
+    SfsNode *node = sfs_node_new(name, row, container);
 
-    g_atomic_ref_count_init(&node->refs);
     node->ino = tree->next_ino++;
     node->kind = kind;
-    node->name = g_strdup(name);
     node->parent = parent ? sfs_node_ref(parent) : NULL;
     node->attached = TRUE;
-    if (sfs_node_is_directory(node)) {
+    if (sfs_node_is_directory(node))
         node->children = g_hash_table_new(shield_hash_name, g_str_equal);
-        node->announced_children = g_hash_table_new(shield_hash_name, g_str_equal);
-    }
     if (parent) {
-        g_hash_table_insert(parent->children, node->name, node);
+        g_hash_table_insert(parent->children, (char *)node->name, node);
         parent->untold++;
         if (parent == tree->root)
             tree->changes++;
@@ -126,7 +47,7 @@ SfsTree *sfs_tree_new(guint64 first)
     tree->next_ino = 1; /* the kernel's number for the root */
     tree->nodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)sfs_node_unref);
     tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    tree->root = node_new(tree, NULL, "", SFS_ROOT);
+    tree->root = node_new(tree, NULL, "", SFS_ROOT, NULL, NULL);
     tree->root->announced = TRUE;
     tree->next_ino = MAX(first, tree->next_ino);
     return tree;
@@ -147,6 +68,34 @@ static void leave_if_unused(SfsTree *tree, SfsNode *node)
         g_hash_table_remove(tree->nodes, &node->ino);
 }
 
+/* Lock held. The node is announced, and not attached. */
+static void add_remnant(SfsNode *node)
+{
+    SfsNode *parent = node->parent;
+
+    if (!parent->remnants)
+        parent->remnants = g_hash_table_new(shield_hash_name, g_str_equal);
+    g_hash_table_replace(parent->remnants, (char *)node->name, node);
+}
+
+/* Lock held. */
+static SfsNode *find_remnant(const SfsNode *parent, const char *name)
+{
+    return parent->remnants ? g_hash_table_lookup(parent->remnants, name) : NULL;
+}
+
+/* Lock held. */
+static void remove_remnant(SfsNode *node)
+{
+    SfsNode *parent = node->parent;
+
+    if (find_remnant(parent, node->name) != node)
+        return;
+    g_hash_table_remove(parent->remnants, node->name);
+    if (g_hash_table_size(parent->remnants) == 0)
+        g_clear_pointer(&parent->remnants, g_hash_table_unref);
+}
+
 /* Lock held. Takes the node and all below it out of reach by name. */
 static void detach(SfsTree *tree, SfsNode *node)
 {
@@ -154,7 +103,9 @@ static void detach(SfsTree *tree, SfsNode *node)
     void *child;
 
     node->attached = FALSE;
-    if (!node->announced)
+    if (node->announced)
+        add_remnant(node);
+    else
         node->parent->untold--;
     if (node->parent == tree->root)
         tree->changes++;
@@ -216,11 +167,8 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
         detach(tree, node);
         node = NULL;
     }
-    if (!node) {
-        node = node_new(tree, parent, name, kind);
-        node->computed = row;
-        node->container = container ? sfs_container_ref(container) : NULL;
-    }
+    if (!node)
+        node = node_new(tree, parent, name, kind, row, container);
     node->confirmed = ++tree->time;
     return sfs_node_ref(node);
 }
@@ -353,43 +301,58 @@ guint sfs_tree_count_containers(SfsTree *tree)
     return n;
 }
 
-GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
+static GPtrArray *nodes_new(void)
 {
-    SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    return g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+}
+
+/* Lock held. */
+static void add_all(GPtrArray *nodes, GHashTable *table)
+{
     GHashTableIter iter;
     void *node;
 
-    g_hash_table_iter_init(&iter, parent->children);
+    if (!table)
+        return;
+    g_hash_table_iter_init(&iter, table);
     while (g_hash_table_iter_next(&iter, NULL, &node))
         g_ptr_array_add(nodes, sfs_node_ref(node));
+}
+
+GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GPtrArray *nodes = nodes_new();
+
+    add_all(nodes, parent->children);
     return nodes;
 }
 
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    SfsNode *node = g_hash_table_lookup(parent->announced_children, name);
+    SfsNode *node = g_hash_table_lookup(parent->children, name);
 
+    if (!node || !node->announced)
+        node = find_remnant(parent, name);
     return node ? sfs_node_ref(node) : NULL;
 }
 
 void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GHashTable *siblings = node->parent->announced_children;
 
-    if (node->announced == announced)
+    if (node->announced == (guint)announced)
         return;
-    node->announced = announced;
+    node->announced = announced != FALSE;
     if (node->attached && announced)
         node->parent->untold--;
     else if (node->attached)
         node->parent->untold++;
-    if (announced)
-        g_hash_table_replace(siblings, node->name, node);
-    else if (g_hash_table_lookup(siblings, node->name) == node)
-        g_hash_table_remove(siblings, node->name);
+    else if (announced)
+        add_remnant(node);
+    else
+        remove_remnant(node);
     if (!announced)
         leave_if_unused(tree, node);
     else if (!g_hash_table_contains(tree->nodes, &node->ino)) /* a ghost */
@@ -414,37 +377,30 @@ SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    return node->announced_state;
+    SfsState state = {sfs_unpack(&node->told), node->told_dev, node->told_ino, node->told_serial};
+
+    state.st.st_ino = node->ino;
+    state.st.st_blksize = 4096;
+    return state;
 }
 
 void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    node->announced_state = *announced_state;
-}
-
-gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st)
-{
-    return announced_state->st.st_mode != st->st_mode || announced_state->st.st_uid != st->st_uid ||
-           announced_state->st.st_gid != st->st_gid;
+    node->told = sfs_pack(&announced_state->st);
+    node->told_dev = announced_state->dev;
+    node->told_ino = announced_state->ino;
+    node->told_serial = announced_state->serial;
 }
 
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    GHashTableIter iter;
-    void *node;
+    GPtrArray *nodes = nodes_new();
 
-    g_hash_table_iter_init(&iter, parent->announced_children);
-    while (g_hash_table_iter_next(&iter, NULL, &node))
-        g_ptr_array_add(nodes, sfs_node_ref(node));
-    g_hash_table_iter_init(&iter, parent->children);
-    while (g_hash_table_iter_next(&iter, NULL, &node)) {
-        if (!((SfsNode *)node)->announced)
-            g_ptr_array_add(nodes, sfs_node_ref(node));
-    }
+    add_all(nodes, parent->remnants);
+    add_all(nodes, parent->children);
     return nodes;
 }
 
@@ -477,7 +433,7 @@ void sfs_tree_show(SfsTree *tree, SfsNode *node)
 GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *untold = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    GPtrArray *untold = nodes_new();
     GHashTableIter iter;
     void *value;
 
@@ -489,14 +445,7 @@ GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)
         if (!node->announced)
             g_ptr_array_add(untold, sfs_node_ref(node));
     }
-    if (parent->untold == 0 &&
-        g_hash_table_size(parent->children) == g_hash_table_size(parent->announced_children))
-        return untold; /* all that was announced is there */
-    g_hash_table_iter_init(&iter, parent->announced_children);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (!((SfsNode *)value)->attached)
-            g_ptr_array_add(untold, sfs_node_ref(value));
-    }
+    add_all(untold, parent->remnants);
     return untold;
 }
 

@@ -11,8 +11,8 @@
  * it.
  *
  * As announced. A node is *announced* while watchers have been told that it is there: its parent's table of
- * announced children leads to it. The announcer alone sees this tree; its requests move it, one step each,
- * towards the tree as it is.
+ * children leads to it if it is attached too, else that of remnants. The announcer alone sees this tree; its
+ * requests move it, one step each, towards the tree as it is.
  *
  * A node that somebody was shown (by a lookup or a listing), but that was detached before it was announced,
  * is a *ghost*: it is announced all the same, and then announced gone, for whoever saw it waits to hear of
@@ -30,6 +30,7 @@
 
 #include "bundle.h"
 #include "catalog.h"
+#include "view/packed.h"
 
 typedef enum {
     SFS_ROOT,
@@ -50,9 +51,9 @@ typedef struct {
     GMutex lock; /* a leaf: protects identity, st, known */
     ShieldIdentity identity;
     ShieldBundle *bundle;
-    int touched;    /* atomic: counts the events in its directory */
-    struct stat st; /* of the directory, and how many are in it; the lock protects them */
-    int known;      /* what `touched` was before st was asked for; 0: never */
+    int touched;  /* atomic: counts the events in its directory */
+    SfsPacked st; /* of the directory, and how many are in it; the lock protects them */
+    int known;    /* what `touched` was before st was asked for; 0: never */
     GPtrArray *problems,
         *degraded;  /* what findings found; NULL: nothing is known. The lock protects these, */
     int inspected;  /* what `touched` was before, */
@@ -84,25 +85,32 @@ typedef struct {
 /* Is mode or owner another than was told? */
 gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st);
 
+/* There are some for each container: what is kept of each is as small as may be. */
 typedef struct SfsNode {
+    guint64 ino; /* first: a node's address is that of its number, and a table of nodes by number is a set */
     gatomicrefcount refs;
-    guint64 ino;
     SfsKind kind;
-    char *name;
+    const char *name;               /* in `own`, if it stands nowhere else */
     struct SfsNode *parent;         /* a reference; NULL for the root */
     const ShieldComputed *computed; /* for SFS_COMPUTED */
     SfsContainer *container;        /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
-    gboolean attached, announced, shown;
-    guint untold;                   /* so many of its children are attached and not announced */
-    GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
-    GHashTable *announced_children; /* likewise */
-    SfsState announced_state;
+    guint attached : 1, announced : 1, shown : 1;
+    guint untold;         /* so many of its children are attached and not announced */
+    GHashTable *children; /* name to node, attached; the tree's table of numbers holds the references */
+    GHashTable *remnants; /* likewise, of those that are announced and not attached; NULL: there are none */
+    SfsPacked told;       /* with the rest of what watchers were told of it last */
+    dev_t told_dev;
+    ino_t told_ino;
+    guint64 told_serial;
     char *error; /* what the log was told last of opening it; NULL: nothing is wrong */
+    char own[];
 } SfsNode;
 
+/* For the tree alone, which sets the rest. */
+SfsNode *sfs_node_new(const char *name, const ShieldComputed *row, SfsContainer *container);
 SfsNode *sfs_node_ref(SfsNode *node);
 void sfs_node_unref(SfsNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsNode, sfs_node_unref)

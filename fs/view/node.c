@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node: one node, and what stands behind a container, each by itself; see tree.h. */
+#include <string.h>
+
+#include "lock.h"
+#include "view/tree.h"
+
+SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
+                                const ShieldPolicy *policy)
+{
+    SfsContainer *container = g_new0(SfsContainer, 1);
+
+    g_atomic_ref_count_init(&container->refs);
+    container->place = shield_place_copy(place);
+    g_mutex_init(&container->lock);
+    container->identity = *identity;
+    container->bundle = shield_bundle_new(place->name, policy);
+    container->touched = 1;
+    return container;
+}
+
+SfsContainer *sfs_container_ref(SfsContainer *container)
+{
+    g_atomic_ref_count_inc(&container->refs);
+    return container;
+}
+
+void sfs_container_unref(SfsContainer *container)
+{
+    if (!g_atomic_ref_count_dec(&container->refs))
+        return;
+    g_clear_pointer(&container->problems, g_ptr_array_unref);
+    g_clear_pointer(&container->degraded, g_ptr_array_unref);
+    shield_place_free(container->place);
+    shield_bundle_unref(container->bundle);
+    g_mutex_clear(&container->lock);
+    g_free(container);
+}
+
+void sfs_container_touch(SfsContainer *container)
+{
+    g_atomic_int_inc(&container->touched);
+}
+
+ShieldIdentity sfs_container_identity(SfsContainer *container)
+{
+    SHIELD_AUTO_LOCK(&container->lock);
+
+    return container->identity;
+}
+
+void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity)
+{
+    SHIELD_AUTO_LOCK(&container->lock);
+
+    container->identity = *identity;
+}
+
+SfsNode *sfs_node_ref(SfsNode *node)
+{
+    g_atomic_ref_count_inc(&node->refs);
+    return node;
+}
+
+void sfs_node_unref(SfsNode *node)
+{
+    if (!g_atomic_ref_count_dec(&node->refs))
+        return;
+    g_clear_pointer(&node->parent, sfs_node_unref);
+    g_clear_pointer(&node->container, sfs_container_unref);
+    g_clear_pointer(&node->children, g_hash_table_unref);
+    g_clear_pointer(&node->remnants, g_hash_table_unref);
+    g_free(node->error);
+    g_free(node);
+}
+
+gboolean sfs_node_is_directory(const SfsNode *node)
+{
+    return node->kind == SFS_ROOT || node->kind == SFS_META || node->kind == SFS_CONTAINER ||
+           node->kind == SFS_HOOKS;
+}
+
+static gboolean is_called(const char *known, const char *name)
+{
+    return known && strcmp(known, name) == 0;
+}
+
+/* The name, where it stands for as long as the node is there; NULL: nowhere. */
+static const char *standing_name(const char *name, const ShieldComputed *row, const SfsContainer *container)
+{
+    ShieldFile file;
+
+    if (row && is_called(row->name, name))
+        return row->name;
+    if (container && is_called(container->place->name, name))
+        return container->place->name;
+    return shield_layout_find_name(name, &file) ? shield_layout_name(file) : NULL;
+}
+
+SfsNode *sfs_node_new(const char *name, const ShieldComputed *row, SfsContainer *container)
+{
+    const char *standing = standing_name(name, row, container);
+    gsize size = standing ? 0 : strlen(name) + 1;
+    SfsNode *node = g_malloc0(sizeof *node + size);
+
+    g_atomic_ref_count_init(&node->refs);
+    node->name = standing ? standing : memcpy(node->own, name, size);
+    node->computed = row;
+    node->container = container ? sfs_container_ref(container) : NULL;
+    return node;
+}
+
+gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st)
+{
+    return announced_state->st.st_mode != st->st_mode || announced_state->st.st_uid != st->st_uid ||
+           announced_state->st.st_gid != st->st_gid;
+}
