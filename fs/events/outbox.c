@@ -380,7 +380,7 @@ gint64 sfs_outbox_work(SfsOutbox *outbox)
         gint64 due = MAX(recheck->due, sfs_announcer_client_covered_until(outbox->client));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
-        sfs_rechecks_take(recheck);
+        sfs_rechecks_take(outbox->rechecks, recheck);
         compare(outbox, recheck);
     }
     return outbox->out ? wait_for_answer(outbox) : -1;

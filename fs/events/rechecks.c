@@ -2,9 +2,16 @@
 /* rechecks: see rechecks.h. */
 #include "events/rechecks.h"
 
+/* So long what was done last counts: for the pauses between two announcements, and after a directory's. */
+#define COUNTS_USEC G_USEC_PER_SEC
+
+/* So many are looked at, at most, when one is taken: more than are taken, so that their number shrinks. */
+#define SWEPT 4
+
 struct SfsRechecks {
     GHashTable *all;  /* node to SfsRecheck */
     GSequence *queue; /* of SfsRecheck, by due */
+    GQueue resting;   /* of SfsRecheck: those not in the queue, the last one taken at the end */
 };
 
 static void look_free(void *data)
@@ -48,17 +55,53 @@ SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node)
     return recheck;
 }
 
-void sfs_rechecks_take(SfsRecheck *recheck)
+static void leave_queue(SfsRechecks *rechecks, SfsRecheck *recheck)
 {
     if (recheck->queued)
         g_sequence_remove(recheck->queued);
     recheck->queued = NULL;
+    if (recheck->resting.data)
+        g_queue_unlink(&rechecks->resting, &recheck->resting);
+    recheck->resting.data = NULL;
 }
 
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck)
 {
-    sfs_rechecks_take(recheck);
+    leave_queue(rechecks, recheck);
     g_hash_table_remove(rechecks->all, recheck->node);
+}
+
+static gboolean is_forgettable(const SfsRecheck *recheck, gint64 now)
+{
+    gboolean in_mind = recheck->written || recheck->touched || recheck->unclosed || recheck->ghost ||
+                       recheck->unclear || recheck->being_written || recheck->failed || recheck->retries ||
+                       recheck->out;
+
+    return !in_mind && now > MAX(recheck->last, recheck->born) + COUNTS_USEC;
+}
+
+static void sweep(SfsRechecks *rechecks)
+{
+    gint64 now = g_get_monotonic_time();
+
+    for (guint n = MIN(SWEPT, g_queue_get_length(&rechecks->resting)); n > 0; n--) {
+        SfsRecheck *recheck = g_queue_peek_head(&rechecks->resting);
+
+        if (is_forgettable(recheck, now)) {
+            sfs_rechecks_forget(rechecks, recheck);
+        } else {
+            g_queue_unlink(&rechecks->resting, &recheck->resting);
+            g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
+        }
+    }
+}
+
+void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck)
+{
+    sweep(rechecks);
+    leave_queue(rechecks, recheck);
+    recheck->resting.data = recheck;
+    g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
 }
 
 guint sfs_rechecks_count(const SfsRechecks *rechecks)
@@ -78,7 +121,7 @@ void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due)
 {
     if (recheck->queued && recheck->due <= due)
         return;
-    sfs_rechecks_take(recheck);
+    leave_queue(rechecks, recheck);
     recheck->due = due;
     recheck->queued = g_sequence_insert_sorted(rechecks->queue, recheck, compare_due, NULL);
 }

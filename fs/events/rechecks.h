@@ -27,6 +27,8 @@ typedef struct {
     gboolean unclear;       /* what it is could not be said when it was looked at last */
     gboolean being_written; /* so was a list that it is made of, when it was looked at last */
     gboolean failed;        /* the log has been told that watchers will not be told of it */
+    gboolean out;           /* there is a request for it that has not been answered */
+    GList resting;          /* in the queue of those that have been taken; data NULL: it is not there */
 } SfsRecheck;
 
 typedef struct SfsRechecks SfsRechecks;
@@ -34,7 +36,8 @@ typedef struct SfsRechecks SfsRechecks;
 SfsRechecks *sfs_rechecks_new(void);
 void sfs_rechecks_free(SfsRechecks *rechecks);
 
-/* Of node, made if need be; it stays until it is forgotten. find: NULL if there is none. */
+/* Of node, made if need be; it stays until it is forgotten, or there is nothing to remember. find: NULL if
+ * there is none. */
 SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node);
 SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
@@ -44,6 +47,7 @@ guint sfs_rechecks_count(const SfsRechecks *rechecks);
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);
 void sfs_rechecks_queue_unclear(SfsRechecks *rechecks, gint64 due);
 
-/* The one that is due first, NULL: the queue is empty; and what takes it out. */
+/* The one that is due first, NULL: the queue is empty; and what takes it out. Whoever takes one has done with
+ * those before: what there is nothing to remember of since a second is forgotten. */
 SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks);
-void sfs_rechecks_take(SfsRecheck *recheck);
+void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck);

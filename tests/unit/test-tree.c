@@ -410,6 +410,62 @@ static void test_threads(void)
     sfs_tree_free(tree);
 }
 
+/* What watchers were told is kept as it was told. */
+static void test_told(void)
+{
+    SfsTree *tree = sfs_tree_new(1000);
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsNode) node = sfs_tree_attach(tree, root, "a", SFS_RAW, NULL, NULL);
+    const SfsState told = {.st = {.st_ino = 1000,
+                                  .st_blksize = 4096,
+                                  .st_mode = S_IFREG | 0440,
+                                  .st_uid = 4000000000,
+                                  .st_gid = 7,
+                                  .st_nlink = 3,
+                                  .st_size = 5000000000,
+                                  .st_blocks = 9765625,
+                                  .st_atim = {-5, 999999999},
+                                  .st_mtim = {-5, 999999999},
+                                  .st_ctim = {6000000000, 1}},
+                           .dev = 8,
+                           .ino = 9,
+                           .serial = 10};
+
+    sfs_tree_set_announced_state(tree, node, &told);
+    const SfsState kept = sfs_tree_announced_state(tree, node);
+    g_assert_cmpmem(&kept, sizeof kept, &told, sizeof told);
+    sfs_tree_free(tree);
+}
+
+/* Of two of one name, watchers know the one that is gone until they are told of its end. */
+static void test_remnants(void)
+{
+    SfsTree *tree = sfs_tree_new(1000);
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsNode) old = sfs_tree_attach(tree, root, "a", SFS_RAW, NULL, NULL);
+
+    sfs_tree_set_announced(tree, old, TRUE);
+    g_assert_true(sfs_tree_is_told(tree, root));
+    sfs_tree_detach(tree, root, "a", sfs_tree_time(tree));
+    g_autoptr(SfsNode) new = sfs_tree_attach(tree, root, "a", SFS_HOOKS, NULL, NULL);
+    g_autoptr(SfsNode) known = sfs_tree_announced_child(tree, root, "a");
+    g_autoptr(GPtrArray) both = sfs_tree_children(tree, root), untold = sfs_tree_show_children(tree, root);
+    g_assert_true(known == old);
+    g_assert_false(sfs_tree_is_told(tree, root));
+    g_assert_cmpuint(both->len, ==, 2);
+    g_assert_cmpuint(untold->len, ==, 2);
+    sfs_tree_set_announced(tree, old, FALSE);
+    g_assert_null(sfs_tree_announced_child(tree, root, "a"));
+    g_assert_false(knows(tree, old->ino));
+    sfs_tree_set_announced(tree, new, TRUE);
+    g_autoptr(SfsNode) next = sfs_tree_announced_child(tree, root, "a");
+    g_autoptr(GPtrArray) one = sfs_tree_children(tree, root), none = sfs_tree_show_children(tree, root);
+    g_assert_true(next == new);
+    g_assert_cmpuint(one->len, ==, 1);
+    g_assert_cmpuint(none->len, ==, 0);
+    sfs_tree_free(tree);
+}
+
 /* Stands for GLib's: how often two names are compared. */
 static guint comparisons;
 
@@ -472,6 +528,8 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/ghosts", test_ghosts);
     g_test_add_func("/tree/successor", test_successor);
     g_test_add_func("/tree/containers", test_containers);
+    g_test_add_func("/tree/told", test_told);
+    g_test_add_func("/tree/remnants", test_remnants);
     g_test_add_func("/tree/meeting-names", test_meeting_names);
     g_test_add_func("/tree/threads", test_threads);
     return g_test_run();
