@@ -34,14 +34,14 @@ struct ShieldBundle {
     gatomicrefcount refs;
     char *label;
     const ShieldPolicy *policy;
-    int changed[SHIELD_N_FILES]; /* atomic: marked, and not read since */
-    int writing[SHIELD_N_FILES]; /* atomic: when it was written last, if not closed since; else 0 */
+    int changed[SHIELD_N_LISTS]; /* atomic: marked, and not read since */
+    int writing[SHIELD_N_LISTS]; /* atomic: when it was written last, if not closed since; else 0 */
     int watched;                 /* atomic */
     guint version;               /* atomic */
     GMutex lock;                 /* protects all below */
-    ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
-    gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
-    Busy busy[SHIELD_N_FILES];
+    ShieldReading *readings[SHIELD_N_LISTS]; /* the newest of each list; NULL: never read */
+    gint64 doubt_ends[SHIELD_N_LISTS];       /* see is_unsure; monotonic time, 0: there is none */
+    Busy busy[SHIELD_N_LISTS];
     ShieldTimes *times; /* one for each row of the table of computed files */
     GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
@@ -71,7 +71,7 @@ void shield_bundle_unref(ShieldBundle *bundle)
 {
     if (!g_atomic_ref_count_dec(&bundle->refs))
         return;
-    for (int i = 0; i < SHIELD_N_FILES; i++)
+    for (int i = 0; i < SHIELD_N_LISTS; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
     for (guint i = 0; i < shield_computed_n; i++)
         g_clear_pointer(&bundle->times[i].last, shield_snapshot_unref);
@@ -91,7 +91,7 @@ void shield_bundle_forget(ShieldBundle *bundle)
 {
     SHIELD_AUTO_LOCK(&bundle->lock);
 
-    for (int i = 0; i < SHIELD_N_FILES; i++)
+    for (int i = 0; i < SHIELD_N_LISTS; i++)
         g_clear_pointer(&bundle->readings[i], shield_reading_unref);
 }
 
@@ -105,7 +105,7 @@ gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name, Shield
 {
     ShieldFile file;
 
-    if (!shield_layout_find_name(name, &file))
+    if (!shield_layout_find_name(name, &file) || file >= SHIELD_N_LISTS)
         return FALSE;
     if (mark == SHIELD_MARK_WRITING)
         g_atomic_int_set(&bundle->writing[file], seconds_now());
@@ -117,7 +117,7 @@ gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name, Shield
 
 void shield_bundle_mark_all(ShieldBundle *bundle)
 {
-    for (int i = 0; i < SHIELD_N_FILES; i++) {
+    for (int i = 0; i < SHIELD_N_LISTS; i++) {
         g_atomic_int_set(&bundle->writing[i], 0); /* nobody knows */
         g_atomic_int_set(&bundle->changed[i], TRUE);
     }

@@ -36,7 +36,7 @@ typedef enum {
     SHIELD_MARK_WRITTEN, /* the same, and somebody has closed it after writing */
 } ShieldMark;
 gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name,
-                                  ShieldMark mark); /* FALSE: no such file */
+                                  ShieldMark mark); /* FALSE: no such list */
 void shield_bundle_mark_all(ShieldBundle *bundle);
 
 /* Are events of every change to be had? If not, what is read is compared more often. */

@@ -24,7 +24,7 @@ struct ShieldDirwatch {
     ShieldDirwatchFunc func;
     void *data;
     GMutex lock;            /* held while the queue is read and applied; protects the tables */
-    GHashTable *targets_of; /* watch descriptor to GPtrArray of targets */
+    GHashTable *targets_of; /* watch descriptor to GSList of targets */
     GHashTable *wd_of;      /* target to watch descriptor */
 };
 
@@ -54,7 +54,7 @@ ShieldDirwatch *shield_dirwatch_new(ShieldDirwatchFunc func, void *data)
     watch->fd = fd;
     watch->func = func;
     watch->data = data;
-    watch->targets_of = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+    watch->targets_of = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_slist_free);
     watch->wd_of = g_hash_table_new(NULL, NULL);
     g_mutex_init(&watch->lock);
     return watch;
@@ -77,19 +77,18 @@ int shield_dirwatch_descriptor(const ShieldDirwatch *watch)
 /* Lock held. */
 static void forget_target(ShieldDirwatch *watch, void *target)
 {
-    void *wd;
+    void *wd, *targets;
 
     if (!g_hash_table_steal_extended(watch->wd_of, target, NULL, &wd))
         return;
 
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, wd);
-    if (!targets)
+    if (!g_hash_table_steal_extended(watch->targets_of, wd, NULL, &targets))
         return;
-    g_ptr_array_remove_fast(targets, target);
-    if (targets->len == 0) {
+    targets = g_slist_remove(targets, target);
+    if (targets)
+        g_hash_table_insert(watch->targets_of, wd, targets);
+    else
         (void)inotify_rm_watch(watch->fd, GPOINTER_TO_INT(wd)); /* fails if the directory is gone: as good */
-        g_hash_table_remove(watch->targets_of, wd);
-    }
 }
 
 ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDirwatchKind kind, void *target)
@@ -116,12 +115,9 @@ ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDir
         return SHIELD_DIRWATCH_KEPT;
     forget_target(watch, target); /* it was on a directory that another has replaced */
 
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(wd));
-    if (!targets) {
-        targets = g_ptr_array_new();
-        g_hash_table_insert(watch->targets_of, GINT_TO_POINTER(wd), targets);
-    }
-    g_ptr_array_add(targets, target);
+    void *targets = NULL;
+    (void)g_hash_table_steal_extended(watch->targets_of, GINT_TO_POINTER(wd), NULL, &targets);
+    g_hash_table_insert(watch->targets_of, GINT_TO_POINTER(wd), g_slist_prepend(targets, target));
     g_hash_table_insert(watch->wd_of, target, GINT_TO_POINTER(wd));
     return SHIELD_DIRWATCH_PLACED;
 }
@@ -136,18 +132,17 @@ void shield_dirwatch_remove(ShieldDirwatch *watch, void *target)
 /* Lock held. */
 static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
 {
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
+    GSList *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
     gboolean marked = FALSE;
 
     if (event->mask & IN_Q_OVERFLOW)
         return watch->func(NULL, event->mask, NULL, watch->data);
-    for (guint i = 0; targets && i < targets->len; i++)
-        marked |= watch->func(g_ptr_array_index(targets, i), event->mask, event->len > 0 ? event->name : NULL,
-                              watch->data);
+    for (GSList *l = targets; l; l = l->next)
+        marked |= watch->func(l->data, event->mask, event->len > 0 ? event->name : NULL, watch->data);
     /* The kernel has dropped the watch: its number may come again. */
     if (targets && (event->mask & IN_IGNORED)) {
-        for (guint i = 0; i < targets->len; i++)
-            g_hash_table_remove(watch->wd_of, g_ptr_array_index(targets, i));
+        for (GSList *l = targets; l; l = l->next)
+            g_hash_table_remove(watch->wd_of, l->data);
         g_hash_table_remove(watch->targets_of, GINT_TO_POINTER(event->wd));
     }
     return marked;

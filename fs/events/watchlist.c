@@ -244,8 +244,7 @@ static void unwatch_bundle(SfsWatchlist *list, BundleWatch *bw)
     g_hash_table_remove(list->bundles, container->place->name);
     g_mutex_unlock(&list->lock);
     sfs_container_unref(container);
-    g_free(bw->bundle.path);
-    g_free(bw->hooks.path);
+    g_free(bw->hooks.path); /* the bundle's is the container's */
     g_free(bw);
 }
 
@@ -273,6 +272,7 @@ static BundleWatch *bundle_watch(SfsWatchlist *list, SfsContainer *container)
         return bw;
     bw = g_new0(BundleWatch, 1);
     bw->bundle.container = bw->hooks.container = sfs_container_ref(container);
+    bw->bundle.path = container->place->name;
     bw->bundle.source = container->place->source;
     bw->hooks.hooks = TRUE;
     g_mutex_lock(&list->lock);
@@ -289,7 +289,9 @@ static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
 
     if (fd >= 0)
         return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, &bw->hooks) == SHIELD_DIRWATCH_PLACED;
-    note(list, &bw->hooks, path, shield_error_is_shortage(errno) ? errno : 0);
+
+    int errnum = shield_error_is_shortage(errno) ? errno : 0;
+    note(list, &bw->hooks, errnum ? path : NULL, errnum);
     return FALSE;
 }
 

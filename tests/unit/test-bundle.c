@@ -380,6 +380,23 @@ static void test_unsearchable(void)
     g_assert_no_errno(seteuid(uid));
 }
 
+/* The lists come first in the table of files: a bundle keeps what was read of these alone. */
+static void test_lists_first(void)
+{
+    g_autoptr(ShieldBundle) bundle = shield_bundle_new("b", &policy);
+
+    for (guint i = 0; i < shield_computed_n; i++) {
+        for (guint j = 0; j < shield_computed[i].n_sources; j++)
+            g_assert_cmpint(shield_computed[i].sources[j], <, SHIELD_N_LISTS);
+    }
+    for (int file = 0; file < SHIELD_N_FILES; file++) {
+        const char *name = file == SHIELD_HOOK_JSON ? "hook.json" : shield_layout_name((ShieldFile)file);
+
+        g_assert_cmpint(shield_bundle_invalidate(bundle, name, SHIELD_MARK_CHANGED), ==,
+                        shield_computed_is_source(name));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -398,5 +415,6 @@ int main(int argc, char **argv)
     g_test_add_func("/bundle/transient-error", test_transient_error);
     g_test_add_func("/bundle/transient-error-of-missing", test_transient_error_of_missing);
     g_test_add_func("/bundle/unsearchable", test_unsearchable);
+    g_test_add_func("/bundle/lists-first", test_lists_first);
     return g_test_run();
 }
