@@ -342,7 +342,7 @@ void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    if (node->announced == (guint)announced)
+    if (!node->announced == !announced)
         return;
     node->announced = announced != FALSE;
     if (node->attached && announced)

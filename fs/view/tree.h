@@ -97,7 +97,7 @@ typedef struct SfsNode {
     /* The tree's lock protects the rest. */
     guint64 lookups;
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
-    guint attached : 1, announced : 1, shown : 1;
+    guint8 attached, announced, shown;
     guint untold;         /* so many of its children are attached and not announced */
     GHashTable *children; /* name to node, attached; the tree's table of numbers holds the references */
     GHashTable *remnants; /* likewise, of those that are announced and not attached; NULL: there are none */
