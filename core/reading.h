@@ -15,7 +15,7 @@
 #include "layout.h"
 #include "lists.h"
 
-#define SHIELD_DEFAULT_MAX_SIZE (64 * 1024 * 1024)
+#define SHIELD_DEFAULT_MAX_SIZE (16 * 1024 * 1024)
 #define SHIELD_DEFAULT_SETTLE_MS 1000
 
 /* How readings are taken; the same for a whole program. */

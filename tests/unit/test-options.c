@@ -103,7 +103,7 @@ static void test_plain(void)
     assert_sources(&parsed, "/state");
     g_assert_cmpstr(parsed.options.mountpoint, ==, "/mnt");
     g_assert_cmpstr(parsed.options.fsname, ==, "/state");
-    g_assert_cmpuint(parsed.options.policy.max_size, ==, 64 * 1024 * 1024);
+    g_assert_cmpuint(parsed.options.policy.max_size, ==, 16 * 1024 * 1024);
     g_assert_cmpuint(parsed.options.policy.settle_ms, ==, 1000);
     g_assert_false(parsed.options.foreground);
     g_assert_false(parsed.options.debug);
