@@ -77,3 +77,8 @@ guint32 shield_hash(ShieldSlice entry)
     draw_key();
     return (guint32)(shield_siphash(key[0], key[1], entry) >> 32);
 }
+
+guint shield_hash_name(const void *name)
+{
+    return shield_hash((ShieldSlice){name, strlen(name)});
+}

@@ -12,3 +12,6 @@ guint64 shield_siphash(guint64 key0, guint64 key1, ShieldSlice entry);
 
 /* The upper half of that, with the key of this process. */
 guint32 shield_hash(ShieldSlice entry);
+
+/* The same of a string, as a GHashFunc. */
+guint shield_hash_name(const void *name);

@@ -22,6 +22,13 @@ ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks)
                                                                                 : SHIELD_SHOW_NOT;
 }
 
+gboolean shield_is_counted(const char *name, gboolean in_hooks)
+{
+    ShieldFile file;
+
+    return in_hooks || (!shield_layout_find_name(name, &file) && !shield_computed_find(name));
+}
+
 static void add_problem(GPtrArray *problems, const char *label, const ShieldEntry *entry, gboolean in_hooks)
 {
     gboolean is_list = !in_hooks && shield_computed_is_source(entry->name);
@@ -48,24 +55,39 @@ static void add_problem(GPtrArray *problems, const char *label, const ShieldEntr
     shield_error_add_line(problems, label, entry->name, text);
 }
 
+/* A directory that is being looked through. */
+typedef struct {
+    const char *label;
+    gboolean in_hooks;
+    GPtrArray *problems;
+    gsize n_counted;
+} Looked;
+
+static void look_at(void *data, const ShieldEntry *entry)
+{
+    Looked *looked = data;
+
+    if (!looked->in_hooks && shield_computed_find(entry->name))
+        return; /* a computed file hides what is below it */
+    add_problem(looked->problems, looked->label, entry, looked->in_hooks);
+    looked->n_counted += shield_shows(entry->name, entry->type, looked->in_hooks) != SHIELD_SHOW_NOT &&
+                         shield_is_counted(entry->name, looked->in_hooks);
+}
+
 static void inspect_directory(const char *label, int dirfd, gboolean in_hooks, GPtrArray *problems)
 {
-    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
+    Looked looked = {label, in_hooks, problems, 0};
 
-    if (!entries && errno == ENOENT)
-        return; /* it has just gone */
-    if (!entries) {
+    if (!shield_directory_visit(dirfd, look_at, &looked) && errno != ENOENT) { /* else it has just gone */
         g_autoptr(GError) error = NULL;
 
         shield_error_set_errno(&error, errno, label, NULL);
         g_ptr_array_add(problems, g_strdup(error->message));
-        return;
     }
-    for (guint i = 0; i < entries->len; i++) {
-        const ShieldEntry *entry = g_ptr_array_index(entries, i);
-
-        if (in_hooks || !shield_computed_find(entry->name)) /* a computed file hides what is below it */
-            add_problem(problems, label, entry, in_hooks);
+    if (looked.n_counted > SHIELD_MAX_NAMES) {
+        g_autofree char *text = g_strdup_printf("more than %d names: %" G_GSIZE_FORMAT " not shown",
+                                                SHIELD_MAX_NAMES, looked.n_counted - SHIELD_MAX_NAMES);
+        shield_error_add_line(problems, NULL, label, text);
     }
 }
 

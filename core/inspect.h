@@ -15,6 +15,11 @@
 typedef enum { SHIELD_SHOW_NOT, SHIELD_SHOW_FILE, SHIELD_SHOW_DIRECTORY } ShieldShow;
 ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks);
 
+/* Of a bundle's directory so many names are shown, and of its hooks, besides those that the contract names.
+ */
+#define SHIELD_MAX_NAMES 65536
+gboolean shield_is_counted(const char *name, gboolean in_hooks);
+
 /* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things
  * that are no files, lists that can't be used. A function of what is on disk; a list that is being written is
  * no problem, unless somebody was refused because of it. degraded gets "NAME/FILE: TEXT" for each list that

@@ -352,6 +352,13 @@ guint sfs_tree_count_containers(SfsTree *tree)
     return n;
 }
 
+guint sfs_tree_count_children(SfsTree *tree, SfsNode *parent)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return g_hash_table_size(parent->children);
+}
+
 GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);

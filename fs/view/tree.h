@@ -156,6 +156,9 @@ guint64 sfs_tree_changes(SfsTree *tree);
 /* How many containers there are. */
 guint sfs_tree_count_containers(SfsTree *tree);
 
+/* How many children are attached. */
+guint sfs_tree_count_children(SfsTree *tree, SfsNode *parent);
+
 /* The children that are attached; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent);
 

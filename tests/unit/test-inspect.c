@@ -170,6 +170,66 @@ static void test_listing(void)
     g_assert_cmpint(errno, ==, ENOTDIR);
 }
 
+static ShieldKeep keep_by_letter(void *data, const ShieldEntry *entry)
+{
+    (void)data;
+    switch (*entry->name) {
+    case 'n':
+        return SHIELD_KEEP_NOT;
+    case 'a':
+        return SHIELD_KEEP_ALWAYS;
+    case 'f':
+        return SHIELD_KEEP_FIRST;
+    default:
+        return SHIELD_KEEP_OTHER;
+    }
+}
+
+static char *most_of(const UnitDir *dir, guint max)
+{
+    g_autoptr(GPtrArray) entries = shield_directory_list_most(dir->fd, max, keep_by_letter, NULL);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (guint i = 0; i < entries->len; i++)
+        g_string_append(names, ((ShieldEntry *)g_ptr_array_index(entries, i))->name);
+    return g_strdup(names->str);
+}
+
+/* Of too many names those stay that come first by rank and by bytes, in whatever order they are found. */
+static void test_most_of_a_listing(void)
+{
+    static const char *const names[] = {"x7", "b4", "n1", "a9", "f8", "c5",
+                                        "f2", "b1", "x3", "e6", "n2", "a0"};
+    g_autoptr(UnitDir) dir = unit_dir_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        unit_write(dir, names[i], "");
+    for (guint max = 0; max < 10; max++) {
+        static const char *const expected[] = {"a0a9",
+                                               "a0a9f2",
+                                               "a0a9f2f8",
+                                               "a0a9b1f2f8",
+                                               "a0a9b1b4f2f8",
+                                               "a0a9b1b4c5f2f8",
+                                               "a0a9b1b4c5e6f2f8",
+                                               "a0a9b1b4c5e6f2f8x3",
+                                               "a0a9b1b4c5e6f2f8x3x7",
+                                               "a0a9b1b4c5e6f2f8x3x7"};
+        g_autofree char *got = most_of(dir, max);
+
+        g_assert_cmpstr(got, ==, expected[max]);
+    }
+}
+
+static void test_what_is_counted(void)
+{
+    g_assert_false(shield_is_counted("deny.list", FALSE));
+    g_assert_false(shield_is_counted("hooks", FALSE));
+    g_assert_false(shield_is_counted("effective", FALSE));
+    g_assert_true(shield_is_counted("unknown", FALSE));
+    g_assert_true(shield_is_counted("deny.list", TRUE));
+}
+
 static void test_what_is_shown(void)
 {
     g_assert_cmpint(shield_shows("deny.list", S_IFREG, FALSE), ==, SHIELD_SHOW_FILE);
@@ -241,6 +301,8 @@ int main(int argc, char **argv)
     g_test_add_func("/inspect/being-written", test_being_written);
     g_test_add_func("/inspect/names-are-escaped", test_names_are_escaped);
     g_test_add_func("/inspect/listing", test_listing);
+    g_test_add_func("/inspect/most-of-a-listing", test_most_of_a_listing);
+    g_test_add_func("/inspect/what-is-counted", test_what_is_counted);
     g_test_add_func("/inspect/what-is-shown", test_what_is_shown);
     g_test_add_func("/synth/table", test_table);
     g_test_add_func("/error/errors", test_errors);
