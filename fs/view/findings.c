@@ -49,35 +49,56 @@ static void add_copies(GPtrArray *to, const GPtrArray *from)
         g_ptr_array_add(to, g_strdup(g_ptr_array_index(from, i)));
 }
 
-/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
- * hear nothing. A line for each such directory and file. */
-static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
+/* A directory of a bundle that others than the mounting user may own things in. */
+typedef struct {
+    const char *label;
+    int dirfd;
+    gboolean in_hooks;
+    ShieldFirst *lines;
+} Owned;
+
+static void add_unannounced_file(void *data, const ShieldEntry *entry)
 {
-    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
+    const Owned *owned = data;
+    struct stat st;
+
+    if (shield_shows(entry->name, entry->type, owned->in_hooks) == SHIELD_SHOW_FILE &&
+        (owned->in_hooks || !shield_computed_find(entry->name)) &&
+        shield_stat(owned->dirfd, entry->name, &st) == 0 && st.st_uid != geteuid())
+        shield_first_add(owned->lines, shield_error_line(owned->label, entry->name,
+                                                         "another owner's: no event tells of its changes"));
+}
+
+static void add_unannounced_in(const char *label, int dirfd, gboolean in_hooks, ShieldFirst *lines)
+{
+    Owned owned = {label, dirfd, in_hooks, lines};
     struct stat st;
 
     if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
-        shield_error_add_line(degraded, NULL, label,
-                              in_hooks
-                                  ? "another owner's: no event tells what comes and goes in it"
-                                  : "another owner's: no event tells what comes and goes in it, nor of its "
-                                    "computed files");
-    for (guint i = 0; entries && i < entries->len; i++) {
-        const ShieldEntry *entry = g_ptr_array_index(entries, i);
-        ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
+        shield_first_add(
+            lines,
+            shield_error_line(NULL, label,
+                              in_hooks ? "another owner's: no event tells what comes and goes in it"
+                                       : "another owner's: no event tells what comes and goes in it, nor "
+                                         "of its computed files"));
+    (void)shield_directory_visit(dirfd, add_unannounced_file, &owned);
+}
 
-        if (show == SHIELD_SHOW_DIRECTORY) {
-            g_autofree char *below = g_build_filename(label, entry->name, NULL);
-            g_auto(ShieldFd) fd = shield_open_within(dirfd, entry->name);
+/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
+ * hear nothing. A line for each such directory and file. */
+static void add_unannounced(const char *label, int dirfd, guint room, GPtrArray *degraded)
+{
+    const char *name = shield_layout_name(SHIELD_HOOKS_DIR);
+    g_auto(ShieldFd) hooks = shield_open_within(dirfd, name);
+    g_auto(ShieldFirst) lines = {0};
 
-            if (fd >= 0)
-                add_unannounced(below, fd, TRUE, degraded);
-        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
-                   shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
-            shield_error_add_line(degraded, label, entry->name,
-                                  "another owner's: no event tells of its changes");
-        }
+    shield_lines_init(&lines);
+    add_unannounced_in(label, dirfd, FALSE, &lines);
+    if (hooks >= 0) {
+        g_autofree char *below = g_build_filename(label, name, NULL);
+        add_unannounced_in(below, hooks, TRUE, &lines);
     }
+    shield_lines_move(degraded, &lines, room, label, "files of another owner");
 }
 
 static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray *problems,
@@ -88,7 +109,7 @@ static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray
 
     shield_inspect(container->bundle, dirfd, problems, leases ? degraded : ignored);
     if (sfs_view_allows_others(view) && geteuid() != 0)
-        add_unannounced(container->place->name, dirfd, FALSE, degraded);
+        add_unannounced(container->place->name, dirfd, SHIELD_MAX_LINES - degraded->len, degraded);
 }
 
 /* TRUE: what was found of the container last still holds, and has been added. certain: it has its name. */

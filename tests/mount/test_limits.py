@@ -5,8 +5,9 @@ import errno
 import os
 
 import bundles
+import harness
 import pytest
-from harness import COMPUTED, fails
+from harness import COMPUTED, NOBODY, fails, in_namespace
 
 MAX_NAMES = 65536
 
@@ -53,3 +54,44 @@ def test_names(mount, state, below):
     with fails(errno.ENOENT):
         os.stat(shown / names[-1])
     assert m.status()['problem'] == [f'{label}: more than 65536 names: 100 not shown']
+
+
+def test_problems(mount, state):
+    """The status file has 100 problems of one bundle, and a line that counts the rest; other bundles have theirs."""
+    for name, n in (('evil', 1000), ('good', 3)):
+        behind = bundles.container(state, name, {'deny.list': b'\xff', 'hooks/x': ''})
+        for i in range(n):
+            os.symlink('x', behind / (f'hooks/{i:03}' if i % 2 else f'{i:03}'))
+    m = mount(state)
+    m.expect_log('evil/deny.list: .+')
+    said = m.status()['problem']
+    evil = [line for line in said if line.startswith('evil')]
+    assert evil == [*(f'evil/{i:03}: symbolic link: not followed' for i in range(0, 198, 2)),
+                    'evil/deny.list: line 1: not UTF-8 at byte 1', 'evil: more than 100 problems: 901 not listed']
+    assert len(said) - len(evil) == 4
+    with fails(errno.EILSEQ):
+        (m.mnt / 'evil/denied').read_bytes()
+    assert m.status()['problem'] == said
+
+
+def test_degraded_of_other_owners(base, state, exe, root):
+    """The same of what a plain user's announcer may not touch."""
+    for name, n in (('evil', 300), ('good', 3)):
+        behind = bundles.container(state, name, {f'{i:03}': '' for i in range(n)})
+        os.chown(behind, NOBODY, NOBODY)
+    conf = bundles.put(base / 'fuse.conf', 'user_allow_other\n')
+    (base / 'own').mkdir()
+    os.chown(base / 'own', NOBODY, NOBODY)
+
+    def body():
+        m = harness.Mount(base / 'own', [state], exe=exe, options=['allow_other'])
+        try:
+            m.start()
+            said = m.status()['degraded']
+            evil = [line for line in said if line.startswith('evil') and 'no lease' not in line]
+            assert len(evil) == 101 and len(said) - len(evil) == 3, said
+            assert evil[-1] == 'evil: more than 100 files of another owner: 200 not listed'
+            m.stop()
+        finally:
+            m.kill()
+    in_namespace(body, uid=NOBODY, prepare=lambda: harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000))

@@ -136,6 +136,28 @@ static void test_names_are_escaped(void)
                          "web-1/a\\x0aproblem: forged: directory: not shown\n");
 }
 
+/* Whatever there is, a bundle has 100 lines and one; lists are not among those that are left out. */
+static void test_too_many_problems(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+
+    unit_link(dir, "x", "live.allowed");
+    unit_link(dir, "x", "z.list");
+    unit_mkdir(dir, "hooks");
+    for (int i = 0; i < 350; i++) {
+        g_autofree char *name = g_strdup_printf("%s%03d", i % 2 ? "hooks/" : "", i);
+        unit_link(dir, "x", name);
+    }
+
+    g_autofree char *got = problems_of(dir);
+    g_auto(GStrv) lines = g_strsplit(got, "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines), ==, SHIELD_MAX_LINES + 2); /* the last is empty */
+    g_assert_cmpstr(lines[0], ==, "web-1/000: symbolic link: not followed");
+    g_assert_cmpstr(lines[98], ==, "web-1/196: symbolic link: not followed");
+    g_assert_cmpstr(lines[99], ==, "web-1/live.allowed: symbolic link: not followed");
+    g_assert_cmpstr(lines[100], ==, "web-1: more than 100 problems: 252 not listed");
+}
+
 static void test_listing(void)
 {
     static const struct {
@@ -300,6 +322,7 @@ int main(int argc, char **argv)
     g_test_add_func("/inspect/device", test_device);
     g_test_add_func("/inspect/being-written", test_being_written);
     g_test_add_func("/inspect/names-are-escaped", test_names_are_escaped);
+    g_test_add_func("/inspect/too-many-problems", test_too_many_problems);
     g_test_add_func("/inspect/listing", test_listing);
     g_test_add_func("/inspect/most-of-a-listing", test_most_of_a_listing);
     g_test_add_func("/inspect/what-is-counted", test_what_is_counted);
