@@ -25,6 +25,9 @@
 
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
+/* So many descriptors, or half of all if there are few, are kept from open files: for directories, lists that
+ * are read, the announcer and what else is to be done meanwhile. */
+#define RESERVED_DESCRIPTORS 512
 /* What is repeated of what was said about a mount. */
 #define MAX_SAID 4096
 
@@ -222,6 +225,14 @@ static void wake_pollers(void *data)
     sfs_pollers_wake(data);
 }
 
+static gsize max_raw_files(void)
+{
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur - MIN(limit.rlim_cur / 2, RESERVED_DESCRIPTORS);
+}
+
 /* Here all is put together. */
 static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
 {
@@ -241,6 +252,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     session->deferred = sfs_deferred_new();
     sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
     session->handles = sfs_handles_new();
+    session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     return TRUE;
@@ -252,6 +264,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->raw_files)
+        sfs_quota_free(session->raw_files);
     if (session->watcher)
         sfs_watcher_free(session->watcher);
     sfs_outbox_free(session->outbox);

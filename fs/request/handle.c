@@ -8,18 +8,19 @@
 #include "lock.h"
 #include "open.h"
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd)
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
 {
     SfsFileHandle *handle = g_new0(SfsFileHandle, 1);
 
     handle->fd = fd;
+    handle->share = share;
     g_mutex_init(&handle->lock);
     return handle;
 }
 
 SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
 {
-    SfsFileHandle *handle = sfs_file_handle_new_raw(-1);
+    SfsFileHandle *handle = sfs_file_handle_new_raw(-1, (SfsShare){0});
 
     handle->content = content;
     return handle;
@@ -31,6 +32,7 @@ void sfs_file_handle_free(void *data)
 
     g_clear_pointer(&handle->content.text, g_bytes_unref);
     shield_fd_close(handle->fd);
+    sfs_share_clear(&handle->share);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }

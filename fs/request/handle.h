@@ -7,19 +7,21 @@
 
 #include <glib.h>
 
+#include "request/quota.h"
 #include "view/contents.h"
 
 /* An open file. A computed one keeps the content it was opened with; but once it has been polled, a read from
  * the start may give it a newer one. */
 typedef struct {
-    int fd;      /* of a raw file; -1: computed */
-    GMutex lock; /* protects the rest */
+    int fd;         /* of a raw file; -1: computed */
+    SfsShare share; /* of the descriptors, for fd */
+    GMutex lock;    /* protects the rest */
     SfsContent content;
     int errnum; /* not 0: what it was given last is this error */
     gboolean polled;
 } SfsFileHandle;
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd);                  /* takes fd */
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);  /* takes both */
 SfsFileHandle *sfs_file_handle_new_computed(SfsContent content); /* takes the text */
 void sfs_file_handle_free(void *data);                           /* an SfsFileHandle */
 

@@ -140,11 +140,28 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     sfs_reply_errno(&r, errnum);
 }
 
+/* Each open raw file is a descriptor of ours. */
+static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *fi)
+{
+    SfsQuota *quota = sfs_request_session(r)->raw_files;
+    g_autoptr(GError) error = NULL;
+    g_auto(SfsShare) share = {0};
+    struct stat st;
+
+    if (!sfs_share_take(&share, quota, fuse_req_ctx(r->req)->uid, 1))
+        return sfs_reply_over_quota(r, node, quota);
+
+    int fd = sfs_contents_open_raw(view_of(r), node, &st, &error);
+    if (fd < 0)
+        return sfs_reply_error(r, error);
+    sfs_shown_file(sfs_request_session(r), node, &st);
+    sfs_reply_open(r, fi, sfs_file_handle_new_raw(fd, sfs_share_steal(&share)));
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     SfsRequest r = {req, "OPEN", ino, NULL};
     g_autoptr(SfsNode) node = NULL;
-    g_autoptr(GError) error = NULL;
 
     if (sfs_announcer_ops_open(&r, fi))
         return;
@@ -153,15 +170,9 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
         return sfs_reply_errno(&r, EROFS);
-    if (node->kind != SFS_RAW)
-        return sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
-
-    struct stat st;
-    int fd = sfs_contents_open_raw(view_of(&r), node, &st, &error);
-    if (fd < 0)
-        return sfs_reply_error(&r, error);
-    sfs_shown_file(sfs_request_session(&r), node, &st);
-    sfs_reply_open(&r, fi, sfs_file_handle_new_raw(fd));
+    if (node->kind == SFS_RAW)
+        return open_raw(&r, node, fi);
+    sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
 }
 
 /* Is this the read that a poller makes when he was told of a change? No other handle ever changes its

@@ -18,5 +18,6 @@ typedef struct {
     SfsWatcher *watcher;
     SfsDeferred *deferred;
     SfsHandles *handles;
+    SfsQuota *raw_files; /* that are open */
     SfsPollers *pollers;
 } SfsSession;

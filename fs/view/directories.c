@@ -2,10 +2,13 @@
 /* directories: the least recently used go first; see directories.h. */
 #include "view/directories.h"
 
+#include <sys/resource.h>
+
 #include "lock.h"
 #include "open.h"
 
 #define KEEP_USEC (2 * G_USEC_PER_SEC)
+/* So many are kept, or a quarter of what may be open if that is less. */
 #define KEEP_MAX 256
 
 typedef struct {
@@ -19,6 +22,7 @@ struct SfsDirectories {
     GMutex lock;      /* a leaf; protects the rest */
     GHashTable *kept; /* SfsContainer to Kept */
     GQueue by_use;    /* of Kept, the most recently used last */
+    guint max;        /* never changes */
 };
 
 SfsDirectory *sfs_directory_new(int fd)
@@ -47,7 +51,10 @@ void sfs_directory_unref(SfsDirectory *directory)
 SfsDirectories *sfs_directories_new(void)
 {
     SfsDirectories *directories = g_new0(SfsDirectories, 1);
+    struct rlimit limit = {0};
 
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    directories->max = (guint)CLAMP(limit.rlim_cur / 4, 1, KEEP_MAX);
     g_mutex_init(&directories->lock);
     directories->kept = g_hash_table_new(NULL, NULL);
     return directories;
@@ -97,7 +104,7 @@ gboolean sfs_directories_keep(SfsDirectories *directories, SfsContainer *contain
 
     if (kept)
         drop(directories, kept);
-    if (g_queue_get_length(&directories->by_use) >= KEEP_MAX)
+    if (g_queue_get_length(&directories->by_use) >= directories->max)
         drop(directories, g_queue_peek_head(&directories->by_use));
     kept = g_new0(Kept, 1);
     kept->container = sfs_container_ref(container);

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bundle and a reader may cost has bounds: they are exceeded here, and all else goes on."""
 
+import contextlib
 import errno
 import os
 
 import bundles
 import harness
 import pytest
-from harness import COMPUTED, NOBODY, fails, in_namespace
+from harness import COMPUTED, NOBODY, STRANGER, fails, in_namespace
 
 MAX_NAMES = 65536
 
@@ -95,3 +96,54 @@ def test_degraded_of_other_owners(base, state, exe, root):
         finally:
             m.kill()
     in_namespace(body, uid=NOBODY, prepare=lambda: harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000))
+
+
+@contextlib.contextmanager
+def acting_as(uid):
+    """What the body opens is opened by UID."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def open_all(stack, path, uid=0):
+    """How often UID can open PATH; it stays open as long as STACK."""
+    with acting_as(uid):
+        for n in range(10000):
+            try:
+                stack.callback(os.close, os.open(path, os.O_RDONLY))
+            except OSError as error:
+                assert error.errno == errno.ENFILE, error
+                return n
+    raise AssertionError('there is no limit')
+
+
+def test_descriptors(mount, base, state, root):
+    """Of 400 descriptors 200 may be open files. Who holds as many as he gets takes nothing from others, and
+    nobody takes what the server needs."""
+    for i in range(300):
+        bundles.container(state, f'c{i:03}', {'live.allowed': f'10.0.0.{i}\n'})
+    limited = base / 'limited'
+    limited.write_text(f'#!/bin/sh\nulimit -n 400\nexec {harness.SHIELDFS} "$@"\n', encoding='utf-8')
+    limited.chmod(0o755)
+    m = mount(state, options=['allow_other'], exe=limited)
+    m.expect_log('c000/live.allowed: refused to user 65534, as too many are open: there may be 200 open files of '
+                 'bundles in all, half of them for others than who mounted')
+
+    def works():
+        for i in range(300):  # more than there are directories to be kept open
+            assert (m.mnt / f'c{i:03}/effective').read_text() == f'10.0.0.{i}\n'
+        assert len(os.listdir(m.mnt)) == 301 and m.status()['problem'] == []
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as first:
+            assert open_all(first, m.mnt / 'c000/live.allowed', NOBODY) == 50
+            assert open_all(stack, m.mnt / 'c001/live.allowed', STRANGER) == 25
+            for i in range(100):
+                assert (m.mnt / f'c{i:03}/live.allowed').read_text() == f'10.0.0.{i}\n'
+            works()
+        harness.wait_for(lambda: open_all(stack, m.mnt / 'c002/live.allowed', NOBODY), 'the releases')
+        assert open_all(stack, m.mnt / 'c000/live.allowed') >= 100
+        works()
+    assert len(m.log_lines()) == 1
