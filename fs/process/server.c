@@ -28,6 +28,8 @@
 /* So many descriptors, or half of all if there are few, are kept from open files: for directories, lists that
  * are read, the announcer and what else is to be done meanwhile. */
 #define RESERVED_DESCRIPTORS 512
+/* So much all listings may have in memory, in bytes. */
+#define MAX_LISTINGS (128 * 1024 * 1024)
 /* What is repeated of what was said about a mount. */
 #define MAX_SAID 4096
 
@@ -253,6 +255,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
     session->handles = sfs_handles_new();
     session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
+    session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     return TRUE;
@@ -264,6 +267,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->listings)
+        sfs_quota_free(session->listings);
     if (session->raw_files)
         sfs_quota_free(session->raw_files);
     if (session->watcher)

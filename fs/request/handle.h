@@ -37,16 +37,19 @@ void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {
+    uid_t uid;   /* who opened it */
     GMutex lock; /* several threads may read through one descriptor */
     GPtrArray *entries;
+    SfsShare share; /* of the bytes of listings */
 } SfsDirectoryHandle;
 
-SfsDirectoryHandle *sfs_directory_handle_new(void);
+SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid);
 void sfs_directory_handle_free(void *data); /* an SfsDirectoryHandle */
 
-/* The listing to serve offset from (a new reference); NULL with *errnum. */
+/* The listing to serve offset from (a new reference); NULL with *errnum: ENFILE if quota has no room for it.
+ */
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     off_t offset, int *errnum);
+                                     SfsQuota *quota, off_t offset, int *errnum);
 
 /* All handles that are open: what the kernel has not released by the end of the session is freed with it. */
 typedef struct SfsHandles SfsHandles;

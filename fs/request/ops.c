@@ -241,7 +241,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     int errnum = sfs_view_list(view_of(&r), node, &entries);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-    sfs_reply_opendir(&r, fi, sfs_directory_handle_new());
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(fuse_req_ctx(req)->uid));
 }
 
 /* As many of the entries from offset on as fit into size bytes. */
@@ -272,9 +272,11 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
         return;
 
     SfsDirectoryHandle *handle = (SfsDirectoryHandle *)(uintptr_t)fi->fh;
-    g_autoptr(GPtrArray) entries = sfs_directory_handle_list(handle, view_of(&r), node, offset, &errnum);
+    SfsQuota *quota = sfs_request_session(&r)->listings;
+    g_autoptr(GPtrArray) entries =
+        sfs_directory_handle_list(handle, view_of(&r), node, quota, offset, &errnum);
     if (!entries)
-        return sfs_reply_errno(&r, errnum);
+        return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota);
     if (offset == 0)
         sfs_shown_listing(sfs_request_session(&r), node);
 

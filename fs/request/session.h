@@ -19,5 +19,6 @@ typedef struct {
     SfsDeferred *deferred;
     SfsHandles *handles;
     SfsQuota *raw_files; /* that are open */
+    SfsQuota *listings;  /* bytes of those that open directories have */
     SfsPollers *pollers;
 } SfsSession;

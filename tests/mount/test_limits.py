@@ -147,3 +147,31 @@ def test_descriptors(mount, base, state, root):
         assert open_all(stack, m.mnt / 'c000/live.allowed') >= 100
         works()
     assert len(m.log_lines()) == 1
+
+
+def test_listings(mount, state, root):
+    """Listings of full directories take so much that a user gets only a few at a time; others get theirs."""
+    behind = bundles.container(state, 'evil')
+    make_names(behind, [f'{i:05}'.ljust(255, 'x') for i in range(MAX_NAMES)])
+    m = mount(state, options=['allow_other'])
+    m.expect_log('evil: refused to user 65534, as too many are open: there may be 134217728 bytes of listings in all, '
+                 'half of them for others than who mounted')
+
+    def start_listing(stack, uid):
+        with acting_as(uid):
+            next(stack.enter_context(os.scandir(m.mnt / 'evil')))
+        return True
+
+    def may_list_again():
+        with contextlib.suppress(OSError):
+            return start_listing(stack, NOBODY)
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as first:
+            start_listing(first, NOBODY)
+            with fails(errno.ENFILE):
+                start_listing(stack, NOBODY)
+            start_listing(stack, STRANGER)
+            with acting_as(NOBODY):
+                assert os.listdir(m.mnt) == ['.shieldfs', 'evil']
+        harness.wait_for(may_list_again, 'the release')
+    assert len(m.log_lines()) == 1
