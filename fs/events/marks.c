@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hash.h"
 #include "lock.h"
 
 struct SfsMarks {
@@ -15,7 +16,7 @@ static guint place_hash(const void *key)
 {
     const SfsPlaceMark *place = key;
 
-    return g_str_hash(place->below) ^ place->source;
+    return shield_hash_name(place->below) ^ place->source;
 }
 
 static gboolean place_equal(const void *pa, const void *pb)
@@ -73,7 +74,7 @@ static GHashTable *names_of(SfsMarks *marks, SfsContainer *container)
     GHashTable *names = g_hash_table_lookup(marks->marked.containers, container);
 
     if (!names) {
-        names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
         g_hash_table_insert(marks->marked.containers, sfs_container_ref(container), names);
     }
     return names;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hash.h"
 #include "lock.h"
 
 struct SfsTree {
@@ -104,8 +105,8 @@ static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
     node->parent = parent ? sfs_node_ref(parent) : NULL;
     node->attached = TRUE;
     if (sfs_node_is_directory(node)) {
-        node->children = g_hash_table_new(g_str_hash, g_str_equal);
-        node->announced_children = g_hash_table_new(g_str_hash, g_str_equal);
+        node->children = g_hash_table_new(shield_hash_name, g_str_equal);
+        node->announced_children = g_hash_table_new(shield_hash_name, g_str_equal);
     }
     if (parent) {
         g_hash_table_insert(parent->children, node->name, node);

@@ -197,12 +197,30 @@ static void test_random(void)
     shield_set_clear(&set);
 }
 
+/* Names that GLib's hash of strings gives one value: anybody can make as many as he likes. */
+static void test_names(void)
+{
+    g_autoptr(GHashTable) theirs = g_hash_table_new(NULL, NULL), ours = g_hash_table_new(NULL, NULL);
+
+    for (guint i = 0; i < 256; i++) {
+        g_autoptr(GString) name = g_string_new(NULL);
+
+        for (guint bit = 0; bit < 8; bit++)
+            g_string_append(name, i >> bit & 1 ? "aB" : "b!");
+        g_hash_table_add(theirs, GUINT_TO_POINTER(g_str_hash(name->str)));
+        g_hash_table_add(ours, GUINT_TO_POINTER(shield_hash_name(name->str)));
+    }
+    g_assert_cmpuint(g_hash_table_size(theirs), ==, 1);
+    g_assert_cmpuint(g_hash_table_size(ours), >, 250);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/set/duplicates", test_duplicates);
     g_test_add_func("/set/siphash", test_siphash);
     g_test_add_func("/set/hash", test_hash);
+    g_test_add_func("/set/names", test_names);
     g_test_add_func("/set/collisions", test_collisions);
     g_test_add_func("/set/room", test_room);
     g_test_add_func("/set/expected", test_expected);
