@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bundle: cached readings, one cut, snapshots; see bundle.h. */
+/* bundle: readings brought up to date, one cut, snapshots; see bundle.h. */
 #include "bundle.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "error.h"
 #include "fault.h"
+#include "kept.h"
 #include "lock.h"
 #include "open.h"
-#include "times.h"
 
 /* How long, at least, a list without a lease counts as being written if nobody closes it. */
 #define DOUBT_SEC 5
@@ -34,16 +33,13 @@ struct ShieldBundle {
     gatomicrefcount refs;
     char *label;
     const ShieldPolicy *policy;
-    int changed[SHIELD_N_FILES]; /* atomic: marked, and not read since */
-    int writing[SHIELD_N_FILES]; /* atomic: when it was written last, if not closed since; else 0 */
-    int watched;                 /* atomic */
-    guint version;               /* atomic */
-    GMutex lock;                 /* protects all below */
-    ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
-    gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
+    int changed[SHIELD_N_FILES];       /* atomic: marked, and not read since */
+    int writing[SHIELD_N_FILES];       /* atomic: when it was written last, if not closed since; else 0 */
+    int watched;                       /* atomic */
+    guint version;                     /* atomic */
+    ShieldKept kept;                   /* its lock protects all below, too */
+    gint64 doubt_ends[SHIELD_N_FILES]; /* see is_unsure; monotonic time, 0: there is none */
     Busy busy[SHIELD_N_FILES];
-    ShieldTimes *times; /* one for each row of the table of computed files */
-    GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
 };
 
 ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
@@ -53,11 +49,7 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     g_atomic_ref_count_init(&bundle->refs);
     bundle->label = g_strdup(label);
     bundle->policy = policy;
-    bundle->times = g_new0(ShieldTimes, shield_computed_n);
-    for (guint i = 0; i < shield_computed_n; i++)
-        bundle->times[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
-    g_mutex_init(&bundle->lock);
-    g_mutex_init(&bundle->last_lock);
+    shield_kept_init(&bundle->kept, policy->budget);
     return bundle;
 }
 
@@ -71,13 +63,7 @@ void shield_bundle_unref(ShieldBundle *bundle)
 {
     if (!g_atomic_ref_count_dec(&bundle->refs))
         return;
-    for (int i = 0; i < SHIELD_N_FILES; i++)
-        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
-    for (guint i = 0; i < shield_computed_n; i++)
-        g_clear_pointer(&bundle->times[i].last, shield_snapshot_unref);
-    g_free(bundle->times);
-    g_mutex_clear(&bundle->lock);
-    g_mutex_clear(&bundle->last_lock);
+    shield_kept_clear(&bundle->kept);
     g_free(bundle->label);
     g_free(bundle);
 }
@@ -89,10 +75,9 @@ const char *shield_bundle_label(const ShieldBundle *bundle)
 
 void shield_bundle_forget(ShieldBundle *bundle)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
 
-    for (int i = 0; i < SHIELD_N_FILES; i++)
-        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
+    shield_kept_forget(&bundle->kept);
 }
 
 /* The monotonic clock; never 0. */
@@ -143,13 +128,6 @@ static void drain(const ShieldBundle *bundle)
     shield_fault_stop(SHIELD_FAULT_STOP_DRAIN);
     if (bundle->policy->drain && !shield_fault(SHIELD_FAULT_DRAIN))
         bundle->policy->drain(bundle->policy->drain_data);
-}
-
-static gboolean same_content(const ShieldReading *a, const ShieldReading *b)
-{
-    if (a->error || b->error)
-        return a->error && b->error && strcmp(a->error->message, b->error->message) == 0;
-    return g_bytes_equal(a->text, b->text);
 }
 
 /* May somebody be in the middle of writing a list of which no lease tells? Then it was written and not closed
@@ -226,37 +204,38 @@ static ShieldReading *read_list(ShieldBundle *bundle, int dirfd, ShieldFile file
     return NULL;
 }
 
-/* Brings the reading of file up to date, at most by one reading. NULL: it can't be read whole now; the last
- * complete one stays in its place, for those who don't wait. Lock held. */
-static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
+/* Is the reading of file what stands on disk? Lock held. */
+static gboolean is_current(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
-    ShieldReading **slot = &bundle->readings[file];
+    const ShieldReading *reading = bundle->kept.readings[file];
 
-    /* Unset before the reading: a mark that comes meanwhile means one more. */
-    gboolean marked = g_atomic_int_compare_and_exchange(&bundle->changed[file], TRUE, FALSE);
-    if (!*slot || marked || !shield_reading_is_current(*slot, dirfd, shield_layout_name(file))) {
+    return reading && !g_atomic_int_get(&bundle->changed[file]) &&
+           shield_reading_is_current(reading, dirfd, shield_layout_name(file));
+}
+
+/* Brings the reading of file up to date, and with_text has its text too, at most by one reading. NULL: it
+ * can't be read whole now; the last complete one stays in its place, for those who don't wait. Lock held. */
+static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file, gboolean with_text)
+{
+    if (!is_current(bundle, dirfd, file) || (with_text && !shield_kept_has_text(&bundle->kept, file))) {
+        /* Unset before the reading: a mark that comes meanwhile means one more. */
+        g_atomic_int_set(&bundle->changed[file], FALSE);
+
         ShieldReading *fresh = read_list(bundle, dirfd, file);
-
         if (!fresh)
             return NULL;
-        if (*slot && same_content(*slot, fresh) && shield_stamp_equal(&(*slot)->st, &fresh->st)) {
-            (*slot)->racy = fresh->racy; /* only ever from true to false: nothing new to compute */
-            shield_reading_unref(fresh);
-        } else {
-            g_clear_pointer(slot, shield_reading_unref);
-            *slot = fresh;
+        if (shield_kept_put(&bundle->kept, file, fresh))
             g_atomic_int_inc(&bundle->version);
-        }
     }
     if (bundle->busy[file].refused)
         g_atomic_int_inc(&bundle->version);
     bundle->busy[file] = (Busy){0};
-    return *slot;
+    return bundle->kept.readings[file];
 }
 
 gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
     gint64 due = 0;
 
     for (guint i = 0; i < row->n_sources; i++)
@@ -266,7 +245,7 @@ gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row
 
 gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
     gboolean news = FALSE;
 
     for (guint i = 0; i < row->n_sources; i++) {
@@ -282,18 +261,19 @@ gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 
 gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
 
     return bundle->busy[file].refused;
 }
 
 ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
 
     drain(bundle);
-    (void)refresh(bundle, dirfd, file); /* if it is being written, the last one stays */
-    return bundle->readings[file] ? shield_reading_ref(bundle->readings[file]) : NULL;
+    (void)refresh(bundle, dirfd, file, FALSE); /* if it is being written, the last one stays */
+    shield_kept_settle(&bundle->kept);
+    return bundle->kept.readings[file] ? shield_reading_ref(bundle->kept.readings[file]) : NULL;
 }
 
 /* Has a source moved since it was read? Where there are events, they tell; a stamp tells of what made none;
@@ -305,31 +285,62 @@ static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, cons
         return TRUE;
     if (shield_bundle_is_watched(bundle) && read->st.st_nlink <= 1)
         return !shield_reading_stamp_holds(read, dirfd, shield_layout_name(file));
-    return refresh(bundle, dirfd, file) != read;
+    return refresh(bundle, dirfd, file, FALSE) != read;
+}
+
+/* Must the row be computed, so that the texts of its sources are needed? with_text: and is its own? Lock
+ * held.
+ */
+static gboolean must_compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text)
+{
+    const ShieldSnapshot *standing = shield_kept_standing(&bundle->kept, dirfd, row);
+
+    return !standing || (with_text && !standing->text && !standing->error);
+}
+
+/* Reads what has its text no more of the sources. The last one that was read is *last. Lock held. */
+static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, ShieldReading **read,
+                            guint *last)
+{
+    for (guint i = 0; i < row->n_sources; i++) {
+        if (shield_kept_has_text(&bundle->kept, row->sources[i]))
+            continue;
+        *last = i;
+        read[i] = refresh(bundle, dirfd, row->sources[i], TRUE);
+        if (!read[i])
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* Reads what must be read of the row's sources. TRUE if all that is now in the cache stood on disk at one
- * moment: when the last was read, none of those before it had moved. Else *culprit is the file that is in the
- * way. Lock held. */
-static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, ShieldFile *culprit)
+ * moment: when the last was read, none of the others had moved. Else *culprit is the file that is in the way.
+ * Lock held. */
+static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text,
+                            ShieldFile *culprit)
 {
     ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES];
+    guint last = row->n_sources - 1;
 
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        read[i] = refresh(bundle, dirfd, *culprit);
+        read[i] = refresh(bundle, dirfd, *culprit, FALSE);
         if (!read[i])
             return FALSE;
+    }
+    if (must_compute(bundle, dirfd, row, with_text) && !fetch_texts(bundle, dirfd, row, read, &last)) {
+        *culprit = row->sources[last];
+        return FALSE;
     }
     if (bundle->policy->settle_ms == 0)
         return TRUE; /* taken as it stands */
     if (shield_fault(SHIELD_FAULT_SECOND_DRAIN))
         return TRUE;
     drain(bundle);
-    for (guint i = 0; i + 1 < row->n_sources; i++) {
+    for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        if (has_moved(bundle, dirfd, *culprit, read[i]))
+        if (i != last && has_moved(bundle, dirfd, *culprit, read[i]))
             return FALSE;
     }
     return TRUE;
@@ -341,10 +352,7 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 {
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
-        ShieldFile file = row->sources[i];
-
-        if (!bundle->readings[file] || g_atomic_int_get(&bundle->changed[file]) ||
-            !shield_reading_is_current(bundle->readings[file], dirfd, shield_layout_name(file)))
+        if (!is_current(bundle, dirfd, row->sources[i]))
             return FALSE;
     }
     return TRUE;
@@ -352,55 +360,55 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->last_lock);
-    ShieldSnapshot *last = bundle->times[row - shield_computed].last;
-
-    return last ? shield_snapshot_ref(last) : NULL;
+    return shield_kept_last(&bundle->kept, row);
 }
 
-static void set_last(ShieldBundle *bundle, ShieldTimes *times, ShieldSnapshot *snapshot)
+/* What an open is told of a file for the text of which there is no room; but for the error it is that one. */
+static ShieldSnapshot *no_room(ShieldBundle *bundle, const ShieldComputed *row, ShieldTake take)
 {
-    g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = times->last;
-    SHIELD_AUTO_LOCK(&bundle->last_lock);
+    g_autofree char *limit = shield_budget_limit(bundle->policy->budget);
+    g_autoptr(ShieldSnapshot) last = shield_kept_last(&bundle->kept, row);
+    GError *error = NULL;
 
-    times->last = snapshot;
+    if (take == SHIELD_BUSY)
+        shield_error_set(&error, EBUSY, bundle->label, row->name, "the cache is in use: try again");
+    else
+        shield_error_set(&error, ENOMEM, bundle->label, row->name,
+                         "not enough of the cache (cache=%s): close files or raise it", limit);
+
+    ShieldSnapshot *snapshot = shield_snapshot_new_error(error);
+    snapshot->serial = last->serial;
+    snapshot->mtime = last->mtime;
+    return snapshot;
 }
 
-/* The snapshot that the cached readings give: the last one if they are the same. NULL if they are not, and
- * none may be made. Lock held. */
-static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean may_make)
+/* The snapshot that the cached readings give. Lock held. */
+static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text)
 {
-    ShieldTimes *times = &bundle->times[row - shield_computed];
-    g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
+    ShieldTake take = SHIELD_TAKEN;
 
-    for (guint i = 0; i < row->n_sources; i++)
-        g_ptr_array_add(readings, shield_reading_ref(bundle->readings[row->sources[i]]));
-
-    struct timespec source = shield_latest_time(dirfd, readings);
-    if (!times->last || !shield_time_equal(source, times->source) ||
-        !shield_same_readings(times->last->readings, readings)) {
-        if (!may_make)
-            return NULL;
-
-        ShieldSnapshot *snapshot = shield_snapshot_new(readings, row);
-        shield_times_stamp(times, snapshot, source);
-        times->source = source;
-        set_last(bundle, times, snapshot);
-    }
-    return shield_snapshot_ref(times->last);
+    if (must_compute(bundle, dirfd, row, with_text))
+        take = shield_kept_compute(&bundle->kept, dirfd, row);
+    if (with_text)
+        shield_kept_touch(&bundle->kept);
+    return with_text && take != SHIELD_TAKEN ? no_room(bundle, row, take)
+                                             : shield_kept_last(&bundle->kept, row);
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */
 static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
-                                    ShieldFile *culprit)
+                                    gboolean with_text, ShieldFile *culprit)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
+    ShieldSnapshot *snapshot = NULL;
 
     *culprit = row->sources[0];
-    if (refresh_all(bundle, dirfd, row, culprit))
-        return compute(bundle, dirfd, row, TRUE);
-    note_busy(bundle, *culprit);
-    return NULL;
+    if (refresh_all(bundle, dirfd, row, with_text, culprit))
+        snapshot = compute(bundle, dirfd, row, with_text);
+    else
+        note_busy(bundle, *culprit);
+    shield_kept_settle(&bundle->kept);
+    return snapshot;
 }
 
 static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
@@ -415,21 +423,33 @@ static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
 ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, TRUE, &culprit);
 
     return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }
 
-ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+/* What is in the cache of row, if that is how it is on disk. */
+static ShieldSnapshot *standing_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
+                                         gboolean with_text)
 {
     ShieldSnapshot *snapshot = NULL;
 
-    if (!g_mutex_trylock(&bundle->lock))
+    if (!g_mutex_trylock(&bundle->kept.lock))
         return NULL;
-    if (is_warm(bundle, dirfd, row))
-        snapshot = compute(bundle, dirfd, row, FALSE);
-    g_mutex_unlock(&bundle->lock);
+    if (is_warm(bundle, dirfd, row) && !must_compute(bundle, dirfd, row, with_text))
+        snapshot = compute(bundle, dirfd, row, with_text);
+    g_mutex_unlock(&bundle->kept.lock);
     return snapshot;
+}
+
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+{
+    return standing_snapshot(bundle, dirfd, row, TRUE);
+}
+
+ShieldSnapshot *shield_bundle_known(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+{
+    return standing_snapshot(bundle, dirfd, row, FALSE);
 }
 
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
@@ -447,7 +467,7 @@ ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const Shield
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, FALSE, &culprit);
 
     if (!snapshot)
         snapshot = shield_bundle_last(bundle, row);

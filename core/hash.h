@@ -12,3 +12,11 @@ guint64 shield_siphash(guint64 key0, guint64 key1, ShieldSlice entry);
 
 /* The upper half of that, with the key of this process. */
 guint32 shield_hash(ShieldSlice entry);
+
+/* What stands for a whole text: no two texts have the same one, but for a chance of one to 2^128. */
+typedef struct {
+    guint64 half[2];
+} ShieldDigest;
+
+ShieldDigest shield_digest(GBytes *text);
+gboolean shield_digest_equal(const ShieldDigest *a, const ShieldDigest *b);

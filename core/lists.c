@@ -151,6 +151,31 @@ static guint32 take_batch(const Part *part, ShieldSlice *rest, Entry *entries)
     return n;
 }
 
+static gsize rendered_size(const ShieldList *list)
+{
+    gsize size = list->n;
+
+    for (guint32 i = 0; i < list->n; i++)
+        size += list->entries[i].len;
+    return size;
+}
+
+/* A text most of which is duplicates or white space is not kept for the rest's sake. */
+static void shrink(ShieldList *list)
+{
+    Part *part = &g_array_index(list->parts, Part, 0);
+    guint32 at = 0;
+
+    if (rendered_size(list) >= g_bytes_get_size(part->text) / 2)
+        return;
+
+    g_autoptr(GBytes) before = part->text;
+    part->text = shield_list_render(list);
+    part->bytes = g_bytes_get_data(part->text, NULL);
+    for (guint32 i = 0; i < list->n; at += list->entries[i++].len + 1)
+        list->entries[i].at = at;
+}
+
 ShieldList *shield_list_parse(GBytes *text)
 {
     ShieldList *list = list_new(0);
@@ -168,7 +193,18 @@ ShieldList *shield_list_parse(GBytes *text)
     }
     shield_set_clear(&seen);
     resize(list, list->n);
+    shrink(list);
     return list;
+}
+
+GBytes *shield_list_text(const ShieldList *list)
+{
+    return part_at(list, 0)->text;
+}
+
+gsize shield_list_memory(const ShieldList *list)
+{
+    return list->allocated * sizeof(Entry);
 }
 
 /* Domains. Of all characters that Unicode lower-cases, only A to Z and U+212A (KELVIN SIGN) become ASCII; a
@@ -388,12 +424,9 @@ ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus)
 
 GBytes *shield_list_render(const ShieldList *list)
 {
-    gsize size = list->n, at = 0;
-    char *out;
+    gsize size = rendered_size(list), at = 0;
+    char *out = g_malloc(MAX(size, 1));
 
-    for (guint32 i = 0; i < list->n; i++)
-        size += list->entries[i].len;
-    out = g_malloc(MAX(size, 1));
     for (guint32 i = 0; i < list->n; i++) {
         ShieldSlice entry = shield_list_get(list, i);
 

@@ -91,15 +91,35 @@ static GBytes *read_all(int fd, gsize size_hint, gsize max)
     return g_bytes_new_take(g_steal_pointer(&out), filled);
 }
 
+/* Does the file hold the len bytes there and no more? */
+static gboolean holds(int fd, const char *bytes, gsize len)
+{
+    char buffer[READ_MIN];
+    gsize at = 0;
+
+    for (;;) {
+        ssize_t got = pread(fd, buffer, sizeof buffer, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0 && at == len;
+        if ((gsize)got > len - at || memcmp(buffer, bytes + at, (gsize)got) != 0)
+            return FALSE;
+        at += (gsize)got;
+    }
+}
+
 /* Where there is no lease to be had: the same bytes and the same stamp twice, a tick apart. */
 static gboolean reads_the_same(int fd, const struct stat *before, GBytes *text, gsize max)
 {
+    gsize len;
+    const char *bytes = g_bytes_get_data(text, &len);
     struct stat after;
 
     g_usleep(TICK_USEC);
-    g_autoptr(GBytes) again = read_all(fd, g_bytes_get_size(text), max);
-    return again && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) &&
-           g_bytes_equal(text, again);
+    return (len > max || holds(fd, bytes, len)) && fstat(fd, &after) == 0 &&
+           shield_stamp_equal(before, &after);
 }
 
 static void release_lease(int fd)
@@ -145,7 +165,10 @@ static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *pol
             probe = NULL; /* what is done by another name makes no event */
         if (probe)
             release_lease(fd);
-        text = read_all(fd, (gsize)MAX(reading->st.st_size, 0), policy->max_size);
+        gsize size = (gsize)MAX(reading->st.st_size, 0);
+
+        shield_budget_make_room(policy->budget, MIN(size, policy->max_size));
+        text = read_all(fd, size, policy->max_size);
     }
     int failed = errno;
 
@@ -190,6 +213,7 @@ static void parse(ShieldReading *reading, ShieldTextKind kind, const char *label
     gsize len, bad;
     const char *bytes = g_bytes_get_data(reading->text, &len);
 
+    reading->digest = shield_digest(reading->text);
     if (shield_text_validate(bytes, len, &bad)) {
         reading->list = kind == SHIELD_TEXT_DOMAINS ? shield_list_parse_domains(reading->text)
                                                     : shield_list_parse(reading->text);

@@ -12,7 +12,6 @@ void shield_snapshot_unref(ShieldSnapshot *snapshot)
 {
     if (!g_atomic_ref_count_dec(&snapshot->refs))
         return;
-    g_clear_pointer(&snapshot->list, shield_list_unref);
     g_clear_pointer(&snapshot->text, g_bytes_unref);
     g_clear_error(&snapshot->error);
     g_ptr_array_unref(snapshot->readings);
@@ -34,8 +33,11 @@ ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldComputed *r
             snapshot->error = g_error_copy(reading->error);
     }
     if (!snapshot->error) {
-        snapshot->list = row->compute(lists);
-        snapshot->text = shield_list_render(snapshot->list);
+        g_autoptr(ShieldList) list = row->compute(lists);
+
+        snapshot->text = shield_list_render(list);
+        snapshot->size = g_bytes_get_size(snapshot->text);
+        snapshot->digest = shield_digest(snapshot->text);
     }
     return snapshot;
 }
@@ -50,9 +52,21 @@ ShieldSnapshot *shield_snapshot_new_error(GError *error)
     return snapshot;
 }
 
+ShieldSnapshot *shield_snapshot_without_text(const ShieldSnapshot *snapshot)
+{
+    ShieldSnapshot *copy = g_new(ShieldSnapshot, 1);
+
+    *copy = *snapshot;
+    g_atomic_ref_count_init(&copy->refs);
+    copy->text = NULL;
+    copy->error = snapshot->error ? g_error_copy(snapshot->error) : NULL;
+    g_ptr_array_ref(copy->readings);
+    return copy;
+}
+
 gboolean shield_snapshot_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
 {
     if (a->error || b->error)
         return a->error && b->error && a->error->code == b->error->code;
-    return g_bytes_equal(a->text, b->text);
+    return a->size == b->size && shield_digest_equal(&a->digest, &b->digest);
 }

@@ -37,12 +37,3 @@ struct timespec shield_latest_time(int dirfd, GPtrArray *readings)
         return st.st_mtim;
     return latest;
 }
-
-gboolean shield_same_readings(GPtrArray *a, GPtrArray *b)
-{
-    for (guint i = 0; i < a->len; i++) {
-        if (g_ptr_array_index(a, i) != g_ptr_array_index(b, i))
-            return FALSE;
-    }
-    return TRUE;
-}

@@ -7,7 +7,7 @@
 
 #include "snapshot.h"
 
-/* A computed file's last snapshot, and what its times may be from now on. */
+/* A computed file's last snapshot, with its text or without, and what its times may be from now on. */
 typedef struct {
     ShieldSnapshot *last;
     struct timespec floor;   /* the content in last may not look older than this */
@@ -22,6 +22,3 @@ void shield_times_stamp(ShieldTimes *times, ShieldSnapshot *snapshot, struct tim
 
 /* The latest time of the files that were read; if there is none, that of the directory dirfd (-1: none). */
 struct timespec shield_latest_time(int dirfd, GPtrArray *readings);
-
-/* Are both the same objects? */
-gboolean shield_same_readings(GPtrArray *a, GPtrArray *b);

@@ -307,7 +307,7 @@ static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSn
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;
     st->st_mode = computed_mode(view, node, dirfd, st, current ? snapshot : NULL);
-    set_size(st, snapshot && snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    set_size(st, snapshot ? (off_t)snapshot->size : 0);
     if (!snapshot || snapshot->error)
         st->st_mode = deny_others(st->st_mode);
     set_times(st, snapshot ? snapshot->mtime : backing.st_mtim);
@@ -328,7 +328,7 @@ gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int 
     *errnum = directory ? 0 : errno;
     if (!directory)
         return TRUE;
-    snapshot = shield_bundle_warm(node->container->bundle, directory->fd, node->computed);
+    snapshot = shield_bundle_known(node->container->bundle, directory->fd, node->computed);
     if (snapshot)
         *errnum = fill_computed(view, node, directory->fd, snapshot, TRUE, st);
     return snapshot != NULL;

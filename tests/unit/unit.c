@@ -215,10 +215,17 @@ void unit_assert_list(const ShieldList *list, const char *lines)
 {
     g_assert_nonnull(list);
     g_autoptr(GBytes) text = shield_list_render(list);
-    gsize len;
-    const char *got = g_bytes_get_data(text, &len);
 
-    g_assert_cmpmem(got, len, lines, strlen(lines));
+    unit_assert_text(text, lines);
+}
+
+void unit_assert_text(GBytes *bytes, const char *text)
+{
+    g_assert_nonnull(bytes);
+    gsize len;
+    const char *got = g_bytes_get_data(bytes, &len);
+
+    g_assert_cmpmem(got, len, text, strlen(text));
 }
 
 void unit_assert_error(const GError *error, int code, const char *message)

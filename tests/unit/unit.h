@@ -51,6 +51,9 @@ guint unit_rounds(guint by_default);
 /* Fails unless list holds these lines. */
 void unit_assert_list(const ShieldList *list, const char *lines);
 
+/* Fails unless bytes are this text. */
+void unit_assert_text(GBytes *bytes, const char *text);
+
 /* Fails unless error is a SHIELD_ERROR with this code and this message; NULL for any. */
 void unit_assert_error(const GError *error, int code, const char *message);
 
