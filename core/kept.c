@@ -59,8 +59,10 @@ static void drop(ShieldKept *kept, ShieldEvict what)
             drop_list(kept, (ShieldFile)i);
     }
     for (guint i = 0; what == SHIELD_EVICT_TEXTS && i < shield_computed_n; i++) {
-        if (kept->times[i].last && kept->times[i].last->text)
-            set_last(kept, &kept->times[i], shield_snapshot_without_text(kept->times[i].last));
+        ShieldSnapshot *last = kept->times[i].last;
+
+        if (last && last->text && !shield_snapshot_is_open(last)) /* else nothing would be won */
+            set_last(kept, &kept->times[i], shield_snapshot_without_text(last));
     }
 }
 

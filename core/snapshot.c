@@ -52,6 +52,20 @@ ShieldSnapshot *shield_snapshot_new_error(GError *error)
     return snapshot;
 }
 
+GBytes *shield_snapshot_open(ShieldSnapshot *snapshot)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(snapshot->text, &size);
+
+    return g_bytes_new_with_free_func(data, size, (GDestroyNotify)shield_snapshot_unref,
+                                      shield_snapshot_ref(snapshot));
+}
+
+gboolean shield_snapshot_is_open(ShieldSnapshot *snapshot)
+{
+    return !g_atomic_ref_count_compare(&snapshot->refs, 1);
+}
+
 ShieldSnapshot *shield_snapshot_without_text(const ShieldSnapshot *snapshot)
 {
     ShieldSnapshot *copy = g_new(ShieldSnapshot, 1);

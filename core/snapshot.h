@@ -35,6 +35,12 @@ ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldComputed *r
 /* One that is an error; takes it. */
 ShieldSnapshot *shield_snapshot_new_error(GError *error);
 
+/* Its text, for an open: as long as there is a reference to that, the snapshot is open. */
+GBytes *shield_snapshot_open(ShieldSnapshot *snapshot);
+
+/* Has anybody but the caller the snapshot? */
+gboolean shield_snapshot_is_open(ShieldSnapshot *snapshot);
+
 /* The same one, of which the text is not kept. */
 ShieldSnapshot *shield_snapshot_without_text(const ShieldSnapshot *snapshot);
 

@@ -14,7 +14,8 @@ typedef struct {
     char *mountpoint; /* as given */
     char *fsname;     /* what mount(8) shows as the device: the SOURCE as given, or what -o fsname= says */
     char *labels;     /* SELinux's words for the mount, as an option list; may be empty */
-    ShieldPolicy policy;
+    ShieldPolicy policy; /* without a budget: that is the server's */
+    gsize cache;         /* the budget's limit, bytes */
     guint poll_sec; /* between two looks at what makes no events */
     gboolean foreground;
     gboolean debug;

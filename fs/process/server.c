@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -23,6 +24,8 @@
 #include "text.h"
 #include "view/status.h"
 
+/* Bytes; see prepare_process. */
+#define OWN_MAPPING (128 * 1024)
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
 /* What is repeated of what was said about a mount. */
@@ -135,6 +138,9 @@ static void prepare_process(const Server *server)
     struct rlimit limit;
 
     prctl(PR_SET_NAME, "shieldfs-server");
+    /* A block from this size on is a mapping of its own, which the system gets back when it is freed. Without
+     * this the first one that is freed raises the size, and later texts are holes in a heap. */
+    mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
     /* Each open raw file is a descriptor of ours. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -225,8 +231,11 @@ static void wake_pollers(void *data)
 /* Here all is put together. */
 static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
 {
+    ShieldPolicy policy = options->policy;
+
+    session->budget = policy.budget = shield_budget_new(options->cache);
     session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
-                                                   .policy = options->policy,
+                                                   .policy = policy,
                                                    .allow_other = options->allow_other},
                                  mountpoint);
     session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
@@ -258,6 +267,7 @@ static void session_end(SfsSession *session)
     sfs_announcer_client_free(session->announcer);
     sfs_status_free(session->status);
     sfs_view_free(session->view);
+    shield_budget_free(session->budget);
 }
 
 gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)

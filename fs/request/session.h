@@ -11,6 +11,7 @@ typedef struct SfsDeferred SfsDeferred;
 typedef struct SfsPollers SfsPollers;
 
 typedef struct {
+    ShieldBudget *budget;
     SfsView *view;
     SfsStatus *status;
     SfsAnnouncerClient *announcer;

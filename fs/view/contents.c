@@ -26,7 +26,7 @@ static gboolean content_of(ShieldSnapshot *snapshot, SfsContent *content, GError
 {
     g_autoptr(ShieldSnapshot) taken = snapshot;
 
-    *content = (SfsContent){taken->error ? NULL : g_bytes_ref(taken->text), taken->serial};
+    *content = (SfsContent){taken->error ? NULL : shield_snapshot_open(taken), taken->serial};
     if (taken->error)
         g_propagate_error(error, g_error_copy(taken->error));
     return !taken->error;
