@@ -404,6 +404,59 @@ static void test_duplicates(void)
     g_assert_cmpuint(shield_budget_used(c->budget), ==, 2 + 8 + 2);
 }
 
+/* Writes all lists anew when the queue of events is read for the n-th time. */
+typedef struct {
+    Case *c;
+    guint n, drained;
+} Turn;
+
+static void write_all(void *data)
+{
+    static const char *const names[] = {"profile.allowed", "live.allowed", "deny.list"};
+    Turn *turn = data;
+
+    if (++turn->drained != turn->n)
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *text = g_strdup_printf("%s-new\nboth\n", names[i]);
+
+        unit_write(turn->c->dir, names[i], text);
+        (void)shield_bundle_invalidate(turn->c->bundle, names[i], SHIELD_MARK_WRITTEN);
+    }
+}
+
+/* Whenever they change, be it while the texts that have gone are read again: no mixture of both. */
+static void test_one_cut(void)
+{
+    guint n = 0, drained;
+    g_autoptr(GString) old = g_string_new(NULL);
+
+    do {
+        g_autoptr(Case) c = case_new(100000);
+        Turn turn = {.c = c, .n = ++n};
+        g_autoptr(ShieldSnapshot) first = closed(open_row(c, "effective"));
+
+        if (old->len == 0) {
+            g_autoptr(ShieldSnapshot) again = open_row(c, "effective");
+            g_string_append_len(old, g_bytes_get_data(again->text, NULL), (gssize)again->size);
+        }
+        shield_bundle_set_watched(c->bundle, TRUE);
+        evict_all(c);
+        if (n % 2 == 0) { /* that one alone has its text */
+            g_autoptr(ShieldSnapshot) denied = closed(open_row(c, "denied"));
+        }
+        c->policy.drain = write_all;
+        c->policy.drain_data = &turn;
+        g_autoptr(ShieldSnapshot) snapshot = open_row(c, "effective");
+        drained = turn.drained;
+        if (snapshot->serial == first->serial)
+            unit_assert_text(snapshot->text, old->str);
+        else
+            unit_assert_text(snapshot->text, "profile.allowed-new\nlive.allowed-new\n");
+    } while (drained >= n);
+    g_assert_cmpuint(n, >, 5);
+}
+
 /* Many threads, a budget that is too small for them, and lists that change. */
 typedef struct {
     Case *c;
@@ -466,6 +519,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kept/too-large", test_too_large);
     g_test_add_func("/kept/two-bundles", test_two_bundles);
     g_test_add_func("/kept/duplicates", test_duplicates);
+    g_test_add_func("/kept/one-cut", test_one_cut);
     g_test_add_func("/kept/crowd", test_crowd);
     return g_test_run();
 }
