@@ -94,20 +94,6 @@ static void test_each_change_is_seen(void)
     assert_shows(bundle, dir, "effective", "x\ny\n");
 }
 
-/* In place, so that often nothing of the stamp changes. */
-static void test_each_rewrite_is_seen(void)
-{
-    g_autoptr(UnitDir) dir = unit_dir_new();
-    g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &policy);
-
-    for (guint i = 0; i < unit_rounds(500); i++) {
-        g_autofree char *text = g_strdup_printf("%06u\n", i);
-
-        unit_write(dir, "deny.list", text);
-        assert_shows(bundle, dir, "denied", text);
-    }
-}
-
 /* What was read within two ticks of the file's change may have changed since without a sign of it: such a
  * reading is never taken for current. */
 static void test_racy(void)
@@ -396,7 +382,6 @@ int main(int argc, char **argv)
     g_test_add_func("/bundle/computed-files", test_computed_files);
     g_test_add_func("/bundle/empty", test_empty);
     g_test_add_func("/bundle/each-change-is-seen", test_each_change_is_seen);
-    g_test_add_func("/bundle/each-rewrite-is-seen", test_each_rewrite_is_seen);
     g_test_add_func("/bundle/racy", test_racy);
     g_test_add_func("/bundle/replaced", test_replaced);
     g_test_add_func("/bundle/snapshots-are-immutable", test_snapshots_are_immutable);
