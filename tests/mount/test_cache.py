@@ -53,7 +53,9 @@ def read_calls(m, base, act):
 
 
 def memory(m, what='RssAnon'):
-    """Of the server, in bytes."""
+    """Of the server, in bytes. A sanitizer's own says nothing of ours."""
+    if harness.SLOW:
+        return 0
     text = pathlib.Path(f'/proc/{watching.children(m)[0]}/status').read_text(encoding='ascii')
     return int(re.search(rf'^{what}:\s+(\d+) kB', text, re.M)[1]) * 1024
 
@@ -108,7 +110,7 @@ def test_nothing_is_read_for_attributes(root, crowd, base):
 
 
 def test_memory_is_bounded(crowd):
-    """Of the 29 MB of lists and computed files, 1 MB is kept, and what malloc needs."""
+    """Of 20 MB of lists and computed files 1 MB is kept, and what malloc needs."""
     m = crowd
     for _ in range(2):
         for i in range(30):
@@ -160,4 +162,4 @@ def test_giant_lists_of_little(mount, state):
     m = watching.settled(mount(state, options=['cache=1M', 'max_size=16M']))
     assert (m.mnt / 'c/effective').read_bytes() == b'a\n'
     assert memory(m) < 12 << 20
-    assert memory(m, 'VmHWM') < 100 << 20
+    assert memory(m, 'VmHWM') < 28 << 20  # one list and the program
