@@ -319,7 +319,7 @@ static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldCompute
 static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text,
                             ShieldFile *culprit)
 {
-    ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES];
+    ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES] = {NULL};
     guint last = row->n_sources - 1;
 
     drain(bundle);

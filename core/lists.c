@@ -169,7 +169,7 @@ static void shrink(ShieldList *list)
     if (rendered_size(list) >= g_bytes_get_size(part->text) / 2)
         return;
 
-    g_autoptr(GBytes) before = part->text;
+    g_autoptr(GBytes) before G_GNUC_UNUSED = part->text;
     part->text = shield_list_render(list);
     part->bytes = g_bytes_get_data(part->text, NULL);
     for (guint32 i = 0; i < list->n; at += list->entries[i++].len + 1)

@@ -301,6 +301,7 @@ static void test_partly_evicted(void)
     g_autoptr(Case) c = case_new(100000);
     g_autoptr(ShieldSnapshot) first = open_row(c, "effective");
 
+    g_assert_cmpuint(first->serial, ==, 1);
     shield_budget_make_room(c->budget, 100000 - shield_budget_used(c->budget) + 1); /* the lists */
     g_assert_cmpuint(shield_budget_used(c->budget), ==, 5000);
     write_lines(c, "deny.list", 'p');
@@ -363,6 +364,7 @@ static void test_too_large(void)
 
     unit_assert_error(effective->error, ENOMEM, NULL);
     g_autoptr(ShieldSnapshot) denied = open_row(c, "denied");
+    g_assert_cmpuint(denied->size, ==, 1000);
 }
 
 /* Of two that are used in turn each has what it asks for, and the budget is never exceeded. */
@@ -370,7 +372,6 @@ static void test_two_bundles(void)
 {
     g_autoptr(Case) c = case_new(6000);
     g_autoptr(ShieldBundle) other = shield_bundle_new("web-2", &c->policy);
-    g_autofree char *text = lines('d', 10);
 
     for (int i = 0; i < 20; i++) {
         for (guint row = 0; row < shield_computed_n; row++) {
@@ -444,6 +445,7 @@ static void test_one_cut(void)
         evict_all(c);
         if (n % 2 == 0) { /* that one alone has its text */
             g_autoptr(ShieldSnapshot) denied = closed(open_row(c, "denied"));
+            g_assert_cmpuint(denied->size, ==, 1000);
         }
         c->policy.drain = write_all;
         c->policy.drain_data = &turn;
