@@ -279,8 +279,10 @@ ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile
 /* Has a source moved since it was read? Where there are events, they tell; a stamp tells of what made none;
  * and a racy stamp proves nothing, so without events (and by another name of the file there are none) such a
  * list is read once more. Lock held. */
-static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, const ShieldReading *read)
+static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
+    const ShieldReading *read = bundle->kept.readings[file];
+
     if (g_atomic_int_get(&bundle->changed[file]))
         return TRUE;
     if (shield_bundle_is_watched(bundle) && read->st.st_nlink <= 1)
@@ -288,9 +290,7 @@ static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, cons
     return refresh(bundle, dirfd, file, FALSE) != read;
 }
 
-/* Must the row be computed, so that the texts of its sources are needed? with_text: and is its own? Lock
- * held.
- */
+/* Must the row be computed, for which its sources' texts are needed? with_text: its own is. Lock held. */
 static gboolean must_compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text)
 {
     const ShieldSnapshot *standing = shield_kept_standing(&bundle->kept, dirfd, row);
@@ -299,15 +299,13 @@ static gboolean must_compute(ShieldBundle *bundle, int dirfd, const ShieldComput
 }
 
 /* Reads what has its text no more of the sources. The last one that was read is *last. Lock held. */
-static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, ShieldReading **read,
-                            guint *last)
+static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, guint *last)
 {
     for (guint i = 0; i < row->n_sources; i++) {
         if (shield_kept_has_text(&bundle->kept, row->sources[i]))
             continue;
         *last = i;
-        read[i] = refresh(bundle, dirfd, row->sources[i], TRUE);
-        if (!read[i])
+        if (!refresh(bundle, dirfd, row->sources[i], TRUE))
             return FALSE;
     }
     return TRUE;
@@ -319,17 +317,15 @@ static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldCompute
 static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text,
                             ShieldFile *culprit)
 {
-    ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES] = {NULL};
     guint last = row->n_sources - 1;
 
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        read[i] = refresh(bundle, dirfd, *culprit, FALSE);
-        if (!read[i])
+        if (!refresh(bundle, dirfd, *culprit, FALSE))
             return FALSE;
     }
-    if (must_compute(bundle, dirfd, row, with_text) && !fetch_texts(bundle, dirfd, row, read, &last)) {
+    if (must_compute(bundle, dirfd, row, with_text) && !fetch_texts(bundle, dirfd, row, &last)) {
         *culprit = row->sources[last];
         return FALSE;
     }
@@ -340,7 +336,7 @@ static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldCompute
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        if (i != last && has_moved(bundle, dirfd, *culprit, read[i]))
+        if (i != last && has_moved(bundle, dirfd, *culprit))
             return FALSE;
     }
     return TRUE;
