@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bundle: cached readings, one cut, snapshots; see bundle.h. */
+/* bundle: readings brought up to date, one cut, snapshots; see bundle.h. */
 #include "bundle.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "error.h"
 #include "fault.h"
+#include "kept.h"
 #include "lock.h"
 #include "open.h"
-#include "times.h"
 
 /* How long, at least, a list without a lease counts as being written if nobody closes it. */
 #define DOUBT_SEC 5
@@ -22,28 +21,26 @@
 #define LOOK_MIN_USEC (20 * 1000)
 #define LOOK_MAX_USEC (2000 * 1000)
 
-/* A list that could not be read whole when that was tried last: somebody writes it, or has moved it. */
+/* A list that could not be read whole when that was tried last: somebody writes it, or has moved it. Times
+ * are monotonic. */
 typedef struct {
-    gint64 since; /* monotonic time; 0: it was read whole */
-    gint64 due;   /* when to look again, though no event may tell: not every writer's end makes one */
+    gint64 doubt_ends; /* see is_unsure; 0: there is none */
+    gint64 since;      /* 0: nobody has waited for it yet */
+    gint64 due;        /* when to look again, though no event may tell: not every writer's end makes one */
     gint64 pause;
     gboolean refused; /* somebody has been given an error for it since */
 } Busy;
 
 struct ShieldBundle {
     gatomicrefcount refs;
-    char *label;
+    const char *label;
     const ShieldPolicy *policy;
-    int changed[SHIELD_N_FILES]; /* atomic: marked, and not read since */
-    int writing[SHIELD_N_FILES]; /* atomic: when it was written last, if not closed since; else 0 */
+    int changed[SHIELD_N_LISTS]; /* atomic: marked, and not read since */
+    int writing[SHIELD_N_LISTS]; /* atomic: when it was written last, if not closed since; else 0 */
     int watched;                 /* atomic */
     guint version;               /* atomic */
-    GMutex lock;                 /* protects all below */
-    ShieldReading *readings[SHIELD_N_FILES]; /* the newest of each list; NULL: never read */
-    gint64 doubt_ends[SHIELD_N_FILES];       /* see is_unsure; monotonic time, 0: there is none */
-    Busy busy[SHIELD_N_FILES];
-    ShieldTimes *times; /* one for each row of the table of computed files */
-    GMutex last_lock;   /* a leaf: protects the pointers `last` in shown for who has not the other lock */
+    ShieldKept kept;             /* its lock protects all below, too */
+    Busy *busy[SHIELD_N_LISTS];  /* NULL: it was read whole */
 };
 
 ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
@@ -51,13 +48,9 @@ ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy)
     ShieldBundle *bundle = g_new0(ShieldBundle, 1);
 
     g_atomic_ref_count_init(&bundle->refs);
-    bundle->label = g_strdup(label);
+    bundle->label = label;
     bundle->policy = policy;
-    bundle->times = g_new0(ShieldTimes, shield_computed_n);
-    for (guint i = 0; i < shield_computed_n; i++)
-        bundle->times[i].floor.tv_sec = G_MINLONG; /* before 1970 too */
-    g_mutex_init(&bundle->lock);
-    g_mutex_init(&bundle->last_lock);
+    shield_kept_init(&bundle->kept, policy->budget);
     return bundle;
 }
 
@@ -71,14 +64,9 @@ void shield_bundle_unref(ShieldBundle *bundle)
 {
     if (!g_atomic_ref_count_dec(&bundle->refs))
         return;
-    for (int i = 0; i < SHIELD_N_FILES; i++)
-        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
-    for (guint i = 0; i < shield_computed_n; i++)
-        g_clear_pointer(&bundle->times[i].last, shield_snapshot_unref);
-    g_free(bundle->times);
-    g_mutex_clear(&bundle->lock);
-    g_mutex_clear(&bundle->last_lock);
-    g_free(bundle->label);
+    shield_kept_clear(&bundle->kept);
+    for (int i = 0; i < SHIELD_N_LISTS; i++)
+        g_free(bundle->busy[i]);
     g_free(bundle);
 }
 
@@ -89,10 +77,9 @@ const char *shield_bundle_label(const ShieldBundle *bundle)
 
 void shield_bundle_forget(ShieldBundle *bundle)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
 
-    for (int i = 0; i < SHIELD_N_FILES; i++)
-        g_clear_pointer(&bundle->readings[i], shield_reading_unref);
+    shield_kept_forget(&bundle->kept);
 }
 
 /* The monotonic clock; never 0. */
@@ -105,7 +92,7 @@ gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name, Shield
 {
     ShieldFile file;
 
-    if (!shield_layout_find_name(name, &file))
+    if (!shield_layout_find_name(name, &file) || file >= SHIELD_N_LISTS)
         return FALSE;
     if (mark == SHIELD_MARK_WRITING)
         g_atomic_int_set(&bundle->writing[file], seconds_now());
@@ -117,7 +104,7 @@ gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name, Shield
 
 void shield_bundle_mark_all(ShieldBundle *bundle)
 {
-    for (int i = 0; i < SHIELD_N_FILES; i++) {
+    for (int i = 0; i < SHIELD_N_LISTS; i++) {
         g_atomic_int_set(&bundle->writing[i], 0); /* nobody knows */
         g_atomic_int_set(&bundle->changed[i], TRUE);
     }
@@ -145,11 +132,12 @@ static void drain(const ShieldBundle *bundle)
         bundle->policy->drain(bundle->policy->drain_data);
 }
 
-static gboolean same_content(const ShieldReading *a, const ShieldReading *b)
+/* Lock held. */
+static Busy *busy_with(ShieldBundle *bundle, ShieldFile file)
 {
-    if (a->error || b->error)
-        return a->error && b->error && strcmp(a->error->message, b->error->message) == 0;
-    return g_bytes_equal(a->text, b->text);
+    if (!bundle->busy[file])
+        bundle->busy[file] = g_new0(Busy, 1);
+    return bundle->busy[file];
 }
 
 /* May somebody be in the middle of writing a list of which no lease tells? Then it was written and not closed
@@ -160,7 +148,10 @@ static gboolean is_unsure(ShieldBundle *bundle, ShieldFile file, const ShieldRea
     gboolean unsure = fresh->without_lease && bundle->policy->settle_ms > 0 && writing != 0 &&
                       seconds_now() - writing <= DOUBT_SEC;
 
-    bundle->doubt_ends[file] = unsure ? (gint64)(writing + DOUBT_SEC) * G_USEC_PER_SEC : 0;
+    if (unsure)
+        busy_with(bundle, file)->doubt_ends = (gint64)(writing + DOUBT_SEC) * G_USEC_PER_SEC;
+    else if (bundle->busy[file])
+        bundle->busy[file]->doubt_ends = 0;
     return unsure;
 }
 
@@ -168,7 +159,7 @@ static gboolean is_unsure(ShieldBundle *bundle, ShieldFile file, const ShieldRea
  * held. */
 static void note_busy(ShieldBundle *bundle, ShieldFile file)
 {
-    Busy *busy = &bundle->busy[file];
+    Busy *busy = busy_with(bundle, file);
     gint64 now = g_get_monotonic_time();
 
     if (!busy->since)
@@ -176,7 +167,7 @@ static void note_busy(ShieldBundle *bundle, ShieldFile file)
     if (now < busy->due)
         return;
     busy->pause = CLAMP(busy->pause * 2, LOOK_MIN_USEC, LOOK_MAX_USEC);
-    busy->due = MAX(now + busy->pause, bundle->doubt_ends[file]);
+    busy->due = MAX(now + busy->pause, busy->doubt_ends);
 }
 
 /* May the lease be a probe alone, before and after the reading, so that it is in no writer's way? Only events
@@ -184,7 +175,7 @@ static void note_busy(ShieldBundle *bundle, ShieldFile file)
  * for once, else nobody would ever read. Lock held. */
 static gboolean may_probe(ShieldBundle *bundle, ShieldFile file)
 {
-    gint64 since = bundle->busy[file].since;
+    gint64 since = bundle->busy[file] ? bundle->busy[file]->since : 0;
     gint64 patience = MIN((gint64)bundle->policy->settle_ms * 1000 / 2, PROBE_USEC);
 
     return bundle->policy->drain && g_atomic_int_get(&bundle->watched) &&
@@ -226,52 +217,58 @@ static ShieldReading *read_list(ShieldBundle *bundle, int dirfd, ShieldFile file
     return NULL;
 }
 
-/* Brings the reading of file up to date, at most by one reading. NULL: it can't be read whole now; the last
- * complete one stays in its place, for those who don't wait. Lock held. */
-static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file)
+/* Is the reading of file what stands on disk? Lock held. */
+static gboolean is_current(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
-    ShieldReading **slot = &bundle->readings[file];
+    const ShieldReading *reading = bundle->kept.readings[file];
 
-    /* Unset before the reading: a mark that comes meanwhile means one more. */
-    gboolean marked = g_atomic_int_compare_and_exchange(&bundle->changed[file], TRUE, FALSE);
-    if (!*slot || marked || !shield_reading_is_current(*slot, dirfd, shield_layout_name(file))) {
+    return reading && !g_atomic_int_get(&bundle->changed[file]) &&
+           shield_reading_is_current(reading, dirfd, shield_layout_name(file));
+}
+
+/* Brings the reading of file up to date, and with_text has its text too, at most by one reading. NULL: it
+ * can't be read whole now; the last complete one stays in its place, for those who don't wait. Lock held. */
+static ShieldReading *refresh(ShieldBundle *bundle, int dirfd, ShieldFile file, gboolean with_text)
+{
+    if (!is_current(bundle, dirfd, file) || (with_text && !shield_kept_has_text(&bundle->kept, file))) {
+        /* Unset before the reading: a mark that comes meanwhile means one more. */
+        g_atomic_int_set(&bundle->changed[file], FALSE);
+
         ShieldReading *fresh = read_list(bundle, dirfd, file);
-
         if (!fresh)
             return NULL;
-        if (*slot && same_content(*slot, fresh) && shield_stamp_equal(&(*slot)->st, &fresh->st)) {
-            (*slot)->racy = fresh->racy; /* only ever from true to false: nothing new to compute */
-            shield_reading_unref(fresh);
-        } else {
-            g_clear_pointer(slot, shield_reading_unref);
-            *slot = fresh;
+        if (shield_kept_put(&bundle->kept, file, fresh))
             g_atomic_int_inc(&bundle->version);
-        }
     }
-    if (bundle->busy[file].refused)
+    if (bundle->busy[file] && bundle->busy[file]->refused)
         g_atomic_int_inc(&bundle->version);
-    bundle->busy[file] = (Busy){0};
-    return *slot;
+    g_clear_pointer(&bundle->busy[file], g_free);
+    return bundle->kept.readings[file];
 }
 
 gint64 shield_bundle_recheck_due(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
     gint64 due = 0;
 
-    for (guint i = 0; i < row->n_sources; i++)
-        due = MAX(due, bundle->busy[row->sources[i]].due);
+    for (guint i = 0; i < row->n_sources; i++) {
+        const Busy *busy = bundle->busy[row->sources[i]];
+
+        due = MAX(due, busy ? busy->due : 0);
+    }
     return due ? MAX(due, g_get_monotonic_time() + LOOK_MIN_USEC) : 0;
 }
 
 gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
     gboolean news = FALSE;
 
     for (guint i = 0; i < row->n_sources; i++) {
-        Busy *busy = &bundle->busy[row->sources[i]];
+        Busy *busy = bundle->busy[row->sources[i]];
 
+        if (!busy)
+            continue;
         news |= busy->since && !busy->refused;
         busy->refused = busy->since != 0;
     }
@@ -282,54 +279,93 @@ gboolean shield_bundle_refuse(ShieldBundle *bundle, const ShieldComputed *row)
 
 gboolean shield_bundle_has_refused(ShieldBundle *bundle, ShieldFile file)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
 
-    return bundle->busy[file].refused;
+    return bundle->busy[file] && bundle->busy[file]->refused;
 }
 
-ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file)
+static void reading_free(void *data)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    if (data)
+        shield_reading_unref(data);
+}
+
+GPtrArray *shield_bundle_readings(ShieldBundle *bundle, int dirfd)
+{
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
+    GPtrArray *readings = g_ptr_array_new_with_free_func(reading_free);
 
     drain(bundle);
-    (void)refresh(bundle, dirfd, file); /* if it is being written, the last one stays */
-    return bundle->readings[file] ? shield_reading_ref(bundle->readings[file]) : NULL;
+    for (int i = 0; i < SHIELD_N_LISTS; i++)
+        (void)refresh(bundle, dirfd, (ShieldFile)i, FALSE); /* if it is being written, the last one stays */
+    shield_kept_settle(&bundle->kept);
+    for (int i = 0; i < SHIELD_N_LISTS; i++)
+        g_ptr_array_add(readings,
+                        bundle->kept.readings[i] ? shield_reading_ref(bundle->kept.readings[i]) : NULL);
+    return readings;
 }
 
 /* Has a source moved since it was read? Where there are events, they tell; a stamp tells of what made none;
  * and a racy stamp proves nothing, so without events (and by another name of the file there are none) such a
  * list is read once more. Lock held. */
-static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file, const ShieldReading *read)
+static gboolean has_moved(ShieldBundle *bundle, int dirfd, ShieldFile file)
 {
+    const ShieldReading *read = bundle->kept.readings[file];
+
     if (g_atomic_int_get(&bundle->changed[file]))
         return TRUE;
-    if (shield_bundle_is_watched(bundle) && read->st.st_nlink <= 1)
+    if (shield_bundle_is_watched(bundle) && read->stamp.nlink <= 1)
         return !shield_reading_stamp_holds(read, dirfd, shield_layout_name(file));
-    return refresh(bundle, dirfd, file) != read;
+    return refresh(bundle, dirfd, file, FALSE) != read;
+}
+
+/* Must the row be computed, for which its sources' texts are needed? with_text: its own is. Lock held. */
+static gboolean must_compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text)
+{
+    const ShieldSnapshot *standing = shield_kept_standing(&bundle->kept, dirfd, row);
+
+    return !standing || (with_text && !standing->text && !standing->error);
+}
+
+/* Reads what has its text no more of the sources. The last one that was read is *last. Lock held. */
+static gboolean fetch_texts(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, guint *last)
+{
+    for (guint i = 0; i < row->n_sources; i++) {
+        if (shield_kept_has_text(&bundle->kept, row->sources[i]))
+            continue;
+        *last = i;
+        if (!refresh(bundle, dirfd, row->sources[i], TRUE))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* Reads what must be read of the row's sources. TRUE if all that is now in the cache stood on disk at one
- * moment: when the last was read, none of those before it had moved. Else *culprit is the file that is in the
- * way. Lock held. */
-static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, ShieldFile *culprit)
+ * moment: when the last was read, none of the others had moved. Else *culprit is the file that is in the way.
+ * Lock held. */
+static gboolean refresh_all(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text,
+                            ShieldFile *culprit)
 {
-    ShieldReading *read[SHIELD_COMPUTED_MAX_SOURCES];
+    guint last = row->n_sources - 1;
 
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        read[i] = refresh(bundle, dirfd, *culprit);
-        if (!read[i])
+        if (!refresh(bundle, dirfd, *culprit, FALSE))
             return FALSE;
+    }
+    if (must_compute(bundle, dirfd, row, with_text) && !fetch_texts(bundle, dirfd, row, &last)) {
+        *culprit = row->sources[last];
+        return FALSE;
     }
     if (bundle->policy->settle_ms == 0)
         return TRUE; /* taken as it stands */
     if (shield_fault(SHIELD_FAULT_SECOND_DRAIN))
         return TRUE;
     drain(bundle);
-    for (guint i = 0; i + 1 < row->n_sources; i++) {
+    for (guint i = 0; i < row->n_sources; i++) {
         *culprit = row->sources[i];
-        if (has_moved(bundle, dirfd, *culprit, read[i]))
+        if (i != last && has_moved(bundle, dirfd, *culprit))
             return FALSE;
     }
     return TRUE;
@@ -341,10 +377,7 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 {
     drain(bundle);
     for (guint i = 0; i < row->n_sources; i++) {
-        ShieldFile file = row->sources[i];
-
-        if (!bundle->readings[file] || g_atomic_int_get(&bundle->changed[file]) ||
-            !shield_reading_is_current(bundle->readings[file], dirfd, shield_layout_name(file)))
+        if (!is_current(bundle, dirfd, row->sources[i]))
             return FALSE;
     }
     return TRUE;
@@ -352,55 +385,55 @@ static gboolean is_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *r
 
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row)
 {
-    SHIELD_AUTO_LOCK(&bundle->last_lock);
-    ShieldSnapshot *last = bundle->times[row - shield_computed].last;
-
-    return last ? shield_snapshot_ref(last) : NULL;
+    return shield_kept_last(&bundle->kept, row);
 }
 
-static void set_last(ShieldBundle *bundle, ShieldTimes *times, ShieldSnapshot *snapshot)
+/* What an open is told of a file for the text of which there is no room; but for the error it is that one. */
+static ShieldSnapshot *no_room(ShieldBundle *bundle, const ShieldComputed *row, ShieldTake take)
 {
-    g_autoptr(ShieldSnapshot) before G_GNUC_UNUSED = times->last;
-    SHIELD_AUTO_LOCK(&bundle->last_lock);
+    g_autofree char *limit = shield_budget_limit(bundle->policy->budget);
+    g_autoptr(ShieldSnapshot) last = shield_kept_last(&bundle->kept, row);
+    GError *error = NULL;
 
-    times->last = snapshot;
+    if (take == SHIELD_BUSY)
+        shield_error_set(&error, EBUSY, bundle->label, row->name, "the cache is in use: try again");
+    else
+        shield_error_set(&error, ENOMEM, bundle->label, row->name,
+                         "not enough of the cache (cache=%s): close files or raise it", limit);
+
+    ShieldSnapshot *snapshot = shield_snapshot_new_error(error);
+    snapshot->serial = last->serial;
+    snapshot->mtime = last->mtime;
+    return snapshot;
 }
 
-/* The snapshot that the cached readings give: the last one if they are the same. NULL if they are not, and
- * none may be made. Lock held. */
-static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean may_make)
+/* The snapshot that the cached readings give. Lock held. */
+static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComputed *row, gboolean with_text)
 {
-    ShieldTimes *times = &bundle->times[row - shield_computed];
-    g_autoptr(GPtrArray) readings = g_ptr_array_new_with_free_func((GDestroyNotify)shield_reading_unref);
+    ShieldTake take = SHIELD_TAKEN;
 
-    for (guint i = 0; i < row->n_sources; i++)
-        g_ptr_array_add(readings, shield_reading_ref(bundle->readings[row->sources[i]]));
-
-    struct timespec source = shield_latest_time(dirfd, readings);
-    if (!times->last || !shield_time_equal(source, times->source) ||
-        !shield_same_readings(times->last->readings, readings)) {
-        if (!may_make)
-            return NULL;
-
-        ShieldSnapshot *snapshot = shield_snapshot_new(readings, row);
-        shield_times_stamp(times, snapshot, source);
-        times->source = source;
-        set_last(bundle, times, snapshot);
-    }
-    return shield_snapshot_ref(times->last);
+    if (must_compute(bundle, dirfd, row, with_text))
+        take = shield_kept_compute(&bundle->kept, dirfd, row);
+    if (with_text)
+        shield_kept_touch(&bundle->kept);
+    return with_text && take != SHIELD_TAKEN ? no_room(bundle, row, take)
+                                             : shield_kept_last(&bundle->kept, row);
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */
 static ShieldSnapshot *try_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
-                                    ShieldFile *culprit)
+                                    gboolean with_text, ShieldFile *culprit)
 {
-    SHIELD_AUTO_LOCK(&bundle->lock);
+    SHIELD_AUTO_LOCK(&bundle->kept.lock);
+    ShieldSnapshot *snapshot = NULL;
 
     *culprit = row->sources[0];
-    if (refresh_all(bundle, dirfd, row, culprit))
-        return compute(bundle, dirfd, row, TRUE);
-    note_busy(bundle, *culprit);
-    return NULL;
+    if (refresh_all(bundle, dirfd, row, with_text, culprit))
+        snapshot = compute(bundle, dirfd, row, with_text);
+    else
+        note_busy(bundle, *culprit);
+    shield_kept_settle(&bundle->kept);
+    return snapshot;
 }
 
 static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
@@ -415,21 +448,33 @@ static ShieldSnapshot *busy_snapshot(ShieldBundle *bundle, ShieldFile culprit)
 ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, TRUE, &culprit);
 
     return snapshot ? snapshot : busy_snapshot(bundle, culprit);
 }
 
-ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+/* What is in the cache of row, if that is how it is on disk. */
+static ShieldSnapshot *standing_snapshot(ShieldBundle *bundle, int dirfd, const ShieldComputed *row,
+                                         gboolean with_text)
 {
     ShieldSnapshot *snapshot = NULL;
 
-    if (!g_mutex_trylock(&bundle->lock))
+    if (!g_mutex_trylock(&bundle->kept.lock))
         return NULL;
-    if (is_warm(bundle, dirfd, row))
-        snapshot = compute(bundle, dirfd, row, FALSE);
-    g_mutex_unlock(&bundle->lock);
+    if (is_warm(bundle, dirfd, row) && !must_compute(bundle, dirfd, row, with_text))
+        snapshot = compute(bundle, dirfd, row, with_text);
+    g_mutex_unlock(&bundle->kept.lock);
     return snapshot;
+}
+
+ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+{
+    return standing_snapshot(bundle, dirfd, row, TRUE);
+}
+
+ShieldSnapshot *shield_bundle_known(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
+{
+    return standing_snapshot(bundle, dirfd, row, FALSE);
 }
 
 ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
@@ -447,7 +492,7 @@ ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const Shield
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldComputed *row)
 {
     ShieldFile culprit;
-    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, &culprit);
+    ShieldSnapshot *snapshot = try_snapshot(bundle, dirfd, row, FALSE, &culprit);
 
     if (!snapshot)
         snapshot = shield_bundle_last(bundle, row);

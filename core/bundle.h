@@ -3,8 +3,10 @@
  * bundle: one bundle directory to immutable snapshots of its computed files. It keeps what was read, by
  * stamp, so that an unchanged list is not read twice. It must not know where bundles lie nor who asks.
  *
- * A bundle may be used by any number of threads. Under its lock the policy's drain is called, and nothing
- * else that takes a lock; and nobody waits for a writer under it.
+ * A bundle may be used by any number of threads. Under its lock the policy's drain is called, and its budget
+ * used, and nothing else that takes a lock; and nobody waits for a writer under it. What the policy's budget
+ * has no room for is not kept: it is read again when it is asked for. An open's text must have room: else the
+ * error is ENOMEM, or EBUSY if there may be some at once.
  */
 #pragma once
 
@@ -14,7 +16,7 @@
 
 typedef struct ShieldBundle ShieldBundle;
 
-/* label names the bundle in messages. policy must outlive the bundle. */
+/* label names the bundle in messages; it and policy must outlive the bundle. */
 ShieldBundle *shield_bundle_new(const char *label, const ShieldPolicy *policy);
 ShieldBundle *shield_bundle_ref(ShieldBundle *bundle);
 void shield_bundle_unref(ShieldBundle *bundle);
@@ -25,9 +27,9 @@ const char *shield_bundle_label(const ShieldBundle *bundle);
 /* Forgets all that was read, so that it is read anew. Times keep growing all the same. */
 void shield_bundle_forget(ShieldBundle *bundle);
 
-/* The list as it was read last, or is now, if nobody is writing it: a new reference. NULL: never read whole.
- */
-ShieldReading *shield_bundle_reading(ShieldBundle *bundle, int dirfd, ShieldFile file);
+/* The lists as they are now, or, while somebody is writing one, as it was read last; NULL if it was never
+ * read whole. An array of references, by ShieldFile. */
+GPtrArray *shield_bundle_readings(ShieldBundle *bundle, int dirfd);
 
 /* What is known of a bundle from events. Each may be called from any thread, under any lock. */
 typedef enum {
@@ -36,7 +38,7 @@ typedef enum {
     SHIELD_MARK_WRITTEN, /* the same, and somebody has closed it after writing */
 } ShieldMark;
 gboolean shield_bundle_invalidate(ShieldBundle *bundle, const char *name,
-                                  ShieldMark mark); /* FALSE: no such file */
+                                  ShieldMark mark); /* FALSE: no such list */
 void shield_bundle_mark_all(ShieldBundle *bundle);
 
 /* Are events of every change to be had? If not, what is read is compared more often. */
@@ -51,14 +53,18 @@ ShieldSnapshot *shield_bundle_open(ShieldBundle *bundle, int dirfd, const Shield
 /* The same without waiting: the error is EBUSY at once if a source is being written. */
 ShieldSnapshot *shield_bundle_try(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
-/* The same without waiting: during a rewrite this is the last complete version, if there was one. */
+/* The same without waiting: during a rewrite this is the last complete version, if there was one. Its text
+ * may be missing; so nothing is read for the text's sake. */
 ShieldSnapshot *shield_bundle_peek(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
 /* The same if nothing has to be read or computed for it, else NULL. Waits for nobody who reads or computes.
  */
 ShieldSnapshot *shield_bundle_warm(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
 
-/* The last that was computed, be it out of date, or NULL. Waits for nobody either. */
+/* The same, but its text may be missing: for its size, time and serial. */
+ShieldSnapshot *shield_bundle_known(ShieldBundle *bundle, int dirfd, const ShieldComputed *row);
+
+/* The last that was computed, be it out of date and without its text, or NULL. Waits for nobody either. */
 ShieldSnapshot *shield_bundle_last(ShieldBundle *bundle, const ShieldComputed *row);
 
 /* Counts the readings that took another's place, and what is known of refusals. */

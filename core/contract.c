@@ -9,6 +9,7 @@
 #include "contract.h"
 #include "error.h"
 #include "layout.h"
+#include "lists.h"
 #include "open.h"
 #include "paths.h"
 #include "text.h"
@@ -82,7 +83,7 @@ static ShieldList *read_list(const char *state_dir, const char *name, GError **e
 {
     g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(state_dir, shield_computed_find(name), error);
 
-    return snapshot ? shield_list_ref(snapshot->list) : NULL;
+    return snapshot ? shield_list_parse(snapshot->text) : NULL;
 }
 
 ShieldList *shield_read_allowed_ips(const char *state_dir, GError **error)

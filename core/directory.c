@@ -7,62 +7,113 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "first.h"
 #include "open.h"
 
-static void entry_free(void *data)
-{
-    ShieldEntry *entry = data;
+/* What is listed: public first, so that an array of these is one of ShieldEntry. */
+typedef struct {
+    ShieldEntry entry;
+    ShieldKeep keep;
+} Listed;
 
-    g_free(entry->name);
-    g_free(entry);
+typedef struct {
+    GPtrArray *always;
+    ShieldFirst most;
+    ShieldKeepFunc keep;
+    void *data;
+} Listing;
+
+static gboolean fill(ShieldEntry *entry, int dirfd, const struct dirent *found)
+{
+    struct stat st;
+
+    *entry = (ShieldEntry){(char *)found->d_name, DTTOIF(found->d_type)};
+    if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+        return FALSE;
+    if (found->d_type != DT_UNKNOWN)
+        return TRUE;
+    if (shield_stat(dirfd, found->d_name, &st) < 0)
+        return FALSE; /* gone already */
+    entry->type = st.st_mode & S_IFMT;
+    return TRUE;
 }
 
-static int compare_entries(const void *pa, const void *pb)
+gboolean shield_directory_visit(int dirfd, ShieldEntryFunc func, void *data)
+{
+    int fd = shield_open_listing(dirfd);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *found;
+    ShieldEntry entry;
+
+    if (!dir) {
+        shield_fd_close(fd);
+        return FALSE;
+    }
+    for (errno = 0; (found = readdir(dir)); errno = 0) {
+        if (fill(&entry, fd, found))
+            func(data, &entry);
+    }
+
+    int failed = errno;
+    closedir(dir);
+    errno = failed;
+    return failed == 0;
+}
+
+static void listed_free(void *data)
+{
+    Listed *listed = data;
+
+    g_free(listed->entry.name);
+    g_free(listed);
+}
+
+static int compare_names(const void *pa, const void *pb)
 {
     const ShieldEntry *const *a = pa, *const *b = pb;
 
     return strcmp((*a)->name, (*b)->name);
 }
 
-static void add_entry(GPtrArray *entries, int dirfd, const struct dirent *found)
+static int compare_listed(const void *pa, const void *pb)
 {
-    struct stat st;
-    mode_t type = DTTOIF(found->d_type);
+    const Listed *a = *(const Listed *const *)pa, *b = *(const Listed *const *)pb;
 
-    if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+    return a->keep != b->keep ? (a->keep > b->keep) - (a->keep < b->keep) : compare_names(pa, pb);
+}
+
+static void list_entry(void *data, const ShieldEntry *entry)
+{
+    Listing *listing = data;
+    ShieldKeep keep = listing->keep ? listing->keep(listing->data, entry) : SHIELD_KEEP_ALWAYS;
+
+    if (keep == SHIELD_KEEP_NOT)
         return;
-    if (found->d_type == DT_UNKNOWN) {
-        if (shield_stat(dirfd, found->d_name, &st) < 0)
-            return; /* gone already */
-        type = st.st_mode & S_IFMT;
-    }
 
-    ShieldEntry *entry = g_new(ShieldEntry, 1);
-    *entry = (ShieldEntry){g_strdup(found->d_name), type};
-    g_ptr_array_add(entries, entry);
+    Listed *listed = g_new(Listed, 1);
+    *listed = (Listed){{g_strdup(entry->name), entry->type}, keep};
+    if (keep == SHIELD_KEEP_ALWAYS)
+        g_ptr_array_add(listing->always, listed);
+    else
+        shield_first_add(&listing->most, listed);
+}
+
+GPtrArray *shield_directory_list_most(int dirfd, guint max, ShieldKeepFunc keep, void *data)
+{
+    Listing listing = {g_ptr_array_new_with_free_func(listed_free), {0}, keep, data};
+    g_autoptr(GPtrArray) entries = listing.always;
+
+    shield_first_init(&listing.most, max, compare_listed, listed_free);
+    g_autoptr(GPtrArray) most = listing.most.items;
+    if (!shield_directory_visit(dirfd, list_entry, &listing))
+        return NULL;
+    shield_first_cut(&listing.most, max);
+    g_ptr_array_extend_and_steal(entries, g_steal_pointer(&most));
+    g_ptr_array_sort(entries, compare_names);
+    return g_steal_pointer(&entries);
 }
 
 GPtrArray *shield_directory_list(int dirfd)
 {
-    int fd = shield_open_listing(dirfd);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!dir) {
-        shield_fd_close(fd);
-        return NULL;
-    }
-
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(entry_free);
-    const struct dirent *found;
-
-    for (errno = 0; (found = readdir(dir)); errno = 0)
-        add_entry(entries, fd, found);
-
-    int failed = errno;
-    closedir(dir);
-    errno = failed;
-    if (failed)
-        return NULL;
-    g_ptr_array_sort(entries, compare_entries);
-    return g_steal_pointer(&entries);
+    return shield_directory_list_most(dirfd, 0, NULL, NULL);
 }

@@ -23,8 +23,9 @@ struct ShieldDirwatch {
     int fd;
     ShieldDirwatchFunc func;
     void *data;
+    int applying;           /* atomic: events that are in the queue no more are still to be applied */
     GMutex lock;            /* held while the queue is read and applied; protects the tables */
-    GHashTable *targets_of; /* watch descriptor to GPtrArray of targets */
+    GHashTable *targets_of; /* watch descriptor to GSList of targets */
     GHashTable *wd_of;      /* target to watch descriptor */
 };
 
@@ -54,7 +55,7 @@ ShieldDirwatch *shield_dirwatch_new(ShieldDirwatchFunc func, void *data)
     watch->fd = fd;
     watch->func = func;
     watch->data = data;
-    watch->targets_of = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+    watch->targets_of = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_slist_free);
     watch->wd_of = g_hash_table_new(NULL, NULL);
     g_mutex_init(&watch->lock);
     return watch;
@@ -77,19 +78,18 @@ int shield_dirwatch_descriptor(const ShieldDirwatch *watch)
 /* Lock held. */
 static void forget_target(ShieldDirwatch *watch, void *target)
 {
-    void *wd;
+    void *wd, *targets;
 
     if (!g_hash_table_steal_extended(watch->wd_of, target, NULL, &wd))
         return;
 
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, wd);
-    if (!targets)
+    if (!g_hash_table_steal_extended(watch->targets_of, wd, NULL, &targets))
         return;
-    g_ptr_array_remove_fast(targets, target);
-    if (targets->len == 0) {
+    targets = g_slist_remove(targets, target);
+    if (targets)
+        g_hash_table_insert(watch->targets_of, wd, targets);
+    else
         (void)inotify_rm_watch(watch->fd, GPOINTER_TO_INT(wd)); /* fails if the directory is gone: as good */
-        g_hash_table_remove(watch->targets_of, wd);
-    }
 }
 
 ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDirwatchKind kind, void *target)
@@ -116,12 +116,9 @@ ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDir
         return SHIELD_DIRWATCH_KEPT;
     forget_target(watch, target); /* it was on a directory that another has replaced */
 
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(wd));
-    if (!targets) {
-        targets = g_ptr_array_new();
-        g_hash_table_insert(watch->targets_of, GINT_TO_POINTER(wd), targets);
-    }
-    g_ptr_array_add(targets, target);
+    void *targets = NULL;
+    (void)g_hash_table_steal_extended(watch->targets_of, GINT_TO_POINTER(wd), NULL, &targets);
+    g_hash_table_insert(watch->targets_of, GINT_TO_POINTER(wd), g_slist_prepend(targets, target));
     g_hash_table_insert(watch->wd_of, target, GINT_TO_POINTER(wd));
     return SHIELD_DIRWATCH_PLACED;
 }
@@ -136,33 +133,38 @@ void shield_dirwatch_remove(ShieldDirwatch *watch, void *target)
 /* Lock held. */
 static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
 {
-    GPtrArray *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
+    GSList *targets = g_hash_table_lookup(watch->targets_of, GINT_TO_POINTER(event->wd));
     gboolean marked = FALSE;
 
     if (event->mask & IN_Q_OVERFLOW)
         return watch->func(NULL, event->mask, NULL, watch->data);
-    for (guint i = 0; targets && i < targets->len; i++)
-        marked |= watch->func(g_ptr_array_index(targets, i), event->mask, event->len > 0 ? event->name : NULL,
-                              watch->data);
+    for (GSList *l = targets; l; l = l->next)
+        marked |= watch->func(l->data, event->mask, event->len > 0 ? event->name : NULL, watch->data);
     /* The kernel has dropped the watch: its number may come again. */
     if (targets && (event->mask & IN_IGNORED)) {
-        for (guint i = 0; i < targets->len; i++)
-            g_hash_table_remove(watch->wd_of, g_ptr_array_index(targets, i));
+        for (GSList *l = targets; l; l = l->next)
+            g_hash_table_remove(watch->wd_of, l->data);
         g_hash_table_remove(watch->targets_of, GINT_TO_POINTER(event->wd));
     }
     return marked;
 }
 
-gboolean shield_dirwatch_drain(ShieldDirwatch *watch)
+/* How many bytes of events there are. */
+static int count_queued(const ShieldDirwatch *watch)
 {
-    SHIELD_AUTO_LOCK(&watch->lock);
-    _Alignas(struct inotify_event) char buffer[16384];
-    gboolean marked = FALSE;
     int left = 0;
 
-    /* No more than there is now: a writer who never rests must not keep us here for ever. */
-    if (ioctl(watch->fd, FIONREAD, &left) < 0)
-        left = 0;
+    return ioctl(watch->fd, FIONREAD, &left) < 0 ? 0 : left;
+}
+
+/* Takes from the queue what there is now, and no more: a writer who never rests must not keep us here for
+ * ever. Lock held. */
+static gboolean apply_queued(ShieldDirwatch *watch)
+{
+    _Alignas(struct inotify_event) char buffer[16384];
+    gboolean marked = FALSE;
+    int left = count_queued(watch);
+
     while (left > 0) {
         ssize_t got = read(watch->fd, buffer, sizeof buffer);
 
@@ -178,5 +180,20 @@ gboolean shield_dirwatch_drain(ShieldDirwatch *watch)
             at += sizeof *event + event->len;
         }
     }
+    return marked;
+}
+
+gboolean shield_dirwatch_drain(ShieldDirwatch *watch)
+{
+    /* In this order: who takes events from the queue says so before. */
+    if (count_queued(watch) == 0 && !g_atomic_int_get(&watch->applying))
+        return FALSE;
+
+    SHIELD_AUTO_LOCK(&watch->lock);
+    gboolean marked;
+
+    g_atomic_int_set(&watch->applying, TRUE);
+    marked = apply_queued(watch);
+    g_atomic_int_set(&watch->applying, FALSE);
     return marked;
 }

@@ -4,8 +4,9 @@
  * may only set marks. It must not know what the directories are, nor touch a file in them.
  *
  * An event is in the queue before the system call that caused it returns. So whoever drains the queue before
- * he answers knows of every such change that was complete when he was asked. Any thread may drain; the lock
- * makes sure that what one thread has taken from the queue has been applied before another finds it empty.
+ * he answers knows of every such change that was complete when he was asked. Any thread may drain. What
+ * one thread has taken from the queue has been applied before another finds it empty: whoever finds it so
+ * takes the lock all the same while somebody applies. Else he needs none.
  *
  * Lock order: the watch's lock, then any lock of those who are called.
  */

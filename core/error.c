@@ -56,11 +56,16 @@ int shield_error_errno(const GError *error)
     return error && error->domain == SHIELD_ERROR && error->code > 0 ? error->code : EIO;
 }
 
-void shield_error_add_line(GPtrArray *lines, const char *label, const char *name, const char *text)
+char *shield_error_line(const char *label, const char *name, const char *text)
 {
     g_autofree char *subject = shield_error_subject(label, name);
 
-    g_ptr_array_add(lines, g_strdup_printf("%s: %s", subject, text));
+    return g_strdup_printf("%s: %s", subject, text);
+}
+
+void shield_error_add_line(GPtrArray *lines, const char *label, const char *name, const char *text)
+{
+    g_ptr_array_add(lines, shield_error_line(label, name, text));
 }
 
 gboolean shield_error_is_shortage(int errnum)

@@ -21,7 +21,10 @@ void shield_error_set_errno(GError **error, int errnum, const char *label, const
 /* The errno that stands for error: its code if it is a SHIELD_ERROR, EIO else. */
 int shield_error_errno(const GError *error);
 
-/* Appends "LABEL/NAME: TEXT", escaped, to lines. */
+/* "LABEL/NAME: TEXT", escaped. The caller frees it. */
+char *shield_error_line(const char *label, const char *name, const char *text);
+
+/* Appends that to lines. */
 void shield_error_add_line(GPtrArray *lines, const char *label, const char *name, const char *text);
 
 /* Is it a want of ours, of descriptors or memory, that says nothing about what is there? */

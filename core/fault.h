@@ -20,6 +20,9 @@ typedef enum {
     SHIELD_FAULT_MARKS,        /* marks: no event tells that a name leads elsewhere */
     SHIELD_FAULT_ESTALE,  /* estale: who asks for a node that is gone is not told to look its path up again */
     SHIELD_FAULT_OPENAT2, /* openat2: as on a kernel that has none */
+    SHIELD_FAULT_DESCRIPTORS, /* descriptors: a directory that was opened stays open */
+    SHIELD_FAULT_MOUNTS,      /* mounts: what is mounted, or unmounted, is not noticed */
+    SHIELD_FAULT_UNREAD,      /* unread: what is there at the start is not looked into before a SIGHUP */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */

@@ -77,3 +77,22 @@ guint32 shield_hash(ShieldSlice entry)
     draw_key();
     return (guint32)(shield_siphash(key[0], key[1], entry) >> 32);
 }
+
+guint shield_hash_name(const void *name)
+{
+    return shield_hash((ShieldSlice){name, strlen(name)});
+}
+
+ShieldDigest shield_digest(GBytes *text)
+{
+    ShieldSlice whole;
+
+    whole.data = g_bytes_get_data(text, &whole.len);
+    draw_key();
+    return (ShieldDigest){{shield_siphash(key[0], key[1], whole), shield_siphash(~key[0], ~key[1], whole)}};
+}
+
+gboolean shield_digest_equal(const ShieldDigest *a, const ShieldDigest *b)
+{
+    return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}

@@ -26,14 +26,9 @@ typedef struct {
 struct ShieldList {
     gatomicrefcount refs;
     Entry *entries;
-    guint32 n, allocated;
-    GArray *parts; /* of Part */
+    Part *parts;
+    guint32 n, allocated, n_parts;
 };
-
-static void clear_part(void *part)
-{
-    g_bytes_unref(((Part *)part)->text);
-}
 
 static ShieldList *list_new(guint32 allocated)
 {
@@ -42,8 +37,6 @@ static ShieldList *list_new(guint32 allocated)
     g_atomic_ref_count_init(&list->refs);
     list->entries = g_new(Entry, allocated);
     list->allocated = allocated;
-    list->parts = g_array_new(FALSE, FALSE, sizeof(Part));
-    g_array_set_clear_func(list->parts, clear_part);
     return list;
 }
 
@@ -58,13 +51,15 @@ void shield_list_unref(ShieldList *list)
     if (!g_atomic_ref_count_dec(&list->refs))
         return;
     g_free(list->entries);
-    g_array_unref(list->parts);
+    for (guint32 p = 0; p < list->n_parts; p++)
+        g_bytes_unref(list->parts[p].text);
+    g_free(list->parts);
     g_free(list);
 }
 
 static const Part *part_at(const ShieldList *list, guint i)
 {
-    return &g_array_index(list->parts, Part, i);
+    return &list->parts[i];
 }
 
 gsize shield_list_length(const ShieldList *list)
@@ -79,7 +74,7 @@ static ShieldSlice slice_of(const Part *part, Entry entry)
 
 ShieldSlice shield_list_get(const ShieldList *list, gsize i)
 {
-    guint p = list->parts->len - 1;
+    guint p = list->n_parts - 1;
 
     while (part_at(list, p)->first > i)
         p--;
@@ -94,7 +89,8 @@ static void begin_part(ShieldList *list, GBytes *text)
     Part part = {g_bytes_ref(text), bytes ? bytes : "", list->n};
 
     g_assert(len <= SHIELD_LIST_MAX_TEXT);
-    g_array_append_val(list->parts, part);
+    list->parts = g_renew(Part, list->parts, list->n_parts + 1);
+    list->parts[list->n_parts++] = part;
 }
 
 static void resize(ShieldList *list, guint32 allocated)
@@ -130,7 +126,7 @@ static void hash_all(const ShieldSet *set, const Part *part, const Entry *entrie
 /* Appends those of the n entries, places in the last part, that the list does not have. */
 static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
 {
-    const Part *part = part_at(list, list->parts->len - 1);
+    const Part *part = part_at(list, list->n_parts - 1);
     guint32 hashes[BATCH];
 
     hash_all(seen, part, entries, n, hashes);
@@ -151,6 +147,31 @@ static guint32 take_batch(const Part *part, ShieldSlice *rest, Entry *entries)
     return n;
 }
 
+static gsize rendered_size(const ShieldList *list)
+{
+    gsize size = list->n;
+
+    for (guint32 i = 0; i < list->n; i++)
+        size += list->entries[i].len;
+    return size;
+}
+
+/* A text most of which is duplicates or white space is not kept for the rest's sake. */
+static void shrink(ShieldList *list)
+{
+    Part *part = &list->parts[0];
+    guint32 at = 0;
+
+    if (rendered_size(list) >= g_bytes_get_size(part->text) / 2)
+        return;
+
+    g_autoptr(GBytes) before G_GNUC_UNUSED = part->text;
+    part->text = shield_list_render(list);
+    part->bytes = g_bytes_get_data(part->text, NULL);
+    for (guint32 i = 0; i < list->n; at += list->entries[i++].len + 1)
+        list->entries[i].at = at;
+}
+
 ShieldList *shield_list_parse(GBytes *text)
 {
     ShieldList *list = list_new(0);
@@ -158,6 +179,8 @@ ShieldList *shield_list_parse(GBytes *text)
     Entry entries[BATCH];
     ShieldSet seen;
 
+    if (len == 0)
+        return list;
     begin_part(list, text);
     const Part *part = part_at(list, 0);
     ShieldSlice rest = {part->bytes, len};
@@ -168,7 +191,18 @@ ShieldList *shield_list_parse(GBytes *text)
     }
     shield_set_clear(&seen);
     resize(list, list->n);
+    shrink(list);
     return list;
+}
+
+GBytes *shield_list_text(const ShieldList *list)
+{
+    return list->n_parts > 0 ? g_bytes_ref(part_at(list, 0)->text) : g_bytes_new_static("", 0);
+}
+
+gsize shield_list_memory(const ShieldList *list)
+{
+    return list->allocated * sizeof(Entry);
 }
 
 /* Domains. Of all characters that Unicode lower-cases, only A to Z and U+212A (KELVIN SIGN) become ASCII; a
@@ -265,7 +299,7 @@ ShieldList *shield_list_parse_domains(GBytes *text)
 
 static guint32 part_end(const ShieldList *list, guint p)
 {
-    return p + 1 < list->parts->len ? part_at(list, p + 1)->first : list->n;
+    return p + 1 < list->n_parts ? part_at(list, p + 1)->first : list->n;
 }
 
 /* Sets. The first list of a union is most often by far the longest. So not it is put into a table, but the
@@ -279,7 +313,7 @@ typedef struct {
 
 static void add_to_rest(Rest *rest, const ShieldList *list)
 {
-    for (guint p = 0; p < list->parts->len; p++) {
+    for (guint p = 0; p < list->n_parts; p++) {
         guint32 end = part_end(list, p);
 
         begin_part(rest->list, part_at(list, p)->text);
@@ -322,7 +356,7 @@ static void append_first(ShieldList *list, Rest *rest, const ShieldList *first)
 {
     guint32 hashes[BATCH];
 
-    for (guint p = 0; p < first->parts->len; p++) {
+    for (guint p = 0; p < first->n_parts; p++) {
         const Part *part = part_at(first, p);
         guint32 end = part_end(first, p);
 
@@ -341,7 +375,7 @@ static void append_first(ShieldList *list, Rest *rest, const ShieldList *first)
 /* What is not to be missing, nor was struck out. */
 static void append_rest(ShieldList *list, const Rest *rest)
 {
-    for (guint p = 0; p < rest->list->parts->len; p++) {
+    for (guint p = 0; p < rest->list->n_parts; p++) {
         const Part *part = part_at(rest->list, p);
 
         begin_part(list, part->text);
@@ -388,12 +422,11 @@ ShieldList *shield_list_subtract(ShieldList *list, ShieldList *minus)
 
 GBytes *shield_list_render(const ShieldList *list)
 {
-    gsize size = list->n, at = 0;
-    char *out;
+    gsize size = rendered_size(list), at = 0;
+    if (size == 0)
+        return g_bytes_new_static("", 0);
 
-    for (guint32 i = 0; i < list->n; i++)
-        size += list->entries[i].len;
-    out = g_malloc(MAX(size, 1));
+    char *out = g_malloc(size);
     for (guint32 i = 0; i < list->n; i++) {
         ShieldSlice entry = shield_list_get(list, i);
 

@@ -13,8 +13,16 @@
 
 #define SHIELD_LIST_MAX_TEXT (2UL * 1024 * 1024 * 1024) /* bytes; no longer text becomes a list */
 
-/* The entries of a valid UTF-8 text, in order, each once. Keeps a reference to text. */
+/* The entries of a valid UTF-8 text, in order, each once. Keeps a reference to text; or, if little of it is
+ * left, to a text of its own that is no longer than half of that. */
 ShieldList *shield_list_parse(GBytes *text);
+
+/* The text that the entries of a list that was parsed stand in: parsed again, as entries, it gives an equal
+ * list. A new reference. */
+GBytes *shield_list_text(const ShieldList *list);
+
+/* How many bytes a list takes besides its texts. */
+gsize shield_list_memory(const ShieldList *list);
 
 /* The domain names of a valid UTF-8 text: stripped, lower-cased, kept if they are a domain as the writer
  * understands it (labels of letters, digits and inner hyphens, a top level of two letters or more, "*."

@@ -138,7 +138,7 @@ int shield_open_regular(int dirfd, const char *name, struct stat *st)
     g_auto(ShieldFd) handle = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
     memset(st, 0, sizeof *st);
-    if (handle < 0 || fstat(handle, st) < 0)
+    if (handle < 0 || shield_fstat(handle, st) < 0)
         return -1;
     if (!S_ISREG(st->st_mode)) {
         errno = errno_of_type(st->st_mode);
@@ -157,7 +157,12 @@ int shield_open_regular(int dirfd, const char *name, struct stat *st)
 
 int shield_stat(int dirfd, const char *name, struct stat *st)
 {
-    return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+    return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC);
+}
+
+int shield_fstat(int fd, struct stat *st)
+{
+    return fstatat(fd, "", st, AT_EMPTY_PATH | AT_STATX_FORCE_SYNC);
 }
 
 /* Where an old kernel or a seccomp filter refuses statx. */
@@ -200,11 +205,36 @@ gboolean shield_is_on_overlay(int fd)
     return fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-gboolean shield_stamp_equal(const struct stat *a, const struct stat *b)
+ShieldStamp shield_stamp(const struct stat *st)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mode == b->st_mode && shield_time_equal(a->st_mtim, b->st_mtim) &&
-           shield_time_equal(a->st_ctim, b->st_ctim);
+    return (ShieldStamp){
+        .dev = st->st_dev,
+        .ino = st->st_ino,
+        .size = st->st_size,
+        .mtime = st->st_mtim.tv_sec,
+        .ctime = st->st_ctim.tv_sec,
+        .mtime_nsec = (guint32)st->st_mtim.tv_nsec,
+        .ctime_nsec = (guint32)st->st_ctim.tv_nsec,
+        .mode = st->st_mode,
+        .nlink = (guint32)MIN(st->st_nlink, G_MAXUINT32),
+    };
+}
+
+struct timespec shield_stamp_mtime(const ShieldStamp *stamp)
+{
+    return (struct timespec){stamp->mtime, stamp->mtime_nsec};
+}
+
+struct timespec shield_stamp_ctime(const ShieldStamp *stamp)
+{
+    return (struct timespec){stamp->ctime, stamp->ctime_nsec};
+}
+
+gboolean shield_stamp_equal(const ShieldStamp *a, const ShieldStamp *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mode == b->mode &&
+           a->mtime == b->mtime && a->mtime_nsec == b->mtime_nsec && a->ctime == b->ctime &&
+           a->ctime_nsec == b->ctime_nsec;
 }
 
 gboolean shield_time_before(struct timespec a, struct timespec b)

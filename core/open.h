@@ -36,8 +36,10 @@ int shield_open_listing(int dirfd);
  * When it fails because of what stands there, st->st_mode says what that is; else st->st_mode is 0. */
 int shield_open_regular(int dirfd, const char *name, struct stat *st);
 
-/* stat of one name, no link followed; -1 with errno. */
+/* stat of one name, no link followed; -1 with errno. A filesystem that is changed from elsewhere is asked
+ * itself, rather than what is remembered of it. */
 int shield_stat(int dirfd, const char *name, struct stat *st);
+int shield_fstat(int fd, struct stat *st); /* likewise */
 
 /* Identity of a directory: what tells one from another that took its place under the same name and, as ext4
  * does it, with the same inode number. */
@@ -54,8 +56,21 @@ gboolean shield_identity_equal(const ShieldIdentity *a, const ShieldIdentity *b)
  * another time of birth. */
 gboolean shield_is_on_overlay(int fd);
 
-/* Have two stats of a file the same device, inode, size, mtime and ctime? */
-gboolean shield_stamp_equal(const struct stat *a, const struct stat *b);
+/* What tells one state of a file from another, in less than half of a stat's size; with the number of its
+ * names. */
+typedef struct {
+    guint64 dev, ino;
+    gint64 size, mtime, ctime;
+    guint32 mtime_nsec, ctime_nsec;
+    guint32 mode, nlink; /* mode 0: nothing there */
+} ShieldStamp;
+
+ShieldStamp shield_stamp(const struct stat *st);
+struct timespec shield_stamp_mtime(const ShieldStamp *stamp);
+struct timespec shield_stamp_ctime(const ShieldStamp *stamp);
+
+/* Are they the same, but for the number of names? */
+gboolean shield_stamp_equal(const ShieldStamp *a, const ShieldStamp *b);
 
 gboolean shield_time_equal(struct timespec a, struct timespec b);
 gboolean shield_time_before(struct timespec a, struct timespec b);

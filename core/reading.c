@@ -42,27 +42,31 @@ void shield_reading_unref(ShieldReading *reading)
 
 /* Two names: stores through a mapping made by the other one give no event here, and on tmpfs no new time
  * either if the page was read first. */
-static gboolean stamp_is_racy(const struct stat *st, gint64 now)
+static gboolean stamp_is_racy(const ShieldStamp *stamp, gint64 now)
 {
-    return st->st_nlink > 1 ||
-           (gint64)st->st_ctim.tv_sec * G_USEC_PER_SEC + st->st_ctim.tv_nsec / 1000 > now - RACY_USEC;
+    return stamp->nlink > 1 || stamp->ctime * G_USEC_PER_SEC + stamp->ctime_nsec / 1000 > now - RACY_USEC;
 }
 
 typedef enum { LEASE_HELD, LEASE_BUSY, LEASE_UNAVAILABLE } Lease;
 
-static Lease take_lease(int fd)
+static Lease try_lease(int fd)
 {
     if (shield_fault(SHIELD_FAULT_LEASE))
         return LEASE_HELD;
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+        return LEASE_HELD;
+    return errno == EAGAIN ? LEASE_BUSY : LEASE_UNAVAILABLE;
+}
+
+static Lease take_lease(int fd)
+{
     if (shield_is_remote(fd))
         return LEASE_UNAVAILABLE;
     /* A writer that waits for us is announced by a signal; this one is ignored by default, SIGIO would kill.
      */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)
         return LEASE_UNAVAILABLE;
-    if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
-        return LEASE_HELD;
-    return errno == EAGAIN ? LEASE_BUSY : LEASE_UNAVAILABLE;
+    return try_lease(fd);
 }
 
 /* Reads from the start to the end of the file, at most max bytes and one. NULL with errno on failure. The
@@ -91,15 +95,45 @@ static GBytes *read_all(int fd, gsize size_hint, gsize max)
     return g_bytes_new_take(g_steal_pointer(&out), filled);
 }
 
-/* Where there is no lease to be had: the same bytes and the same stamp twice, a tick apart. */
-static gboolean reads_the_same(int fd, const struct stat *before, GBytes *text, gsize max)
+/* Does the file hold the len bytes there and no more? */
+static gboolean holds(int fd, const char *bytes, gsize len)
 {
-    struct stat after;
+    char buffer[READ_MIN];
+    gsize at = 0;
+
+    for (;;) {
+        ssize_t got = pread(fd, buffer, sizeof buffer, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0 && at == len;
+        if ((gsize)got > len - at || memcmp(buffer, bytes + at, (gsize)got) != 0)
+            return FALSE;
+        at += (gsize)got;
+    }
+}
+
+/* Is its stamp that one? */
+static gboolean is_as_it_was(int fd, const ShieldStamp *before)
+{
+    struct stat st;
+
+    if (shield_fstat(fd, &st) < 0)
+        return FALSE;
+
+    ShieldStamp after = shield_stamp(&st);
+    return shield_stamp_equal(before, &after) && before->nlink == after.nlink;
+}
+
+/* Where there is no lease to be had: the same bytes and the same stamp twice, a tick apart. */
+static gboolean reads_the_same(int fd, const ShieldStamp *before, GBytes *text, gsize max)
+{
+    gsize len;
+    const char *bytes = g_bytes_get_data(text, &len);
 
     g_usleep(TICK_USEC);
-    g_autoptr(GBytes) again = read_all(fd, g_bytes_get_size(text), max);
-    return again && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) &&
-           g_bytes_equal(text, again);
+    return (len > max || holds(fd, bytes, len)) && is_as_it_was(fd, before);
 }
 
 static void release_lease(int fd)
@@ -107,16 +141,14 @@ static void release_lease(int fd)
     (void)fcntl(fd, F_SETLEASE, F_UNLCK); /* fails only if a break has taken it from us */
 }
 
-/* Does nobody have it open for writing, and is it as it was? */
-static gboolean stands_still(int fd, const struct stat *before)
+/* Does nobody have it open for writing, and is it as it was? There was a lease to be had before. */
+static gboolean stands_still(int fd, const ShieldStamp *before)
 {
-    struct stat after;
-    Lease lease = take_lease(fd);
+    Lease lease = try_lease(fd);
 
     if (lease == LEASE_HELD)
         release_lease(fd);
-    return lease == LEASE_HELD && fstat(fd, &after) == 0 && shield_stamp_equal(before, &after) &&
-           before->st_nlink == after.st_nlink;
+    return lease == LEASE_HELD && is_as_it_was(fd, before);
 }
 
 /* Is the text no middle of a rewrite? probe: of one that was made without a lease held; else NULL. */
@@ -124,9 +156,24 @@ static gboolean is_whole(int fd, const ShieldReading *reading, GBytes *text, con
                          const ShieldProbe *probe)
 {
     if (probe)
-        return stands_still(fd, &reading->st) && probe->left_alone(probe->data);
+        return stands_still(fd, &reading->stamp) && probe->left_alone(probe->data);
     return !reading->without_lease || policy->settle_ms == 0 ||
-           reads_the_same(fd, &reading->st, text, policy->max_size);
+           reads_the_same(fd, &reading->stamp, text, policy->max_size);
+}
+
+/* NULL with errno: EFBIG if it is longer than the policy lets it be. */
+static GBytes *read_at_most(int fd, gsize size, const ShieldPolicy *policy)
+{
+    g_autoptr(GBytes) text = NULL;
+
+    if (size <= policy->max_size) {
+        shield_budget_make_room(policy->budget, size);
+        text = read_all(fd, size, policy->max_size);
+        if (!text || g_bytes_get_size(text) <= policy->max_size)
+            return g_steal_pointer(&text);
+    }
+    errno = EFBIG;
+    return NULL;
 }
 
 /* NULL with errno: EBUSY if somebody is writing it. */
@@ -134,18 +181,20 @@ static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *pol
 {
     Lease lease = policy->settle_ms > 0 ? take_lease(fd) : LEASE_UNAVAILABLE;
     g_autoptr(GBytes) text = NULL;
+    struct stat st;
 
     if (lease == LEASE_BUSY) {
         errno = EBUSY;
         return NULL;
     }
     reading->without_lease = lease == LEASE_UNAVAILABLE;
-    if (fstat(fd, &reading->st) == 0) {
-        if (lease != LEASE_HELD || reading->st.st_nlink != 1)
+    if (shield_fstat(fd, &st) == 0) {
+        reading->stamp = shield_stamp(&st);
+        if (lease != LEASE_HELD || st.st_nlink != 1)
             probe = NULL; /* what is done by another name makes no event */
         if (probe)
             release_lease(fd);
-        text = read_all(fd, (gsize)MAX(reading->st.st_size, 0), policy->max_size);
+        text = read_at_most(fd, (gsize)MAX(st.st_size, 0), policy);
     }
     int failed = errno;
 
@@ -164,9 +213,9 @@ static GBytes *read_whole(int fd, ShieldReading *reading, const char *label, con
 {
     g_autoptr(GBytes) text = read_text(fd, reading, policy, probe);
 
-    if (text && g_bytes_get_size(text) <= policy->max_size)
-        return g_steal_pointer(&text);
     if (text)
+        return g_steal_pointer(&text);
+    if (errno == EFBIG)
         shield_error_set(&reading->error, EFBIG, label, name,
                          "longer than the limit of %" G_GSIZE_FORMAT " bytes", policy->max_size);
     else if (errno == EBUSY)
@@ -190,6 +239,7 @@ static void parse(ShieldReading *reading, ShieldTextKind kind, const char *label
     gsize len, bad;
     const char *bytes = g_bytes_get_data(reading->text, &len);
 
+    reading->digest = shield_digest(reading->text);
     if (shield_text_validate(bytes, len, &bad)) {
         reading->list = kind == SHIELD_TEXT_DOMAINS ? shield_list_parse_domains(reading->text)
                                                     : shield_list_parse(reading->text);
@@ -219,16 +269,18 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
                                    const ShieldPolicy *policy, const ShieldProbe *probe)
 {
     ShieldReading *reading = g_new0(ShieldReading, 1);
+    gint64 now = g_get_real_time();
+    struct stat st = {0};
 
     shield_fault_stop(SHIELD_FAULT_STOP_READING);
     g_atomic_ref_count_init(&reading->refs);
-    reading->usec = g_get_real_time();
     errno = ENOENT;
-    g_auto(ShieldFd) fd = dirfd < 0 ? -1 : shield_open_regular(dirfd, name, &reading->st);
+    g_auto(ShieldFd) fd = dirfd < 0 ? -1 : shield_open_regular(dirfd, name, &st);
 
+    reading->stamp = shield_stamp(&st);
     if (fd >= 0) {
         reading->text = read_whole(fd, reading, label, name, policy, probe);
-    } else if (counts_as_missing(errno, reading->st.st_mode)) {
+    } else if (counts_as_missing(errno, st.st_mode)) {
         reading->text = g_bytes_new_static("", 0);
     } else if (errno == EAGAIN) { /* somebody's write lease, which the try has begun to break */
         shield_error_set(&reading->error, EBUSY, label, name, "is leased by somebody who may write it");
@@ -237,7 +289,7 @@ ShieldReading *shield_reading_take(int dirfd, const char *label, const char *nam
     }
     if (reading->text)
         parse(reading, kind, label, name);
-    reading->racy = (S_ISREG(reading->st.st_mode) && stamp_is_racy(&reading->st, reading->usec)) ||
+    reading->racy = (S_ISREG(reading->stamp.mode) && stamp_is_racy(&reading->stamp, now)) ||
                     fails_for_another_reason(reading->error);
     return reading;
 }
@@ -283,13 +335,15 @@ ShieldReading *shield_reading_settle(int dirfd, const char *label, const char *n
 
 gboolean shield_reading_stamp_holds(const ShieldReading *reading, int dirfd, const char *name)
 {
-    struct stat now;
+    struct stat st;
 
     if (dirfd < 0)
-        return reading->st.st_mode == 0;
-    if (shield_stat(dirfd, name, &now) < 0)
-        return reading->st.st_mode == 0 && (errno == ENOENT || reading->error);
-    return reading->st.st_mode != 0 && shield_stamp_equal(&reading->st, &now);
+        return reading->stamp.mode == 0;
+    if (shield_stat(dirfd, name, &st) < 0)
+        return reading->stamp.mode == 0 && (errno == ENOENT || reading->error);
+
+    ShieldStamp now = shield_stamp(&st);
+    return reading->stamp.mode != 0 && shield_stamp_equal(&reading->stamp, &now);
 }
 
 gboolean shield_reading_is_current(const ShieldReading *reading, int dirfd, const char *name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reading: one list file, read once and whole. A reading is immutable and counted: what stood under the name,
- * its stamp, and the list or the error that it gave. It must not know what the list is for, nor retry.
+ * reading: one list file, read once and whole. A reading is counted: what stood under the name, its stamp,
+ * and the list or the error that it gave. It is immutable; but who keeps it may drop text and list, so they
+ * are his alone. It must not know what the list is for, nor retry.
  *
  * Whole means: nobody had the file open for writing while it was read. A read lease shows that: the kernel
  * refuses it while there is a writer, and lets no writer in until it is released. It is held while the file
@@ -10,12 +11,14 @@
 #pragma once
 
 #include <glib.h>
-#include <sys/stat.h>
 
+#include "budget.h"
+#include "hash.h"
 #include "layout.h"
 #include "lists.h"
+#include "open.h"
 
-#define SHIELD_DEFAULT_MAX_SIZE (64 * 1024 * 1024)
+#define SHIELD_DEFAULT_MAX_SIZE (16 * 1024 * 1024)
 #define SHIELD_DEFAULT_SETTLE_MS 1000
 
 /* How readings are taken; the same for a whole program. */
@@ -25,17 +28,18 @@ typedef struct {
     /* Brings the marks of all bundles up to date (shield_bundle_invalidate); NULL: nothing marks them. */
     void (*drain)(void *data);
     void *drain_data;
+    ShieldBudget *budget; /* of what is kept and open; NULL: no limit */
 } ShieldPolicy;
 
 typedef struct {
     gatomicrefcount refs;
-    struct stat st;   /* st_mode 0: nothing there. Not regular: what stood in the file's place */
-    GBytes *text;     /* the bytes as they were; NULL on error */
-    ShieldList *list; /* NULL on error; empty for a missing file */
-    GError *error;    /* SHIELD_ERROR or NULL */
-    gboolean racy;    /* it may have changed since without a change of its stamp: read again next time */
-    gboolean without_lease; /* no lease to be had: two equal readings a tick apart stand for it */
-    gint64 usec;            /* the wall clock when it was taken, microseconds */
+    guint8 racy;          /* it may have changed since without a change of its stamp: read again next time */
+    guint8 without_lease; /* no lease to be had: two equal readings a tick apart stand for it */
+    ShieldStamp stamp;    /* mode 0: nothing there. Not regular: what stood in the file's place */
+    GBytes *text;         /* the bytes as they were; NULL on error */
+    ShieldList *list;     /* NULL on error; empty for a missing file */
+    ShieldDigest digest;  /* of the text */
+    GError *error;        /* SHIELD_ERROR or NULL */
 } ShieldReading;
 
 /* Tells whether nothing has happened to the name since the reading began, from events. */

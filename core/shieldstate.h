@@ -127,7 +127,7 @@ char *shield_audit_path(const char *state_dir);
  *
  * - EILSEQ: not strict UTF-8; the message tells the line and the byte
  * - ELOOP: a symbolic link stands in the file's place
- * - EFBIG: longer than 64 MiB
+ * - EFBIG: longer than 16 MiB
  * - EBUSY: somebody was writing it for a whole second
  * - EACCES, EIO and others, as the system reported them.
  *

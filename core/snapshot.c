@@ -12,30 +12,34 @@ void shield_snapshot_unref(ShieldSnapshot *snapshot)
 {
     if (!g_atomic_ref_count_dec(&snapshot->refs))
         return;
-    g_clear_pointer(&snapshot->list, shield_list_unref);
     g_clear_pointer(&snapshot->text, g_bytes_unref);
     g_clear_error(&snapshot->error);
-    g_ptr_array_unref(snapshot->readings);
+    for (guint i = 0; i < snapshot->n_readings; i++)
+        shield_reading_unref(snapshot->readings[i]);
     g_free(snapshot);
 }
 
-ShieldSnapshot *shield_snapshot_new(GPtrArray *readings, const ShieldComputed *row)
+ShieldSnapshot *shield_snapshot_new(ShieldReading *const *readings, const ShieldComputed *row)
 {
     ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
     ShieldList *lists[SHIELD_COMPUTED_MAX_SOURCES];
 
     g_atomic_ref_count_init(&snapshot->refs);
-    snapshot->readings = g_ptr_array_ref(readings);
-    for (guint i = 0; i < readings->len && !snapshot->error; i++) {
-        const ShieldReading *reading = g_ptr_array_index(readings, i);
+    snapshot->n_readings = row->n_sources;
+    for (guint i = 0; i < row->n_sources; i++) {
+        ShieldReading *reading = shield_reading_ref(readings[i]);
 
+        snapshot->readings[i] = reading;
         lists[i] = reading->list;
-        if (reading->error)
+        if (reading->error && !snapshot->error)
             snapshot->error = g_error_copy(reading->error);
     }
     if (!snapshot->error) {
-        snapshot->list = row->compute(lists);
-        snapshot->text = shield_list_render(snapshot->list);
+        g_autoptr(ShieldList) list = row->compute(lists);
+
+        snapshot->text = shield_list_render(list);
+        snapshot->size = g_bytes_get_size(snapshot->text);
+        snapshot->digest = shield_digest(snapshot->text);
     }
     return snapshot;
 }
@@ -45,14 +49,40 @@ ShieldSnapshot *shield_snapshot_new_error(GError *error)
     ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
 
     g_atomic_ref_count_init(&snapshot->refs);
-    snapshot->readings = g_ptr_array_new();
     snapshot->error = error;
     return snapshot;
+}
+
+GBytes *shield_snapshot_open(ShieldSnapshot *snapshot)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(snapshot->text, &size);
+
+    return g_bytes_new_with_free_func(data, size, (GDestroyNotify)shield_snapshot_unref,
+                                      shield_snapshot_ref(snapshot));
+}
+
+gboolean shield_snapshot_is_open(ShieldSnapshot *snapshot)
+{
+    return !g_atomic_ref_count_compare(&snapshot->refs, 1);
+}
+
+ShieldSnapshot *shield_snapshot_without_text(const ShieldSnapshot *snapshot)
+{
+    ShieldSnapshot *copy = g_new(ShieldSnapshot, 1);
+
+    *copy = *snapshot;
+    g_atomic_ref_count_init(&copy->refs);
+    copy->text = NULL;
+    copy->error = snapshot->error ? g_error_copy(snapshot->error) : NULL;
+    for (guint i = 0; i < copy->n_readings; i++)
+        shield_reading_ref(copy->readings[i]);
+    return copy;
 }
 
 gboolean shield_snapshot_equal(const ShieldSnapshot *a, const ShieldSnapshot *b)
 {
     if (a->error || b->error)
         return a->error && b->error && a->error->code == b->error->code;
-    return g_bytes_equal(a->text, b->text);
+    return a->size == b->size && shield_digest_equal(&a->digest, &b->digest);
 }

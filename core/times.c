@@ -6,29 +6,30 @@
 
 void shield_times_stamp(ShieldTimes *times, ShieldSnapshot *snapshot, struct timespec latest)
 {
-    if (!times->last || !shield_snapshot_equal(times->last, snapshot)) {
-        times->serial++;
-        if (times->last)
-            times->floor = shield_time_next(times->highest);
-    }
-    snapshot->serial = times->serial;
+    const ShieldSnapshot *last = times->last;
+    gboolean news = !last || !shield_snapshot_equal(last, snapshot);
+
+    if (last && news)
+        times->floor = shield_time_next(times->highest);
+    snapshot->serial = (last ? last->serial : 0) + (news ? 1 : 0);
     snapshot->mtime = shield_time_before(latest, times->floor) ? times->floor : latest;
-    if (!times->last || shield_time_before(times->highest, snapshot->mtime))
+    if (!last || shield_time_before(times->highest, snapshot->mtime))
         times->highest = snapshot->mtime;
 }
 
-struct timespec shield_latest_time(int dirfd, GPtrArray *readings)
+struct timespec shield_latest_time(int dirfd, ShieldReading *const *readings, guint n)
 {
     struct timespec latest = {0, 0};
     gboolean any = FALSE;
 
-    for (guint i = 0; i < readings->len; i++) {
-        const ShieldReading *reading = g_ptr_array_index(readings, i);
+    for (guint i = 0; i < n; i++) {
+        const ShieldReading *reading = readings[i];
+        struct timespec mtime = shield_stamp_mtime(&reading->stamp);
 
-        if (!S_ISREG(reading->st.st_mode) && !S_ISLNK(reading->st.st_mode))
+        if (!S_ISREG(reading->stamp.mode) && !S_ISLNK(reading->stamp.mode))
             continue;
-        if (!any || shield_time_before(latest, reading->st.st_mtim))
-            latest = reading->st.st_mtim;
+        if (!any || shield_time_before(latest, mtime))
+            latest = mtime;
         any = TRUE;
     }
 
@@ -36,13 +37,4 @@ struct timespec shield_latest_time(int dirfd, GPtrArray *readings)
     if (!any && dirfd >= 0 && fstat(dirfd, &st) == 0)
         return st.st_mtim;
     return latest;
-}
-
-gboolean shield_same_readings(GPtrArray *a, GPtrArray *b)
-{
-    for (guint i = 0; i < a->len; i++) {
-        if (g_ptr_array_index(a, i) != g_ptr_array_index(b, i))
-            return FALSE;
-    }
-    return TRUE;
 }

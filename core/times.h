@@ -7,21 +7,17 @@
 
 #include "snapshot.h"
 
-/* A computed file's last snapshot, and what its times may be from now on. */
+/* A computed file's last snapshot, with its text or without, and what its times may be from now on. */
 typedef struct {
     ShieldSnapshot *last;
     struct timespec floor;   /* the content in last may not look older than this */
     struct timespec highest; /* the latest time ever shown */
     struct timespec source;  /* what the sources said when last was made */
-    guint64 serial;          /* of the content in last */
 } ShieldTimes;
 
 /* Sets the time and the serial of the snapshot that is to be shown next: the latest source's time, but never
  * one at which another content has been times, for programs that poll must see every change. */
 void shield_times_stamp(ShieldTimes *times, ShieldSnapshot *snapshot, struct timespec latest);
 
-/* The latest time of the files that were read; if there is none, that of the directory dirfd (-1: none). */
-struct timespec shield_latest_time(int dirfd, GPtrArray *readings);
-
-/* Are both the same objects? */
-gboolean shield_same_readings(GPtrArray *a, GPtrArray *b);
+/* The latest time of the n files that were read; if there is none, that of the directory dirfd (-1: none). */
+struct timespec shield_latest_time(int dirfd, ShieldReading *const *readings, guint n);

@@ -19,6 +19,8 @@
  */
 #define MAX_MAX_SIZE (1024 * 1024 * 1024)
 #define MAX_SETTLE_MS (60 * 60 * 1000)
+#define DEFAULT_CACHE (64 * 1024 * 1024)
+#define MAX_CACHE MIN((guint64)1024 * 1024 * 1024 * 1024, G_MAXSIZE)
 #define DEFAULT_POLL_SEC 2
 #define MAX_POLL_SEC (60 * 60)
 
@@ -27,7 +29,7 @@ enum { KEY_HELP, KEY_VERSION, KEY_LABEL };
 /* What the table fills in; the values are checked afterwards. */
 typedef struct {
     int foreground, debug, single_threaded, nonempty, allow_other;
-    char *fsname, *settle, *poll, *max_size;
+    char *fsname, *settle, *poll, *max_size, *cache;
     char *positional[2];
     GString *labels; /* SELinux's words, as an option list */
     gboolean help, version;
@@ -54,6 +56,7 @@ static const struct fuse_opt table[] = {
     WORD("settle=%s", settle),
     WORD("poll=%s", poll),
     WORD("max_size=%s", max_size),
+    WORD("cache=%s", cache),
     FUSE_OPT_KEY("context=", KEY_LABEL),
     FUSE_OPT_KEY("fscontext=", KEY_LABEL),
     FUSE_OPT_KEY("defcontext=", KEY_LABEL),
@@ -78,7 +81,9 @@ static const char usage[] = "Usage: shieldfs [OPTIONS] [SOURCE] MOUNTPOINT\n"
                             "  -o poll=SECONDS        how often to compare what makes no inotify events\n"
                             "                         (default 2)\n"
                             "  -o max_size=SIZE       the longest list to read, in bytes or with K, M or G\n"
-                            "                         (default 64M, at most 1G)\n"
+                            "                         (default 16M, at most 1G)\n"
+                            "  -o cache=SIZE          how much to keep in memory of lists and of what is\n"
+                            "                         computed, with what is open of it (default 64M)\n"
                             "  -o nonempty            mount over a directory that is not empty\n"
                             "  -o allow_other         let other users in, to what they may read anyway\n"
                             "  -o fsname=NAME         what mount(8) shows as the device\n"
@@ -163,6 +168,7 @@ static void words_clear(Words *words)
     free(words->settle);
     free(words->poll);
     free(words->max_size);
+    free(words->cache);
     g_string_free(words->labels, TRUE);
     g_free(words->positional[0]);
     g_free(words->positional[1]);
@@ -226,6 +232,12 @@ static gboolean apply_values(SfsOptions *options, const Words *words)
         if (!parse_number(words->max_size, TRUE, MAX_MAX_SIZE, &value) || value == 0)
             return wrong("-o max_size= takes 1 to 1G", words->max_size);
         options->policy.max_size = (gsize)value;
+    }
+    options->cache = DEFAULT_CACHE;
+    if (words->cache) {
+        if (!parse_number(words->cache, TRUE, MAX_CACHE, &value) || value == 0)
+            return wrong("-o cache= takes 1 to 1024G", words->cache);
+        options->cache = (gsize)value;
     }
     return TRUE;
 }

@@ -10,12 +10,13 @@
 #include "reading.h"
 
 typedef struct {
-    char **sources;   /* as given, or the default ones */
-    char *mountpoint; /* as given */
-    char *fsname;     /* what mount(8) shows as the device: the SOURCE as given, or what -o fsname= says */
-    char *labels;     /* SELinux's words for the mount, as an option list; may be empty */
-    ShieldPolicy policy;
-    guint poll_sec; /* between two looks at what makes no events */
+    char **sources;      /* as given, or the default ones */
+    char *mountpoint;    /* as given */
+    char *fsname;        /* what mount(8) shows as the device: the SOURCE as given, or what -o fsname= says */
+    char *labels;        /* SELinux's words for the mount, as an option list; may be empty */
+    ShieldPolicy policy; /* without a budget: that is the server's */
+    gsize cache;         /* the budget's limit, bytes */
+    guint poll_sec;      /* between two looks at what makes no events */
     gboolean foreground;
     gboolean debug;
     gboolean single_threaded;

@@ -12,6 +12,7 @@ void sfs_asking_ask(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, cons
     recheck->last = g_get_monotonic_time();
     if (sfs_announcer_client_ask(outbox->client, recheck->node, op, now)) {
         outbox->out = recheck;
+        recheck->out = TRUE;
     } else {
         /* The supervisor will send another. */
         sfs_trace_node(recheck->node, "the announcer is gone: again when there is another");

@@ -28,8 +28,8 @@ struct SfsOutbox {
     SfsBacklog *backlog;
     void (*overdue)(void *data, pid_t pid);
     void *overdue_data;
-    void (*written)(void *data, SfsNode *node); /* NULL: nobody is to be told */
-    void *written_data;
+    void (*cold)(void *data, SfsNode *node); /* NULL: nobody is to be told */
+    void *cold_data;
 };
 
 static inline Recheck *recheck_of(SfsOutbox *outbox, SfsNode *node)

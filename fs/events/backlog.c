@@ -11,32 +11,45 @@
 #define PAUSE_MIN_USEC (100 * 1000)
 #define PAUSE_MAX_USEC (2 * G_USEC_PER_SEC)
 
+typedef struct {
+    SfsNode *node; /* a reference */
+    int errnum;    /* what its announcement fails with */
+    GList link;    /* in the queue */
+} Failed;
+
 struct SfsBacklog {
     char *mountpoint;
-    GMutex lock;          /* protects the rest */
-    GQueue nodes;         /* references; the next one to try first */
-    GHashTable *errno_of; /* node to what its announcement fails with */
-    int errnum;           /* what failed last */
+    GMutex lock;     /* protects the rest */
+    GQueue queue;    /* of Failed; the next one to try first */
+    GHashTable *all; /* node to Failed */
+    int errnum;      /* what failed last */
     gint64 pause, due;
     gboolean worked; /* something was announced since the first of them failed */
     guint64 serial;
 };
+
+static void failed_free(void *data)
+{
+    Failed *failed = data;
+
+    sfs_node_unref(failed->node);
+    g_free(failed);
+}
 
 SfsBacklog *sfs_backlog_new(const char *mountpoint)
 {
     SfsBacklog *backlog = g_new0(SfsBacklog, 1);
 
     backlog->mountpoint = g_strdup(mountpoint);
-    backlog->errno_of = g_hash_table_new(NULL, NULL);
-    g_queue_init(&backlog->nodes);
+    backlog->all = g_hash_table_new_full(NULL, NULL, NULL, failed_free);
+    g_queue_init(&backlog->queue);
     g_mutex_init(&backlog->lock);
     return backlog;
 }
 
 void sfs_backlog_free(SfsBacklog *backlog)
 {
-    g_queue_clear_full(&backlog->nodes, (GDestroyNotify)sfs_node_unref);
-    g_hash_table_unref(backlog->errno_of);
+    g_hash_table_unref(backlog->all);
     g_mutex_clear(&backlog->lock);
     g_free(backlog->mountpoint);
     g_free(backlog);
@@ -45,21 +58,28 @@ void sfs_backlog_free(SfsBacklog *backlog)
 gboolean sfs_backlog_add(SfsBacklog *backlog, SfsNode *node, int errnum)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
-    int known = GPOINTER_TO_INT(g_hash_table_lookup(backlog->errno_of, node));
+    Failed *failed = g_hash_table_lookup(backlog->all, node);
+    gboolean known = failed != NULL;
 
-    if (known == errnum)
+    if (known && failed->errnum == errnum)
         return FALSE;
     backlog->serial++;
     backlog->errnum = errnum;
-    g_hash_table_insert(backlog->errno_of, node, GINT_TO_POINTER(errnum));
+    if (!known) {
+        failed = g_new0(Failed, 1);
+        failed->node = sfs_node_ref(node);
+        failed->link.data = failed;
+        g_hash_table_insert(backlog->all, node, failed);
+    }
+    failed->errnum = errnum;
     if (known)
         return FALSE;
-    if (g_queue_is_empty(&backlog->nodes)) {
+    if (g_queue_is_empty(&backlog->queue)) {
         backlog->worked = FALSE;
         backlog->pause = PAUSE_MIN_USEC;
         backlog->due = g_get_monotonic_time() + backlog->pause;
     }
-    g_queue_push_tail(&backlog->nodes, sfs_node_ref(node));
+    g_queue_push_tail_link(&backlog->queue, &failed->link);
     return TRUE;
 }
 
@@ -67,24 +87,26 @@ void sfs_backlog_remove(SfsBacklog *backlog, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
 
-    if (!g_hash_table_remove(backlog->errno_of, node))
+    Failed *failed = g_hash_table_lookup(backlog->all, node);
+
+    if (!failed)
         return;
     backlog->serial++;
-    g_queue_remove(&backlog->nodes, node);
-    sfs_node_unref(node);
+    g_queue_unlink(&backlog->queue, &failed->link);
+    g_hash_table_remove(backlog->all, node);
 }
 
 gboolean sfs_backlog_holds(SfsBacklog *backlog, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
 
-    return g_hash_table_contains(backlog->errno_of, node);
+    return g_hash_table_contains(backlog->all, node);
 }
 
 gboolean sfs_backlog_works(SfsBacklog *backlog)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
-    gboolean stuck = !backlog->worked && !g_queue_is_empty(&backlog->nodes);
+    gboolean stuck = !backlog->worked && !g_queue_is_empty(&backlog->queue);
 
     backlog->worked = TRUE;
     backlog->serial += stuck;
@@ -95,18 +117,18 @@ gint64 sfs_backlog_due(SfsBacklog *backlog)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
 
-    return g_queue_is_empty(&backlog->nodes) ? 0 : backlog->due;
+    return g_queue_is_empty(&backlog->queue) ? 0 : backlog->due;
 }
 
 SfsNode *sfs_backlog_next(SfsBacklog *backlog)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
-    SfsNode *node = g_queue_pop_head(&backlog->nodes);
+    GList *first = g_queue_pop_head_link(&backlog->queue);
 
-    g_queue_push_tail(&backlog->nodes, node);
+    g_queue_push_tail_link(&backlog->queue, first);
     backlog->pause = MIN(backlog->pause * 2, PAUSE_MAX_USEC);
     backlog->due = g_get_monotonic_time() + backlog->pause;
-    return sfs_node_ref(node);
+    return sfs_node_ref(((Failed *)first->data)->node);
 }
 
 GPtrArray *sfs_backlog_nodes(SfsBacklog *backlog)
@@ -114,8 +136,8 @@ GPtrArray *sfs_backlog_nodes(SfsBacklog *backlog)
     SHIELD_AUTO_LOCK(&backlog->lock);
     GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
 
-    for (GList *l = backlog->nodes.head; l; l = l->next)
-        g_ptr_array_add(nodes, sfs_node_ref(l->data));
+    for (GList *l = backlog->queue.head; l; l = l->next)
+        g_ptr_array_add(nodes, sfs_node_ref(((Failed *)l->data)->node));
     return nodes;
 }
 
@@ -123,7 +145,7 @@ gboolean sfs_backlog_is_stuck(SfsBacklog *backlog)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
 
-    return !backlog->worked && !g_queue_is_empty(&backlog->nodes);
+    return !backlog->worked && !g_queue_is_empty(&backlog->queue);
 }
 
 guint64 sfs_backlog_serial(SfsBacklog *backlog)
@@ -148,16 +170,16 @@ void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
 {
     SHIELD_AUTO_LOCK(&backlog->lock);
 
-    if (!backlog->worked && !g_queue_is_empty(&backlog->nodes)) {
+    if (!backlog->worked && !g_queue_is_empty(&backlog->queue)) {
         add_mount_line(backlog, lines);
         return;
     }
-    for (GList *l = backlog->nodes.head; l; l = l->next) {
-        g_autofree char *path = sfs_announcer_client_path(l->data);
-        int errnum = GPOINTER_TO_INT(g_hash_table_lookup(backlog->errno_of, l->data));
+    for (GList *l = backlog->queue.head; l; l = l->next) {
+        const Failed *failed = l->data;
+        g_autofree char *path = sfs_announcer_client_path(failed->node);
         g_autofree char *text = g_strdup_printf("a change can't be announced: %s: it is tried again until it "
                                                 "works",
-                                                g_strerror(errnum));
+                                                g_strerror(failed->errnum));
 
         shield_error_add_line(lines, NULL, path, text);
     }

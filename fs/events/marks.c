@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hash.h"
 #include "lock.h"
 
 struct SfsMarks {
@@ -15,7 +16,7 @@ static guint place_hash(const void *key)
 {
     const SfsPlaceMark *place = key;
 
-    return g_str_hash(place->below) ^ place->source;
+    return shield_hash_name(place->below) ^ place->source;
 }
 
 static gboolean place_equal(const void *pa, const void *pb)
@@ -67,13 +68,18 @@ void sfs_marks_free(SfsMarks *marks)
     g_free(marks);
 }
 
+static GHashTable *new_names(void)
+{
+    return g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
+}
+
 /* Lock held. */
 static GHashTable *names_of(SfsMarks *marks, SfsContainer *container)
 {
     GHashTable *names = g_hash_table_lookup(marks->marked.containers, container);
 
     if (!names) {
-        names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        names = new_names();
         g_hash_table_insert(marks->marked.containers, sfs_container_ref(container), names);
     }
     return names;
@@ -133,10 +139,41 @@ gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node)
     return g_hash_table_add(marks->marked.nodes, sfs_node_ref(node));
 }
 
-void sfs_marks_take(SfsMarks *marks, SfsMarked *marked)
+/* Moves names, as many as that, from one table to another. */
+static void move_names(GHashTable *from, GHashTable *to, guint n)
+{
+    GHashTableIter iter;
+    void *name, *mask;
+
+    g_hash_table_iter_init(&iter, from);
+    for (; n > 0 && g_hash_table_iter_next(&iter, &name, &mask); n--) {
+        g_hash_table_iter_steal(&iter);
+        g_hash_table_insert(to, name, mask);
+    }
+}
+
+/* Leaves all names but so many for the next time. Lock held. */
+static void leave_names(SfsMarks *marks, SfsMarked *marked, SfsContainer *container, guint n)
+{
+    GHashTable *all = g_hash_table_ref(g_hash_table_lookup(marked->containers, container));
+    GHashTable *now = new_names();
+
+    move_names(all, now, n);
+    g_hash_table_insert(marks->marked.containers, sfs_container_ref(container), all);
+    g_hash_table_insert(marked->containers, sfs_container_ref(container), now);
+}
+
+gboolean sfs_marks_take(SfsMarks *marks, SfsMarked *marked, guint names)
 {
     SHIELD_AUTO_LOCK(&marks->lock);
+    g_autoptr(GList) containers = NULL;
 
     *marked = marks->marked;
     marked_init(&marks->marked);
+    containers = g_hash_table_get_keys(marked->containers);
+    for (GList *link = containers; link; link = link->next) {
+        if (g_hash_table_size(g_hash_table_lookup(marked->containers, link->data)) > names)
+            leave_names(marks, marked, link->data, names);
+    }
+    return g_hash_table_size(marks->marked.containers) > 0;
 }

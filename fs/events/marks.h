@@ -40,7 +40,7 @@ gboolean sfs_marks_structure(SfsMarks *marks);
 gboolean sfs_marks_everything(SfsMarks *marks);
 gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node);
 
-/* Takes all marks away. */
-void sfs_marks_take(SfsMarks *marks, SfsMarked *marked);
+/* Takes all marks away, but of the names in one bundle at most so many. TRUE: some are left. */
+gboolean sfs_marks_take(SfsMarks *marks, SfsMarked *marked, guint names);
 void sfs_marked_clear(SfsMarked *marked);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SfsMarked, sfs_marked_clear)

@@ -16,6 +16,8 @@
 #define HOT_MAX_USEC (80 * 1000)
 #define RETRY_MAX_USEC (1000 * 1000)
 
+#define AT_ONCE 64 /* comparisons, before marks are looked at again */
+
 SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const char *mountpoint)
 {
     SfsOutbox *outbox = g_new0(SfsOutbox, 1);
@@ -40,10 +42,10 @@ void sfs_outbox_set_overdue(SfsOutbox *outbox, void (*overdue)(void *data, pid_t
     outbox->overdue_data = data;
 }
 
-void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data)
+void sfs_outbox_set_cold(SfsOutbox *outbox, void (*cold)(void *data, SfsNode *node), void *data)
 {
-    outbox->written = written;
-    outbox->written_data = data;
+    outbox->cold = cold;
+    outbox->cold_data = data;
 }
 
 const char *sfs_outbox_state(SfsOutbox *outbox)
@@ -85,6 +87,14 @@ void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)
     Recheck *recheck = recheck_of(outbox, node);
 
     recheck->written |= written;
+    recheck->stale = node->kind == SFS_COMPUTED;
+    queue(outbox, recheck, MAX(g_get_monotonic_time(), cool(recheck)));
+}
+
+void sfs_outbox_found(SfsOutbox *outbox, SfsNode *node)
+{
+    Recheck *recheck = recheck_of(outbox, node);
+
     queue(outbox, recheck, MAX(g_get_monotonic_time(), cool(recheck)));
 }
 
@@ -231,25 +241,15 @@ static void announce_change(SfsOutbox *outbox, Recheck *recheck, const SfsState 
         nothing_new(outbox, recheck, now);
 }
 
-/* When to look again at what a computed file is made of, as somebody is writing it; 0: nobody is. */
-static gint64 due_again(const SfsNode *node)
+/* What is computed is computed elsewhere, and not before it is to be compared: what changes and changes back
+ * meanwhile is no change. It comes back as found. TRUE: it will. */
+static gboolean has_it_computed(const SfsOutbox *outbox, Recheck *recheck)
 {
-    return node->kind == SFS_COMPUTED ? shield_bundle_recheck_due(node->container->bundle, node->computed)
-                                      : 0;
-}
-
-/* While a list is being written, the last complete one is what there is. That the writer is done need not
- * make an event; whoever comes upon it here tells of it as one would. */
-static void recheck_written(SfsOutbox *outbox, Recheck *recheck)
-{
-    gint64 due = due_again(recheck->node);
-    gboolean ended = recheck->being_written && !due;
-
-    recheck->being_written = due != 0;
-    if (due)
-        queue(outbox, recheck, due);
-    if (ended && outbox->written)
-        outbox->written(outbox->written_data, recheck->node);
+    if (!outbox->cold || !sfs_tree_is_attached(sfs_view_tree(outbox->view), recheck->node))
+        return FALSE;
+    recheck->stale = FALSE;
+    outbox->cold(outbox->cold_data, recheck->node);
+    return TRUE;
 }
 
 /* What there is to tell of a node. A name that a look finds gone is gone, whether it was detached by then or
@@ -271,17 +271,33 @@ static SfsFinding current_state(SfsOutbox *outbox, SfsNode *node, SfsState *now)
     return finding;
 }
 
+/* It was there before anybody could watch it, and nobody has been told of it since: as it was then watchers
+ * know it. */
+static void assume_state(SfsOutbox *outbox, Recheck *recheck, SfsState *announced_state, const SfsState *now)
+{
+    *announced_state = *now;
+    if (sfs_attributes_changed_since_start(outbox->view, recheck->node, now)) {
+        announced_state->serial = 0;
+        recheck->written = recheck->node->kind == SFS_RAW;
+    }
+    sfs_tree_assume_state(sfs_view_tree(outbox->view), recheck->node, announced_state);
+}
+
 /* One step for one node. */
 static void compare(SfsOutbox *outbox, Recheck *recheck)
 {
     SfsTree *tree = sfs_view_tree(outbox->view);
     gboolean announced = sfs_tree_is_announced(tree, recheck->node);
     SfsState announced_state = sfs_tree_announced_state(tree, recheck->node), now = {0};
-    SfsFinding finding = current_state(outbox, recheck->node, &now);
+    SfsFinding finding;
+
+    if (recheck->stale && has_it_computed(outbox, recheck))
+        return;
+    finding = current_state(outbox, recheck->node, &now);
 
     sfs_outbox_recheck_ghosts(outbox);
-    if (finding == SFS_CLEAR || finding == SFS_UNCLEAR)
-        recheck_written(outbox, recheck);
+    if (finding == SFS_COLD && has_it_computed(outbox, recheck))
+        return;
     recheck->unclear = finding == SFS_UNCLEAR;
     if (recheck->unclear)
         sfs_backlog_remove(outbox->backlog, recheck->node);
@@ -300,13 +316,19 @@ static void compare(SfsOutbox *outbox, Recheck *recheck)
     } else if (!announced) {
         announce_arrival(outbox, recheck, &now);
     } else {
+        if (!sfs_state_is_known(&announced_state))
+            assume_state(outbox, recheck, &announced_state, &now);
         announce_change(outbox, recheck, &announced_state, &now);
     }
 }
 
 void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
 {
-    sfs_rechecks_queue_unclear(outbox->rechecks, g_get_monotonic_time());
+    g_autoptr(GPtrArray) unclear = sfs_rechecks_unclear(outbox->rechecks);
+
+    for (guint i = 0; i < unclear->len; i++) {
+        sfs_outbox_recheck(outbox, g_ptr_array_index(unclear, i), FALSE);
+    }
 }
 
 void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
@@ -333,8 +355,6 @@ void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
     sfs_tree_set_announced(sfs_view_tree(outbox->view), node, TRUE);
     if (sfs_attributes_current_state(outbox->view, node, &now) == SFS_CLEAR)
         sfs_tree_set_announced_state(sfs_view_tree(outbox->view), node, &now);
-    if (due_again(node))
-        recheck_written(outbox, recheck_of(outbox, node));
 }
 
 void sfs_outbox_answered(SfsOutbox *outbox)
@@ -369,18 +389,22 @@ static void take_backlog(SfsOutbox *outbox)
 
 gint64 sfs_outbox_work(SfsOutbox *outbox)
 {
-    while (!outbox->out && sfs_announcer_client_socket(outbox->client) >= 0) {
+    for (int n = 0; !outbox->out && sfs_announcer_client_socket(outbox->client) >= 0; n++) {
+        gint64 due = 0;
+
+        if (n == AT_ONCE)
+            return g_get_monotonic_time();
         take_backlog(outbox);
 
-        Recheck *recheck = sfs_rechecks_first(outbox->rechecks);
+        Recheck *recheck = sfs_rechecks_first(outbox->rechecks, &due);
         gint64 later = sfs_backlog_due(outbox->backlog);
         if (!recheck)
             return later ? later : -1;
 
-        gint64 due = MAX(recheck->due, sfs_announcer_client_covered_until(outbox->client));
+        due = MAX(due, sfs_announcer_client_covered_until(outbox->client));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
-        sfs_rechecks_take(recheck);
+        sfs_rechecks_take(outbox->rechecks, recheck);
         compare(outbox, recheck);
     }
     return outbox->out ? wait_for_answer(outbox) : -1;
@@ -388,7 +412,10 @@ gint64 sfs_outbox_work(SfsOutbox *outbox)
 
 gboolean sfs_outbox_is_idle(SfsOutbox *outbox)
 {
-    return !outbox->out && !sfs_rechecks_first(outbox->rechecks) && sfs_backlog_due(outbox->backlog) == 0;
+    gint64 due;
+
+    return !outbox->out && !sfs_rechecks_first(outbox->rechecks, &due) &&
+           sfs_backlog_due(outbox->backlog) == 0;
 }
 
 guint sfs_outbox_count(SfsOutbox *outbox)

@@ -20,8 +20,8 @@ typedef struct SfsOutbox SfsOutbox;
 SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const char *mountpoint);
 void sfs_outbox_free(SfsOutbox *outbox);
 
-/* What to call when a list that a computed file, node, is made of was being written and is not any more. */
-void sfs_outbox_set_written(SfsOutbox *outbox, void (*written)(void *data, SfsNode *node), void *data);
+/* Whom to ask to compute what a computed file, node, holds. When that is done, it is found. */
+void sfs_outbox_set_cold(SfsOutbox *outbox, void (*cold)(void *data, SfsNode *node), void *data);
 
 /* To wait on for an answer of the announcer, or -1. */
 int sfs_outbox_socket(SfsOutbox *outbox);
@@ -44,14 +44,17 @@ void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written);
 /* The same; its times may have been set, which is no change of its content. */
 void sfs_outbox_recheck_times(SfsOutbox *outbox, SfsNode *node);
 
+/* A computed file was computed: as it was when that was asked for, or later. */
+void sfs_outbox_found(SfsOutbox *outbox, SfsNode *node);
+
 void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay); /* microseconds */
 void sfs_outbox_recheck_ghosts(SfsOutbox *outbox);
 
 /* What could not be told from another when it was looked at last may have become clear. */
 void sfs_outbox_recheck_unclear(SfsOutbox *outbox);
 
-/* Compares and asks until nothing is due or a request is out. Returns the monotonic time, in microseconds,
- * when there is more to do, or -1: never. */
+/* Compares and asks until nothing is due or a request is out, or for long enough. Returns the monotonic time,
+ * in microseconds, when there is more to do, or -1: never. */
 gint64 sfs_outbox_work(SfsOutbox *outbox);
 
 /* Is there nothing to look at, and no request out? */

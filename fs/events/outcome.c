@@ -156,6 +156,7 @@ void sfs_outcome_finish(SfsOutbox *outbox, int errnum)
 {
     Recheck *recheck = g_steal_pointer(&outbox->out);
 
+    recheck->out = FALSE;
     recheck->last = g_get_monotonic_time();
     recheck->failed &= errnum != 0;
     sfs_trace_node(recheck->node, "the announcer answers: %s", errnum ? strerrorname_np(errnum) : "done");

@@ -2,9 +2,28 @@
 /* rechecks: see rechecks.h. */
 #include "events/rechecks.h"
 
+#include "hash.h"
+
+/* So long what was done last counts: for the pauses between two announcements, and after a directory's. */
+#define COUNTS_USEC G_USEC_PER_SEC
+
+/* So many are looked at, at most, when one is taken: more than are taken, so that their number shrinks. */
+#define SWEPT 4
+
+/* All that are queued of one container, or of what else there is in the root. Containers take turns: who has
+ * had his goes behind all that were due by then. */
+typedef struct {
+    char *name;           /* in the root */
+    GSequence *queue;     /* of SfsRecheck, by due; never empty */
+    gint64 served;        /* when it had its turn last, monotonic time */
+    GSequenceIter *place; /* in the order of turns */
+} Turn;
+
 struct SfsRechecks {
-    GHashTable *all;  /* node to SfsRecheck */
-    GSequence *queue; /* of SfsRecheck, by due */
+    GHashTable *all;   /* node to SfsRecheck */
+    GHashTable *turns; /* name to Turn */
+    GSequence *order;  /* of Turn, by when it may have its turn */
+    GQueue resting;    /* of SfsRecheck: those not in the queue, the last one taken at the end */
 };
 
 static void look_free(void *data)
@@ -15,18 +34,29 @@ static void look_free(void *data)
     g_free(recheck);
 }
 
+static void turn_free(void *data)
+{
+    Turn *turn = data;
+
+    g_sequence_free(turn->queue);
+    g_free(turn->name);
+    g_free(turn);
+}
+
 SfsRechecks *sfs_rechecks_new(void)
 {
     SfsRechecks *rechecks = g_new0(SfsRechecks, 1);
 
     rechecks->all = g_hash_table_new_full(NULL, NULL, NULL, look_free);
-    rechecks->queue = g_sequence_new(NULL);
+    rechecks->turns = g_hash_table_new_full(shield_hash_name, g_str_equal, NULL, turn_free);
+    rechecks->order = g_sequence_new(NULL);
     return rechecks;
 }
 
 void sfs_rechecks_free(SfsRechecks *rechecks)
 {
-    g_sequence_free(rechecks->queue);
+    g_sequence_free(rechecks->order);
+    g_hash_table_unref(rechecks->turns);
     g_hash_table_unref(rechecks->all);
     g_free(rechecks);
 }
@@ -48,17 +78,102 @@ SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node)
     return recheck;
 }
 
-void sfs_rechecks_take(SfsRecheck *recheck)
+static SfsRecheck *first_of(const Turn *turn)
 {
-    if (recheck->queued)
+    return g_sequence_get(g_sequence_get_begin_iter(turn->queue));
+}
+
+static gint64 turn_due(const Turn *turn)
+{
+    return MAX(first_of(turn)->due, turn->served);
+}
+
+static int compare_turns(const void *a, const void *b, void *data)
+{
+    gint64 due_a = turn_due(a), due_b = turn_due(b);
+
+    (void)data;
+    return (due_a > due_b) - (due_a < due_b);
+}
+
+/* Its first is another one, or it has been served. */
+static void move_turn(SfsRechecks *rechecks, Turn *turn)
+{
+    if (turn->place)
+        g_sequence_remove(turn->place);
+    if (g_sequence_is_empty(turn->queue))
+        g_hash_table_remove(rechecks->turns, turn->name);
+    else
+        turn->place = g_sequence_insert_sorted(rechecks->order, turn, compare_turns, NULL);
+}
+
+static Turn *turn_of(SfsRechecks *rechecks, const SfsNode *node)
+{
+    while (node->parent && node->parent->parent)
+        node = node->parent;
+
+    Turn *turn = g_hash_table_lookup(rechecks->turns, node->name);
+    if (!turn) {
+        turn = g_new0(Turn, 1);
+        turn->name = g_strdup(node->name);
+        turn->queue = g_sequence_new(NULL);
+        g_hash_table_insert(rechecks->turns, turn->name, turn);
+    }
+    return turn;
+}
+
+/* It is in no queue any more. */
+static void leave_queue(SfsRechecks *rechecks, SfsRecheck *recheck)
+{
+    if (recheck->queued) {
         g_sequence_remove(recheck->queued);
-    recheck->queued = NULL;
+        recheck->queued = NULL;
+        move_turn(rechecks, turn_of(rechecks, recheck->node));
+    }
+    if (recheck->resting.data)
+        g_queue_unlink(&rechecks->resting, &recheck->resting);
+    recheck->resting.data = NULL;
 }
 
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck)
 {
-    sfs_rechecks_take(recheck);
+    leave_queue(rechecks, recheck);
     g_hash_table_remove(rechecks->all, recheck->node);
+}
+
+static gboolean is_forgettable(const SfsRecheck *recheck, gint64 now)
+{
+    gboolean in_mind = recheck->written || recheck->touched || recheck->unclosed || recheck->ghost ||
+                       recheck->unclear || recheck->failed || recheck->retries || recheck->out;
+
+    return !in_mind && now > MAX(recheck->last, recheck->born) + COUNTS_USEC;
+}
+
+static void sweep(SfsRechecks *rechecks)
+{
+    gint64 now = g_get_monotonic_time();
+
+    for (guint n = MIN(SWEPT, g_queue_get_length(&rechecks->resting)); n > 0; n--) {
+        SfsRecheck *recheck = g_queue_peek_head(&rechecks->resting);
+
+        if (is_forgettable(recheck, now)) {
+            sfs_rechecks_forget(rechecks, recheck);
+        } else {
+            g_queue_unlink(&rechecks->resting, &recheck->resting);
+            g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
+        }
+    }
+}
+
+void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck)
+{
+    Turn *turn = turn_of(rechecks, recheck->node);
+
+    sweep(rechecks);
+    turn->served = g_get_monotonic_time();
+    leave_queue(rechecks, recheck);
+    recheck->resting.data = recheck;
+    g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
 }
 
 guint sfs_rechecks_count(const SfsRechecks *rechecks)
@@ -76,30 +191,39 @@ static int compare_due(const void *pa, const void *pb, void *data)
 
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due)
 {
+    Turn *turn;
+
     if (recheck->queued && recheck->due <= due)
         return;
-    sfs_rechecks_take(recheck);
+    leave_queue(rechecks, recheck);
+    turn = turn_of(rechecks, recheck->node);
     recheck->due = due;
-    recheck->queued = g_sequence_insert_sorted(rechecks->queue, recheck, compare_due, NULL);
+    recheck->queued = g_sequence_insert_sorted(turn->queue, recheck, compare_due, NULL);
+    move_turn(rechecks, turn);
 }
 
-void sfs_rechecks_queue_unclear(SfsRechecks *rechecks, gint64 due)
+GPtrArray *sfs_rechecks_unclear(const SfsRechecks *rechecks)
 {
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     GHashTableIter iter;
     void *value;
 
     g_hash_table_iter_init(&iter, rechecks->all);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        SfsRecheck *recheck = value;
+        const SfsRecheck *recheck = value;
 
         if (recheck->unclear)
-            sfs_rechecks_queue(rechecks, recheck, due);
+            g_ptr_array_add(nodes, sfs_node_ref(recheck->node));
     }
+    return nodes;
 }
 
-SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks)
+SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks, gint64 *due)
 {
-    GSequenceIter *first = g_sequence_get_begin_iter(rechecks->queue);
+    GSequenceIter *first = g_sequence_get_begin_iter(rechecks->order);
 
-    return g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
+    if (g_sequence_iter_is_end(first))
+        return NULL;
+    *due = turn_due(g_sequence_get(first));
+    return first_of(g_sequence_get(first));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rechecks: the nodes that are to be compared with what was told of them, in the order in which they are due,
- * and what is to be remembered of each between two comparisons. It must not know what one finds. For one
- * thread.
+ * rechecks: the nodes that are to be compared with what was told of them, containers in turn, and those of
+ * one in the order in which they are due; and what is to be remembered of each between two comparisons. It
+ * must not know what one finds. For one thread.
  */
 #pragma once
 
@@ -18,15 +18,17 @@ typedef struct {
     gint64 last; /* when an announcement of it was asked for last, or came back */
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
-    gint64 rest;            /* after `last`, before it is announced again; 0: as short as may be */
-    gint64 pause;           /* until the next try for the CLOSE_WRITE that a lease holds up */
-    gboolean written;       /* look at it as changed */
-    gboolean touched;       /* that its mtime differs has a reason: it was set */
-    gboolean unclosed;      /* MODIFY was announced, CLOSE_WRITE is owed */
-    gboolean ghost;         /* is gone, was never announced, but somebody saw it */
-    gboolean unclear;       /* what it is could not be said when it was looked at last */
-    gboolean being_written; /* so was a list that it is made of, when it was looked at last */
-    gboolean failed;        /* the log has been told that watchers will not be told of it */
+    gint64 rest;       /* after `last`, before it is announced again; 0: as short as may be */
+    gint64 pause;      /* until the next try for the CLOSE_WRITE that a lease holds up */
+    gboolean written;  /* look at it as changed */
+    gboolean touched;  /* that its mtime differs has a reason: it was set */
+    gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
+    gboolean ghost;    /* is gone, was never announced, but somebody saw it */
+    gboolean unclear;  /* what it is could not be said when it was looked at last */
+    gboolean stale;    /* what is known of it is from before it was marked */
+    gboolean failed;   /* the log has been told that watchers will not be told of it */
+    gboolean out;      /* there is a request for it that has not been answered */
+    GList resting;     /* in the queue of those that have been taken; data NULL: it is not there */
 } SfsRecheck;
 
 typedef struct SfsRechecks SfsRechecks;
@@ -34,7 +36,8 @@ typedef struct SfsRechecks SfsRechecks;
 SfsRechecks *sfs_rechecks_new(void);
 void sfs_rechecks_free(SfsRechecks *rechecks);
 
-/* Of node, made if need be; it stays until it is forgotten. find: NULL if there is none. */
+/* Of node, made if need be; it stays until it is forgotten, or there is nothing to remember. find: NULL if
+ * there is none. */
 SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node);
 SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
@@ -42,8 +45,12 @@ guint sfs_rechecks_count(const SfsRechecks *rechecks);
 
 /* Queues it for due, or leaves it where it is if that is earlier. */
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);
-void sfs_rechecks_queue_unclear(SfsRechecks *rechecks, gint64 due);
 
-/* The one that is due first, NULL: the queue is empty; and what takes it out. */
-SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks);
-void sfs_rechecks_take(SfsRecheck *recheck);
+/* The nodes of those that are unclear; an array of SfsNode that owns references. */
+GPtrArray *sfs_rechecks_unclear(const SfsRechecks *rechecks);
+
+/* The one that is due first, and when; NULL: the queue is empty. And what takes it out: it is then another
+ * container's turn. Whoever takes one has done with those before: what there is nothing to remember of since
+ * a second is forgotten. */
+SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks, gint64 *due);
+void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck);

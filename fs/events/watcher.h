@@ -28,6 +28,10 @@ void sfs_watcher_set_wake(SfsWatcher *watcher, void (*wake)(void *data), void *d
  * the thread is started. */
 void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *data);
 
+/* What to call, on any thread, when a job has found what there is to tell of a bundle. Before the thread is
+ * started. */
+void sfs_watcher_set_told(SfsWatcher *watcher, void (*told)(void *data), void *data);
+
 /* Starts and ends the thread. */
 void sfs_watcher_start(SfsWatcher *watcher);
 void sfs_watcher_stop(SfsWatcher *watcher);

@@ -9,12 +9,16 @@
 #include "error.h"
 #include "events/marking.h"
 #include "events/ways.h"
+#include "fault.h"
+#include "hash.h"
 #include "inspect.h"
 #include "lock.h"
+#include "view/findings.h"
 #include "view/index.h"
 
 typedef struct {
-    SfsTarget bundle, hooks;
+    SfsTarget bundle;
+    SfsTarget *hooks; /* NULL: there never were any */
 } BundleWatch;
 
 struct SfsWatchlist {
@@ -51,6 +55,7 @@ static void each_bundle(SfsWatchlist *list, void (*func)(ShieldBundle *bundle))
 
         func(container->bundle);
         sfs_container_touch(container);
+        sfs_findings_touch(sfs_view_findings(list->view), container);
     }
 }
 
@@ -83,6 +88,18 @@ static void doubt(ShieldBundle *bundle)
     shield_bundle_set_watched(bundle, FALSE);
 }
 
+/* What was known of the container's directory, and what there was to tell of its bundle, may be another by
+ * now. That a file is written changes neither, but for what a list says. */
+static void touch(SfsWatchlist *list, const SfsTarget *target, guint32 mask, const char *name)
+{
+    gboolean written = name && mask && !(mask & ~(guint32)(IN_MODIFY | IN_CLOSE_WRITE));
+
+    if (!written)
+        sfs_container_touch(target->container);
+    if (!written || (!target->hooks && shield_computed_is_source(name)))
+        sfs_findings_touch(sfs_view_findings(list->view), target->container);
+}
+
 static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
 {
     SfsWatchlist *list = user_data;
@@ -95,7 +112,7 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         return TRUE;
     }
     if (target->container)
-        sfs_container_touch(target->container);
+        touch(list, target, mask, name);
     if (target->container && !target->hooks && (mask == 0 || (mask & IN_IGNORED)))
         shield_bundle_set_watched(target->container->bundle, mask == 0);
     if (mask == 0)
@@ -237,15 +254,15 @@ static void unwatch_bundle(SfsWatchlist *list, BundleWatch *bw)
     SfsContainer *container = bw->bundle.container;
 
     remove_watch(list, &bw->bundle);
-    remove_watch(list, &bw->hooks);
+    if (bw->hooks)
+        remove_watch(list, bw->hooks);
     shield_bundle_set_watched(container->bundle, FALSE);
     g_mutex_lock(&list->lock);
     g_hash_table_remove(list->bundles, container->place->name);
     g_mutex_unlock(&list->lock);
     sfs_container_unref(container);
-    g_free(bw->bundle.path);
-    g_free(bw->hooks.path);
-    g_free(bw);
+    g_clear_pointer(&bw->hooks, target_free);
+    g_free(bw); /* the bundle's path is the container's */
 }
 
 gboolean sfs_watchlist_know_bundle(SfsWatchlist *list, const SfsContainer *container)
@@ -271,24 +288,37 @@ static BundleWatch *bundle_watch(SfsWatchlist *list, SfsContainer *container)
     if (bw)
         return bw;
     bw = g_new0(BundleWatch, 1);
-    bw->bundle.container = bw->hooks.container = sfs_container_ref(container);
+    bw->bundle.container = sfs_container_ref(container);
+    bw->bundle.path = container->place->name;
     bw->bundle.source = container->place->source;
-    bw->hooks.hooks = TRUE;
     g_mutex_lock(&list->lock);
     g_hash_table_insert(list->bundles, container->place->name, bw);
     g_mutex_unlock(&list->lock);
     return bw;
 }
 
+static SfsTarget *hooks_of(BundleWatch *bw)
+{
+    if (!bw->hooks) {
+        bw->hooks = g_new0(SfsTarget, 1);
+        bw->hooks->container = bw->bundle.container;
+        bw->hooks->hooks = TRUE;
+    }
+    return bw->hooks;
+}
+
 static gboolean add_hooks(SfsWatchlist *list, BundleWatch *bw, int dirfd)
 {
     const char *hooks = shield_layout_name(SHIELD_HOOKS_DIR);
-    g_autofree char *path = g_build_filename(bw->hooks.container->place->name, hooks, NULL);
+    g_autofree char *path = g_build_filename(bw->bundle.container->place->name, hooks, NULL);
     g_auto(ShieldFd) fd = shield_open_within(dirfd, hooks);
 
     if (fd >= 0)
-        return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, &bw->hooks) == SHIELD_DIRWATCH_PLACED;
-    note(list, &bw->hooks, path, shield_error_is_shortage(errno) ? errno : 0);
+        return add_watch(list, fd, path, SHIELD_DIRWATCH_CONTENT, hooks_of(bw)) == SHIELD_DIRWATCH_PLACED;
+
+    int errnum = shield_error_is_shortage(errno) ? errno : 0;
+    if (errnum || bw->hooks)
+        note(list, hooks_of(bw), errnum ? path : NULL, errnum);
     return FALSE;
 }
 
@@ -348,7 +378,7 @@ int sfs_watchlist_mounts(const SfsWatchlist *list)
 
 void sfs_watchlist_look_at_mounts(SfsWatchlist *list)
 {
-    if (sfs_ways_have_changed(list->ways))
+    if (sfs_ways_have_changed(list->ways) && !shield_fault(SHIELD_FAULT_MOUNTS))
         sfs_marking_everything(&list->marking);
 }
 
@@ -404,8 +434,8 @@ SfsWatchlist *sfs_watchlist_new(SfsView *view, SfsMarks *marks, guint poll_sec)
     list->marking = (SfsMarking){.view = view, .marks = marks};
     list->poll_sec = poll_sec;
     list->ways = sfs_ways_new(shield_catalog_sources(sfs_view_catalog(view)));
-    list->holders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, target_free);
-    list->bundles = g_hash_table_new(g_str_hash, g_str_equal);
+    list->holders = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, target_free);
+    list->bundles = g_hash_table_new(shield_hash_name, g_str_equal);
     list->unwatched = g_hash_table_new(NULL, NULL);
     g_mutex_init(&list->lock);
     return list;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -21,10 +22,18 @@
 #include "request/pollers.h"
 #include "request/session.h"
 #include "text.h"
+#include "view/jobs.h"
 #include "view/status.h"
 
+/* Bytes; see prepare_process. */
+#define OWN_MAPPING (128 * 1024)
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
+/* So many descriptors, or half of all if there are few, are kept from open files: for directories, lists that
+ * are read, the announcer and what else is to be done meanwhile. */
+#define RESERVED_DESCRIPTORS 512
+/* So much all listings may have in memory, in bytes. */
+#define MAX_LISTINGS (128 * 1024 * 1024)
 /* What is repeated of what was said about a mount. */
 #define MAX_SAID 4096
 
@@ -135,6 +144,9 @@ static void prepare_process(const Server *server)
     struct rlimit limit;
 
     prctl(PR_SET_NAME, "shieldfs-server");
+    /* A block from this size on is a mapping of its own, which the system gets back when it is freed. Without
+     * this the first one that is freed raises the size, and later texts are holes in a heap. */
+    mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
     /* Each open raw file is a descriptor of ours. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -190,10 +202,12 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
         sfs_daemonize_detach(getppid());
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
+    sfs_jobs_start(sfs_view_jobs(server->session.view));
     sfs_watcher_start(server->session.watcher);
 
     gboolean served = serve(server);
     sfs_watcher_stop(server->session.watcher);
+    sfs_jobs_stop(sfs_view_jobs(server->session.view));
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
     g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
     return served;
@@ -222,11 +236,22 @@ static void wake_pollers(void *data)
     sfs_pollers_wake(data);
 }
 
+static gsize max_raw_files(void)
+{
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur - MIN(limit.rlim_cur / 2, RESERVED_DESCRIPTORS);
+}
+
 /* Here all is put together. */
 static gboolean session_start(SfsSession *session, const SfsOptions *options, const char *mountpoint)
 {
+    ShieldPolicy policy = options->policy;
+
+    session->budget = policy.budget = shield_budget_new(options->cache);
     session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
-                                                   .policy = options->policy,
+                                                   .policy = policy,
                                                    .allow_other = options->allow_other},
                                  mountpoint);
     session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
@@ -238,11 +263,14 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
         return FALSE;
     sfs_view_set_vouch(session->view, vouch, session->watcher);
     sfs_status_set_providers(session->status, announcer_state, degraded, session);
-    session->deferred = sfs_deferred_new();
+    session->deferred = sfs_deferred_new(session->view);
     sfs_watcher_set_written(session->watcher, sfs_deferred_written, session->deferred);
     session->handles = sfs_handles_new();
+    session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
+    session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
+    sfs_watcher_set_told(session->watcher, sfs_deferred_told, session->deferred);
     return TRUE;
 }
 
@@ -252,12 +280,17 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->listings)
+        sfs_quota_free(session->listings);
+    if (session->raw_files)
+        sfs_quota_free(session->raw_files);
     if (session->watcher)
         sfs_watcher_free(session->watcher);
     sfs_outbox_free(session->outbox);
     sfs_announcer_client_free(session->announcer);
     sfs_status_free(session->status);
     sfs_view_free(session->view);
+    shield_budget_free(session->budget);
 }
 
 gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)

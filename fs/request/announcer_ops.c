@@ -17,7 +17,7 @@ static SfsTree *tree_of(const SfsRequest *r)
 static void attributes(const SfsRequest *r, SfsNode *node, struct stat *st)
 {
     if (sfs_tree_is_attached(tree_of(r), node) &&
-        sfs_attributes_get(sfs_request_session(r)->view, node, st) == 0)
+        sfs_attributes_at_once(sfs_request_session(r)->view, node, st) == 0)
         return;
 
     *st = sfs_tree_announced_state(tree_of(r), node).st;

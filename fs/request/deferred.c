@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* deferred: groups of deferred requests and the threads that try them; see deferred.h. */
+/* deferred: groups of deferred requests, and the jobs that try them; see deferred.h. */
 #include "request/deferred.h"
 
 #include <errno.h>
@@ -8,29 +8,32 @@
 #include "lock.h"
 #include "request/pending.h"
 #include "view/attributes.h"
+#include "view/findings.h"
+#include "view/jobs.h"
 
-#define THREADS 2
+#define STATUS_USEC G_USEC_PER_SEC /* for so long who asks for the status file waits for what has changed */
 
-/* Those who wait for one bundle. One thread at a time tries for all of them, so that nothing is computed
- * twice; whoever comes meanwhile waits for the next try, as this one may have read before he came. */
+/* Those who wait for one bundle, or for the status file. One job at a time tries for all of them, so that
+ * nothing is computed twice; whoever comes meanwhile waits for the next try, as this one may have read before
+ * he came. */
 typedef struct {
-    SfsContainer *container; /* a reference */
+    SfsContainer *container; /* a reference; NULL: the status file */
     GQueue pending;          /* of SfsPending, those that are being tried too */
-    gboolean busy;           /* a thread is trying */
+    gboolean busy;           /* a job is trying */
     gint64 due;              /* monotonic time of the next try */
 } Group;
 
 /* Whoever takes a request out of its queue, with the lock held, answers it, without the lock. So each is
  * answered once, whether a try, an interruption or the end comes first, and an answer waits for no try. */
 struct SfsDeferred {
-    GMutex lock; /* of those here and libfuse's the last but the session's; protects the rest */
-    GCond changed;
+    SfsJobs *jobs;
+    SfsFindings *findings;
+    GMutex lock;         /* of those here and libfuse's the last but the jobs'; protects the rest */
     GHashTable *groups;  /* SfsContainer to Group, none of them empty unless it is busy */
     GHashTable *waiting; /* request to SfsPending: all that are in groups */
     GCond interruption;
     GQueue interrupted; /* of SfsPending */
     gboolean end;
-    GThread *threads[THREADS];
     GThread *refuser; /* answers the interrupted */
 };
 
@@ -38,15 +41,29 @@ static void group_free(void *data)
 {
     Group *group = data;
 
-    sfs_container_unref(group->container);
+    if (group->container)
+        sfs_container_unref(group->container);
     g_free(group);
 }
 
-/* Takes those out of the group whom found answers. The others wait for the next try. Lock
- * held. */
+/* Is there still something to wait for? Only an OPEN, and a READ that is to renew what a handle has, wait for
+ * a writer: he who has what was complete last keeps that. All who ask for the status file wait until what had
+ * changed by then has been looked into. */
+static gboolean waits(const SfsPending *pending, const SfsFound *found)
+{
+    if (pending->pinned)
+        return TRUE;
+    if (found->node->kind == SFS_STATUS)
+        return !pending->ready;
+    if (!found->error || found->error->code != EBUSY || shield_fault(SHIELD_FAULT_HOLD))
+        return FALSE;
+    return pending->kind == SFS_PENDING_OPEN ||
+           (pending->kind == SFS_PENDING_READ && sfs_pending_is_old(pending, found->serial));
+}
+
+/* Takes those out of the group whom found answers. The others wait for the next try. Lock held. */
 static GQueue take_answered(SfsDeferred *deferred, Group *group, const SfsFound *found)
 {
-    gboolean busy = found->error && found->error->code == EBUSY && !shield_fault(SHIELD_FAULT_HOLD);
     GQueue answered = G_QUEUE_INIT;
 
     for (GList *link = group->pending.head, *next; link; link = next) {
@@ -57,8 +74,7 @@ static GQueue take_answered(SfsDeferred *deferred, Group *group, const SfsFound 
             continue;
         pending->tried = FALSE;
 
-        gboolean waits = pending->kind != SFS_PENDING_GETATTR && (busy || pending->pinned);
-        gint64 due = waits ? shield_retry_next(&pending->retry) : -1;
+        gint64 due = waits(pending, found) ? shield_retry_next(&pending->retry) : -1;
         if (due >= 0) {
             group->due = MIN(group->due, due);
         } else {
@@ -70,17 +86,25 @@ static GQueue take_answered(SfsDeferred *deferred, Group *group, const SfsFound 
     return answered;
 }
 
+/* What those who wait for a node ask for. */
+typedef struct {
+    gboolean content, attributes;
+} Wanted;
+
 /* Tries node for all in the group who wait for it. view: theirs. Lock held, but for the try and the
  * answers.
  */
-static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView *view, gboolean attributes)
+static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView *view, Wanted wanted)
 {
     SfsFound found = {.node = node};
     GList *link;
 
     g_mutex_unlock(&deferred->lock);
-    (void)sfs_contents_snapshot(view, node, &found.content, &found.error);
-    if (attributes)
+    if (wanted.content)
+        (void)sfs_contents_snapshot(view, node, &found.content, &found.error);
+    gboolean busy = found.error && found.error->code == EBUSY;
+    found.serial = busy ? sfs_contents_serial(view, node) : found.content.serial;
+    if (wanted.attributes)
         found.errnum = sfs_attributes_get(view, node, &found.st);
 
     g_mutex_lock(&deferred->lock);
@@ -98,38 +122,24 @@ static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView
 static gboolean try_next(SfsDeferred *deferred, Group *group)
 {
     const SfsPending *first = NULL;
-    gboolean attributes = FALSE;
+    Wanted wanted = {FALSE, FALSE};
 
     for (GList *link = group->pending.head; link; link = link->next) {
         const SfsPending *pending = link->data;
 
         if (pending->tried && !first)
             first = pending;
-        attributes |= pending->tried && pending->node == first->node && pending->kind == SFS_PENDING_GETATTR;
+        if (!pending->tried || pending->node != first->node)
+            continue;
+        wanted.attributes |= pending->kind == SFS_PENDING_GETATTR;
+        wanted.content |= pending->kind != SFS_PENDING_GETATTR;
     }
     if (!first)
         return FALSE;
 
     g_autoptr(SfsNode) node = sfs_node_ref(first->node);
-    try_node(deferred, group, node, sfs_request_session(&first->r)->view, attributes);
+    try_node(deferred, group, node, sfs_request_session(&first->r)->view, wanted);
     return TRUE;
-}
-
-/* The one that is due first, or NULL; lock held. */
-static Group *first_due(SfsDeferred *deferred)
-{
-    GHashTableIter iter;
-    void *value;
-    Group *first = NULL;
-
-    g_hash_table_iter_init(&iter, deferred->groups);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Group *group = value;
-
-        if (!group->busy && (!first || group->due < first->due))
-            first = group;
-    }
-    return first;
 }
 
 /* Lock held. */
@@ -139,36 +149,47 @@ static void drop_if_empty(SfsDeferred *deferred, Group *group)
         g_hash_table_remove(deferred->groups, group->container);
 }
 
-/* One try for a group. Lock held, but for the try. */
-static void work_on(SfsDeferred *deferred, Group *group)
+/* Lock held. */
+static void try_at(SfsDeferred *deferred, const Group *group, gint64 due)
 {
-    for (GList *link = group->pending.head; link; link = link->next)
-        ((SfsPending *)link->data)->tried = TRUE;
-    group->busy = TRUE;
-    group->due = G_MAXINT64; /* earlier, if somebody comes, or a list is written, while it is tried */
-    while (try_next(deferred, group))
-        ;
-    group->busy = FALSE;
-    g_cond_signal(&deferred->changed); /* the other thread may wait for a later one */
-    drop_if_empty(deferred, group);
+    sfs_jobs_queue(deferred->jobs, group->container, SFS_JOB_REQUESTS, due);
 }
 
-static void *work(void *data)
+/* Those who ask for the status file need not be tried before it is ready, or their time is up. Lock held. */
+static void begin_try(const SfsDeferred *deferred, Group *group)
+{
+    for (GList *link = group->pending.head; link; link = link->next) {
+        SfsPending *pending = link->data;
+
+        if (pending->node->kind == SFS_STATUS)
+            pending->ready = sfs_findings_is_done(deferred->findings, pending->asked);
+        pending->tried = pending->node->kind != SFS_STATUS || pending->ready ||
+                         g_get_monotonic_time() >= pending->retry.deadline;
+        if (!pending->tried)
+            group->due = MIN(group->due, pending->retry.deadline);
+    }
+}
+
+/* The job: one try for a group. */
+static void try_group(void *data, SfsContainer *container)
 {
     SfsDeferred *deferred = data;
     SHIELD_AUTO_LOCK(&deferred->lock);
+    Group *group = g_hash_table_lookup(deferred->groups, container);
 
-    while (!deferred->end) {
-        Group *group = first_due(deferred);
-
-        if (!group)
-            g_cond_wait(&deferred->changed, &deferred->lock);
-        else if (group->due > g_get_monotonic_time())
-            g_cond_wait_until(&deferred->changed, &deferred->lock, group->due);
-        else
-            work_on(deferred, group);
-    }
-    return NULL;
+    if (!group)
+        return;
+    group->busy = TRUE;
+    group->due = G_MAXINT64;
+    begin_try(deferred, group);
+    while (try_next(deferred, group))
+        ;
+    group->busy = FALSE;
+    if (container)
+        (void)sfs_findings_check(deferred->findings, container);
+    if (group->due != G_MAXINT64)
+        try_at(deferred, group, group->due);
+    drop_if_empty(deferred, group);
 }
 
 /* A thread of its own: those that try may be in the middle of something long. */
@@ -191,17 +212,17 @@ static void *refuse_interrupted(void *data)
     }
 }
 
-SfsDeferred *sfs_deferred_new(void)
+SfsDeferred *sfs_deferred_new(SfsView *view)
 {
     SfsDeferred *deferred = g_new0(SfsDeferred, 1);
 
+    deferred->jobs = sfs_view_jobs(view);
+    deferred->findings = sfs_view_findings(view);
     g_mutex_init(&deferred->lock);
-    g_cond_init(&deferred->changed);
     g_cond_init(&deferred->interruption);
     deferred->groups = g_hash_table_new_full(NULL, NULL, NULL, group_free);
     deferred->waiting = g_hash_table_new(NULL, NULL);
-    for (int i = 0; i < THREADS; i++)
-        deferred->threads[i] = g_thread_new("deferred", work, deferred);
+    sfs_jobs_set(deferred->jobs, SFS_JOB_REQUESTS, try_group, deferred);
     deferred->refuser = g_thread_new("interrupted", refuse_interrupted, deferred);
     return deferred;
 }
@@ -221,11 +242,8 @@ void sfs_deferred_free(SfsDeferred *deferred)
 
     g_mutex_lock(&deferred->lock);
     deferred->end = TRUE;
-    g_cond_broadcast(&deferred->changed);
     g_cond_signal(&deferred->interruption);
     g_mutex_unlock(&deferred->lock);
-    for (int i = 0; i < THREADS; i++)
-        g_thread_join(deferred->threads[i]);
     g_thread_join(deferred->refuser);
 
     g_hash_table_iter_init(&iter, deferred->groups);
@@ -233,27 +251,24 @@ void sfs_deferred_free(SfsDeferred *deferred)
         answer_all(group);
     g_hash_table_unref(deferred->groups);
     g_hash_table_unref(deferred->waiting);
-    g_cond_clear(&deferred->changed);
     g_cond_clear(&deferred->interruption);
     g_mutex_clear(&deferred->lock);
     g_free(deferred);
-}
-
-/* Lock held. */
-static void try_now(SfsDeferred *deferred, Group *group)
-{
-    group->due = MIN(group->due, g_get_monotonic_time());
-    g_cond_signal(&deferred->changed);
 }
 
 void sfs_deferred_written(void *data, const SfsContainer *container)
 {
     SfsDeferred *deferred = data;
     SHIELD_AUTO_LOCK(&deferred->lock);
-    Group *group = g_hash_table_lookup(deferred->groups, container);
+    const Group *group = g_hash_table_lookup(deferred->groups, container);
 
     if (group)
-        try_now(deferred, group);
+        try_at(deferred, group, g_get_monotonic_time());
+}
+
+void sfs_deferred_told(void *data)
+{
+    sfs_deferred_written(data, NULL);
 }
 
 /* Lock held. */
@@ -263,8 +278,7 @@ static Group *group_of(SfsDeferred *deferred, SfsContainer *container)
 
     if (!group) {
         group = g_new0(Group, 1);
-        group->container = sfs_container_ref(container);
-        group->due = G_MAXINT64;
+        group->container = container ? sfs_container_ref(container) : NULL;
         g_hash_table_insert(deferred->groups, group->container, group);
     }
     return group;
@@ -307,51 +321,50 @@ static void enqueue(SfsDeferred *deferred, SfsPending *pending)
     Group *group = group_of(deferred, pending->node->container);
     g_hash_table_insert(deferred->waiting, pending->r.req, pending);
     g_queue_push_tail_link(&group->pending, &pending->link);
-    try_now(deferred, group);
+    try_at(deferred, group, g_get_monotonic_time());
+}
+
+/* TRUE: what is asked for needs no job, and is in *found. Of the status file all must have been looked into
+ * that has changed by now. */
+static gboolean find_at_once(SfsPending *pending, SfsFound *found)
+{
+    SfsView *view = sfs_request_session(&pending->r)->view;
+    SfsFindings *findings = sfs_view_findings(view);
+
+    found->node = pending->node;
+    if (pending->node->kind == SFS_STATUS) {
+        pending->retry.deadline = g_get_monotonic_time() + STATUS_USEC;
+        pending->asked = sfs_findings_ask(findings);
+        if (!sfs_findings_is_done(findings, pending->asked))
+            return FALSE;
+    }
+    if (pending->kind == SFS_PENDING_GETATTR)
+        return sfs_attributes_warm(view, pending->node, &found->st, &found->errnum);
+    if (!sfs_contents_at_once(view, pending->node, &found->content, &found->error) && !found->error)
+        return FALSE;
+    found->serial = found->content.serial;
+    return TRUE;
 }
 
 /* Answers at once if that can be done, else holds it. */
 static void take(SfsDeferred *deferred, SfsPending *pending)
 {
-    SfsView *view = sfs_request_session(&pending->r)->view;
-    g_autoptr(GError) error = NULL;
-    SfsContent content = {0};
+    const ShieldPolicy *policy = sfs_view_policy(sfs_request_session(&pending->r)->view);
+    SfsFound found = {0};
 
-    pending->retry = shield_retry_start(sfs_view_policy(view));
-    pending->pinned = pending->node->kind == SFS_COMPUTED && shield_fault(SHIELD_FAULT_HOLD_OPEN);
-    if (!pending->pinned && sfs_contents_at_once(view, pending->node, &content, &error))
-        sfs_pending_answer(pending, content);
-    else if (error)
-        sfs_pending_answer_error(pending, error, content.serial);
+    pending->retry = shield_retry_start(policy);
+    pending->pinned = pending->kind == SFS_PENDING_OPEN && pending->node->kind == SFS_COMPUTED &&
+                      shield_fault(SHIELD_FAULT_HOLD_OPEN);
+    if (!pending->pinned && find_at_once(pending, &found))
+        sfs_pending_answer_found(pending, &found);
     else
         enqueue(deferred, pending);
+    g_clear_pointer(&found.content.text, g_bytes_unref);
+    g_clear_error(&found.error);
 }
 
-void sfs_deferred_open(SfsDeferred *deferred, const SfsRequest *r, SfsNode *node,
-                       const struct fuse_file_info *fi)
+void sfs_deferred_take(SfsDeferred *deferred, SfsPending init)
 {
-    take(deferred, sfs_pending_new((SfsPending){
-                       .kind = SFS_PENDING_OPEN, .r = *r, .node = sfs_node_ref(node), .fi = *fi}));
-}
-
-void sfs_deferred_read(SfsDeferred *deferred, const SfsRequest *r, SfsNode *node, SfsFileHandle *handle,
-                       gsize size)
-{
-    take(deferred,
-         sfs_pending_new((SfsPending){
-             .kind = SFS_PENDING_READ, .r = *r, .node = sfs_node_ref(node), .handle = handle, .size = size}));
-}
-
-void sfs_deferred_getattr(SfsDeferred *deferred, const SfsRequest *r, SfsNode *node)
-{
-    SfsView *view = sfs_request_session(r)->view;
-    SfsPending *pending =
-        sfs_pending_new((SfsPending){.kind = SFS_PENDING_GETATTR, .r = *r, .node = sfs_node_ref(node)});
-    struct stat st;
-    int errnum;
-
-    if (sfs_attributes_warm(view, node, &st, &errnum))
-        sfs_pending_answer_attributes(pending, errnum, &st);
-    else
-        enqueue(deferred, pending);
+    sfs_node_ref(init.node);
+    take(deferred, sfs_pending_new(init));
 }

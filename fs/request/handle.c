@@ -3,23 +3,25 @@
 #include "request/handle.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lock.h"
 #include "open.h"
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd)
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
 {
     SfsFileHandle *handle = g_new0(SfsFileHandle, 1);
 
     handle->fd = fd;
+    handle->share = share;
     g_mutex_init(&handle->lock);
     return handle;
 }
 
 SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
 {
-    SfsFileHandle *handle = sfs_file_handle_new_raw(-1);
+    SfsFileHandle *handle = sfs_file_handle_new_raw(-1, (SfsShare){0});
 
     handle->content = content;
     return handle;
@@ -31,24 +33,30 @@ void sfs_file_handle_free(void *data)
 
     g_clear_pointer(&handle->content.text, g_bytes_unref);
     shield_fd_close(handle->fd);
+    sfs_share_clear(&handle->share);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
 
-guint64 sfs_file_handle_poll(SfsFileHandle *handle)
+void sfs_file_handle_poll(SfsFileHandle *handle)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
     handle->polled = TRUE;
-    return handle->content.serial;
 }
 
-gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial)
+gboolean sfs_file_handle_is_polled(SfsFileHandle *handle)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
-    *serial = handle->content.serial;
     return handle->polled;
+}
+
+guint64 sfs_file_handle_serial(SfsFileHandle *handle)
+{
+    SHIELD_AUTO_LOCK(&handle->lock);
+
+    return handle->content.serial;
 }
 
 void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum)
@@ -98,37 +106,64 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
     return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
 
-SfsDirectoryHandle *sfs_directory_handle_new(void)
+SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid)
 {
     SfsDirectoryHandle *handle = g_new0(SfsDirectoryHandle, 1);
 
+    handle->uid = uid;
     g_mutex_init(&handle->lock);
     return handle;
+}
+
+static void drop_listing(SfsDirectoryHandle *handle)
+{
+    g_clear_pointer(&handle->entries, g_ptr_array_unref);
+    sfs_share_clear(&handle->share);
 }
 
 void sfs_directory_handle_free(void *data)
 {
     SfsDirectoryHandle *handle = data;
 
-    g_clear_pointer(&handle->entries, g_ptr_array_unref);
+    drop_listing(handle);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
 
+static gsize size_of(const GPtrArray *entries)
+{
+    gsize size = 0;
+
+    for (guint i = 0; i < entries->len; i++) {
+        const SfsEntry *entry = g_ptr_array_index(entries, i);
+        size += sizeof(SfsEntry *) + sizeof *entry + strlen(entry->name) + 1;
+    }
+    return size;
+}
+
+/* Lock held. FALSE with *errnum. */
+static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsQuota *quota,
+                             int *errnum)
+{
+    g_autoptr(GPtrArray) entries = NULL;
+
+    *errnum = sfs_view_list(view, directory, &entries);
+    if (*errnum)
+        return FALSE;
+    drop_listing(handle);
+    if (!sfs_share_take(&handle->share, quota, handle->uid, size_of(entries)))
+        return FALSE;
+    handle->entries = g_steal_pointer(&entries);
+    return TRUE;
+}
+
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     off_t offset, int *errnum)
+                                     SfsQuota *quota, off_t offset, int *errnum)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
-    if (offset == 0 || !handle->entries) {
-        GPtrArray *entries;
-
-        *errnum = sfs_view_list(view, directory, &entries);
-        if (*errnum)
-            return NULL;
-        g_clear_pointer(&handle->entries, g_ptr_array_unref);
-        handle->entries = entries;
-    }
+    if ((offset == 0 || !handle->entries) && !take_listing(handle, view, directory, quota, errnum))
+        return NULL;
     return g_ptr_array_ref(handle->entries);
 }
 

@@ -7,44 +7,50 @@
 
 #include <glib.h>
 
+#include "request/quota.h"
 #include "view/contents.h"
 
 /* An open file. A computed one keeps the content it was opened with; but once it has been polled, a read from
  * the start may give it a newer one. */
 typedef struct {
-    int fd;      /* of a raw file; -1: computed */
-    GMutex lock; /* protects the rest */
+    int fd;         /* of a raw file; -1: computed */
+    SfsShare share; /* of the descriptors, for fd */
+    GMutex lock;    /* protects the rest */
     SfsContent content;
     int errnum; /* not 0: what it was given last is this error */
     gboolean polled;
 } SfsFileHandle;
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd);                  /* takes fd */
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);  /* takes both */
 SfsFileHandle *sfs_file_handle_new_computed(SfsContent content); /* takes the text */
 void sfs_file_handle_free(void *data);                           /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum);
 
-/* Notes that it is polled; which content it has. */
-guint64 sfs_file_handle_poll(SfsFileHandle *handle);
-gboolean sfs_file_handle_is_polled(SfsFileHandle *handle, guint64 *serial);
+/* Notes that it is polled. */
+void sfs_file_handle_poll(SfsFileHandle *handle);
+gboolean sfs_file_handle_is_polled(SfsFileHandle *handle);
+guint64 sfs_file_handle_serial(SfsFileHandle *handle); /* of its content */
 
 /* Takes the newer text; without one, reads fail with errnum until it is renewed once more. */
 void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum);
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {
+    uid_t uid;   /* who opened it */
     GMutex lock; /* several threads may read through one descriptor */
     GPtrArray *entries;
+    SfsShare share; /* of the bytes of listings */
 } SfsDirectoryHandle;
 
-SfsDirectoryHandle *sfs_directory_handle_new(void);
+SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid);
 void sfs_directory_handle_free(void *data); /* an SfsDirectoryHandle */
 
-/* The listing to serve offset from (a new reference); NULL with *errnum. */
+/* The listing to serve offset from (a new reference); NULL with *errnum: ENFILE if quota has no room for it.
+ */
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     off_t offset, int *errnum);
+                                     SfsQuota *quota, off_t offset, int *errnum);
 
 /* All handles that are open: what the kernel has not released by the end of the session is freed with it. */
 typedef struct SfsHandles SfsHandles;

@@ -115,8 +115,9 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (!node)
         return;
 
-    if (node->kind == SFS_COMPUTED)
-        return sfs_deferred_getattr(sfs_request_session(&r)->deferred, &r, node);
+    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS)
+        return sfs_deferred_take(sfs_request_session(&r)->deferred,
+                                 (SfsPending){.kind = SFS_PENDING_GETATTR, .r = r, .node = node});
 
     int errnum = sfs_attributes_get(view_of(&r), node, &st);
     if (errnum)
@@ -140,11 +141,28 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     sfs_reply_errno(&r, errnum);
 }
 
+/* Each open raw file is a descriptor of ours. */
+static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *fi)
+{
+    SfsQuota *quota = sfs_request_session(r)->raw_files;
+    g_autoptr(GError) error = NULL;
+    g_auto(SfsShare) share = {0};
+    struct stat st;
+
+    if (!sfs_share_take(&share, quota, fuse_req_ctx(r->req)->uid, 1))
+        return sfs_reply_over_quota(r, node, quota);
+
+    int fd = sfs_contents_open_raw(view_of(r), node, &st, &error);
+    if (fd < 0)
+        return sfs_reply_error(r, error);
+    sfs_shown_file(sfs_request_session(r), node, &st);
+    sfs_reply_open(r, fi, sfs_file_handle_new_raw(fd, sfs_share_steal(&share)));
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     SfsRequest r = {req, "OPEN", ino, NULL};
     g_autoptr(SfsNode) node = NULL;
-    g_autoptr(GError) error = NULL;
 
     if (sfs_announcer_ops_open(&r, fi))
         return;
@@ -153,25 +171,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
         return sfs_reply_errno(&r, EROFS);
-    if (node->kind != SFS_RAW)
-        return sfs_deferred_open(sfs_request_session(&r)->deferred, &r, node, fi);
-
-    struct stat st;
-    int fd = sfs_contents_open_raw(view_of(&r), node, &st, &error);
-    if (fd < 0)
-        return sfs_reply_error(&r, error);
-    sfs_shown_file(sfs_request_session(&r), node, &st);
-    sfs_reply_open(&r, fi, sfs_file_handle_new_raw(fd));
-}
-
-/* Is this the read that a poller makes when he was told of a change? No other handle ever changes its
- * content. */
-static gboolean renews(const SfsRequest *r, SfsNode *node, SfsFileHandle *handle, off_t offset)
-{
-    guint64 serial;
-
-    return offset == 0 && node && node->kind != SFS_RAW && sfs_file_handle_is_polled(handle, &serial) &&
-           sfs_contents_serial(view_of(r), node) != serial;
+    if (node->kind == SFS_RAW)
+        return open_raw(&r, node, fi);
+    sfs_deferred_take(sfs_request_session(&r)->deferred,
+                      (SfsPending){.kind = SFS_PENDING_OPEN, .r = r, .node = node, .fi = *fi});
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -181,8 +184,11 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
     g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(sfs_view_tree(view_of(&r)), ino) : NULL;
     int errnum = 0;
 
-    if (renews(&r, node, handle, offset))
-        return sfs_deferred_read(sfs_request_session(&r)->deferred, &r, node, handle, size);
+    /* The read that a poller makes when he was told of a change. No other handle ever changes its content. */
+    if (node && node->kind != SFS_RAW && sfs_file_handle_is_polled(handle))
+        return sfs_deferred_take(
+            sfs_request_session(&r)->deferred,
+            (SfsPending){.kind = SFS_PENDING_READ, .r = r, .node = node, .handle = handle, .size = size});
 
     g_autoptr(GBytes) bytes = sfs_file_handle_read(handle, size, offset, &errnum);
     if (!bytes)
@@ -197,14 +203,14 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
     SfsRequest r = {req, "POLL", ino, NULL};
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
     g_autoptr(SfsNode) node = sfs_tree_get(sfs_view_tree(view_of(&r)), ino);
-    unsigned events = POLLIN | POLLRDNORM;
 
     if (waiter) /* before the comparison: what changes after it wakes him */
         sfs_pollers_set(sfs_request_session(&r)->pollers, handle, waiter);
-    if (node && node->kind != SFS_RAW &&
-        sfs_file_handle_poll(handle) != sfs_contents_serial(view_of(&r), node))
-        events |= POLLPRI | POLLERR;
-    sfs_reply_poll(&r, events);
+    if (!node || node->kind == SFS_RAW)
+        return sfs_reply_poll(&r, POLLIN | POLLRDNORM);
+    sfs_file_handle_poll(handle);
+    sfs_deferred_take(sfs_request_session(&r)->deferred,
+                      (SfsPending){.kind = SFS_PENDING_POLL, .r = r, .node = node, .handle = handle});
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -230,7 +236,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     int errnum = sfs_view_list(view_of(&r), node, &entries);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-    sfs_reply_opendir(&r, fi, sfs_directory_handle_new());
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(fuse_req_ctx(req)->uid));
 }
 
 /* As many of the entries from offset on as fit into size bytes. */
@@ -261,9 +267,11 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
         return;
 
     SfsDirectoryHandle *handle = (SfsDirectoryHandle *)(uintptr_t)fi->fh;
-    g_autoptr(GPtrArray) entries = sfs_directory_handle_list(handle, view_of(&r), node, offset, &errnum);
+    SfsQuota *quota = sfs_request_session(&r)->listings;
+    g_autoptr(GPtrArray) entries =
+        sfs_directory_handle_list(handle, view_of(&r), node, quota, offset, &errnum);
     if (!entries)
-        return sfs_reply_errno(&r, errnum);
+        return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota);
     if (offset == 0)
         sfs_shown_listing(sfs_request_session(&r), node);
 

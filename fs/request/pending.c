@@ -3,6 +3,7 @@
 #include "request/pending.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "error.h"
 #include "request/shown.h"
@@ -22,27 +23,42 @@ static void pending_free(SfsPending *pending)
     g_free(pending);
 }
 
-void sfs_pending_answer(SfsPending *pending, SfsContent content)
+gboolean sfs_pending_is_old(const SfsPending *pending, guint64 serial)
+{
+    return sfs_file_handle_serial(pending->handle) != serial;
+}
+
+/* What the handle has by now. */
+static void answer_read(SfsPending *pending)
 {
     int errnum = 0;
+    g_autoptr(GBytes) bytes = sfs_file_handle_read(pending->handle, pending->size, 0, &errnum);
+
+    if (bytes)
+        sfs_reply_bytes(&pending->r, bytes);
+    else
+        sfs_reply_errno(&pending->r, errnum);
+}
+
+static void answer_content(SfsPending *pending, const SfsFound *found)
+{
+    SfsContent content = {g_bytes_ref(found->content.text), found->content.serial};
 
     sfs_shown_content(sfs_request_session(&pending->r), pending->node, content.serial);
     if (pending->kind == SFS_PENDING_READ) {
         sfs_file_handle_renew(pending->handle, content, 0);
-        g_autoptr(GBytes) bytes = sfs_file_handle_read(pending->handle, pending->size, 0, &errnum);
-        if (bytes)
-            sfs_reply_bytes(&pending->r, bytes);
-        else /* another thread's read has found an error since */
-            sfs_reply_errno(&pending->r, errnum);
+        answer_read(pending);
     } else {
         sfs_reply_open(&pending->r, &pending->fi, sfs_file_handle_new_computed(content));
     }
-    pending_free(pending);
 }
 
 /* An error is news too, of which a poller is told once. But that a writer keeps everyone waiting is none. */
-void sfs_pending_answer_error(SfsPending *pending, const GError *error, guint64 serial)
+static void answer_error(SfsPending *pending, const SfsFound *found)
 {
+    const GError *error = found->error;
+    guint64 serial = found->content.serial;
+
     if (pending->kind == SFS_PENDING_READ && error->code != EBUSY)
         sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
     if (serial)
@@ -50,31 +66,45 @@ void sfs_pending_answer_error(SfsPending *pending, const GError *error, guint64 
     if (error->code == EBUSY)
         sfs_shown_refusal(sfs_request_session(&pending->r), pending->node);
     sfs_reply_error(&pending->r, error);
-    pending_free(pending);
 }
 
 /* Whatever was found, and at once: during a rewrite it is the last complete version that has a size. */
-void sfs_pending_answer_attributes(SfsPending *pending, int errnum, const struct stat *st)
+static void answer_attributes(SfsPending *pending, const SfsFound *found)
 {
-    if (errnum)
-        sfs_reply_errno(&pending->r, errnum);
+    if (found->errnum)
+        sfs_reply_errno(&pending->r, found->errnum);
     else
-        sfs_reply_attributes_of(&pending->r, pending->node, st);
-    pending_free(pending);
+        sfs_reply_attributes_of(&pending->r, pending->node, &found->st);
+}
+
+static void answer_poll(const SfsPending *pending, gboolean news)
+{
+    sfs_reply_poll(&pending->r, POLLIN | POLLRDNORM | (news ? POLLPRI | POLLERR : 0));
 }
 
 void sfs_pending_interrupt(SfsPending *pending)
 {
-    sfs_reply_errno(&pending->r, EINTR);
+    if (pending->kind == SFS_PENDING_POLL)
+        answer_poll(pending, FALSE);
+    else
+        sfs_reply_errno(&pending->r, EINTR);
     pending_free(pending);
 }
 
 void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found)
 {
+    gboolean busy = found->error && found->error->code == EBUSY;
+
     if (pending->kind == SFS_PENDING_GETATTR)
-        sfs_pending_answer_attributes(pending, found->errnum, &found->st);
+        answer_attributes(pending, found);
+    else if (pending->kind == SFS_PENDING_POLL)
+        answer_poll(pending, (found->serial || !busy) && sfs_pending_is_old(pending, found->serial));
+    else if (pending->kind == SFS_PENDING_READ && (busy || found->serial == found->content.serial) &&
+             !sfs_pending_is_old(pending, found->serial))
+        answer_read(pending); /* it has that already */
     else if (found->error)
-        sfs_pending_answer_error(pending, found->error, found->content.serial);
+        answer_error(pending, found);
     else
-        sfs_pending_answer(pending, (SfsContent){g_bytes_ref(found->content.text), found->content.serial});
+        answer_content(pending, found);
+    pending_free(pending);
 }

@@ -8,7 +8,7 @@
 #include "request/reply.h"
 #include "view/contents.h"
 
-typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR } SfsPendingKind;
+typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR, SFS_PENDING_POLL } SfsPendingKind;
 
 typedef struct {
     GList link; /* in the queue that holds it */
@@ -16,9 +16,11 @@ typedef struct {
     SfsRequest r;
     SfsNode *node;            /* a reference */
     struct fuse_file_info fi; /* of an OPEN */
-    SfsFileHandle *handle;    /* of a READ from the start */
+    SfsFileHandle *handle;    /* of a READ from the start, which may renew what it has, or a POLL */
     gsize size;               /* of the READ */
     ShieldRetry retry;
+    guint64 asked;   /* of the status file: what it waits for, see findings.h */
+    gboolean ready;  /* and that was there when it was tried */
     gboolean pinned; /* by a fault: not answered before its time is up */
     gboolean tried;  /* the try that goes on began after he came */
 } SfsPending;
@@ -28,16 +30,17 @@ typedef struct {
     SfsNode *node;
     SfsContent content;
     GError *error;
-    int errnum; /* of the attributes */
+    guint64 serial; /* of what was complete last; 0: nothing was */
+    int errnum;     /* of the attributes */
     struct stat st;
 } SfsFound;
 
 /* Takes the reference to the node that is in init. */
 SfsPending *sfs_pending_new(SfsPending init);
 
+/* Is what the handle of a READ or a POLL has another than the one with this serial? */
+gboolean sfs_pending_is_old(const SfsPending *pending, guint64 serial);
+
 /* Each answers pending and frees it. */
-void sfs_pending_answer(SfsPending *pending, SfsContent content); /* takes the text */
-void sfs_pending_answer_error(SfsPending *pending, const GError *error, guint64 serial);
-void sfs_pending_answer_attributes(SfsPending *pending, int errnum, const struct stat *st);
 void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found);
 void sfs_pending_interrupt(SfsPending *pending); /* with EINTR */

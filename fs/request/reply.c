@@ -78,6 +78,14 @@ void sfs_reply_error(const SfsRequest *r, const GError *error)
     sfs_reply_errno(r, errnum);
 }
 
+void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota)
+{
+    g_autofree char *path = sfs_announcer_client_path(node);
+
+    sfs_quota_tell(quota, path, fuse_req_ctx(r->req)->uid);
+    sfs_reply_errno(r, ENFILE); /* EMFILE would be about the caller's own limit */
+}
+
 void sfs_reply_none(fuse_req_t req)
 {
     fuse_reply_none(req);
@@ -117,15 +125,16 @@ void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct st
 }
 
 /* For how long the kernel may go by a name without asking, in seconds. Its end must reach the kernel, so for
- * none that is yet to be announced, nor without an announcer, nor where no event tells of it. Nor for a
- * directory with something in it that is: who asks for that, just when an older directory of that name ends,
- * would be told by the kernel that there is no such file. The announcer's own entries are of the tree as
- * announced. */
+ * none that is gone, or is yet to be announced, nor without an announcer, nor where no event tells of it. Nor
+ * for a directory with something in it that is, nor for one that only the announcer asks for: who asks for
+ * what is in it, just when an older directory of that name ends, would be told by the kernel that there is no
+ * such file. */
 static double lifetime(const SfsRequest *r, SfsNode *node)
 {
     const SfsSession *session = sfs_request_session(r);
 
-    return !sfs_request_is_announcers(r) && sfs_tree_is_told(sfs_view_tree(session->view), node) &&
+    return !(sfs_request_is_announcers(r) && sfs_node_is_directory(node)) &&
+                   sfs_tree_is_told(sfs_view_tree(session->view), node) &&
                    sfs_announcer_client_socket(session->announcer) >= 0 && sfs_view_tells(session->view, node)
                ? ENTRY_SEC
                : 0;

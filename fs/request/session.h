@@ -11,6 +11,7 @@ typedef struct SfsDeferred SfsDeferred;
 typedef struct SfsPollers SfsPollers;
 
 typedef struct {
+    ShieldBudget *budget;
     SfsView *view;
     SfsStatus *status;
     SfsAnnouncerClient *announcer;
@@ -18,5 +19,7 @@ typedef struct {
     SfsWatcher *watcher;
     SfsDeferred *deferred;
     SfsHandles *handles;
+    SfsQuota *raw_files; /* that are open */
+    SfsQuota *listings;  /* bytes of those that open directories have */
     SfsPollers *pollers;
 } SfsSession;

@@ -2,13 +2,26 @@
 /* shown: compares with what was announced; see shown.h. */
 #include "request/shown.h"
 
+#include "view/findings.h"
+
+/* Watchers were not told of the node as it is. But what was there at the start they know. */
+static void recheck(const SfsSession *session, SfsNode *node)
+{
+    SfsTree *tree = sfs_view_tree(session->view);
+
+    if (node->container && g_atomic_int_get(&node->container->unread) && sfs_tree_is_attached(tree, node))
+        sfs_tree_set_announced(tree, node, TRUE);
+    else
+        sfs_watcher_recheck(session->watcher, node);
+}
+
 void sfs_shown_node(const SfsSession *session, SfsNode *node)
 {
     SfsTree *tree = sfs_view_tree(session->view);
 
     sfs_tree_show(tree, node);
     if (!sfs_tree_is_announced(tree, node))
-        sfs_watcher_recheck(session->watcher, node);
+        recheck(session, node);
 }
 
 void sfs_shown_absence(const SfsSession *session, SfsNode *directory, const char *name)
@@ -27,7 +40,7 @@ void sfs_shown_listing(const SfsSession *session, SfsNode *directory)
     g_autoptr(GPtrArray) untold = sfs_tree_show_children(sfs_view_tree(session->view), directory);
 
     for (guint i = 0; i < untold->len; i++)
-        sfs_watcher_recheck(session->watcher, g_ptr_array_index(untold, i));
+        recheck(session, g_ptr_array_index(untold, i));
 }
 
 void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct stat *st)
@@ -62,6 +75,8 @@ void sfs_shown_content(const SfsSession *session, SfsNode *node, guint64 serial)
 
 void sfs_shown_refusal(const SfsSession *session, SfsNode *node)
 {
-    if (node->kind == SFS_COMPUTED && shield_bundle_refuse(node->container->bundle, node->computed))
-        sfs_watcher_recheck(session->watcher, node);
+    if (node->kind != SFS_COMPUTED || !shield_bundle_refuse(node->container->bundle, node->computed))
+        return;
+    sfs_findings_touch(sfs_view_findings(session->view), node->container);
+    sfs_watcher_recheck(session->watcher, node);
 }

@@ -159,7 +159,7 @@ static gboolean recall(SfsView *view, SfsContainer *container, struct stat *back
         return FALSE;
 
     SHIELD_AUTO_LOCK(&container->lock);
-    *backing = container->st;
+    *backing = sfs_unpack(&container->st);
     return container->known == g_atomic_int_get(&container->touched);
 }
 
@@ -168,7 +168,7 @@ static void remember(SfsContainer *container, int touched, const struct stat *ba
 {
     SHIELD_AUTO_LOCK(&container->lock);
 
-    container->st = *backing;
+    container->st = sfs_pack(backing);
     container->known = touched;
 }
 
@@ -222,9 +222,20 @@ static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
     return 0;
 }
 
-/* A raw file or hooks. */
-static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
+/* Which file is behind a node, if its number says so: on an overlayfs it says nothing; another file in its
+ * place makes an event. */
+static void set_file(SfsState *state, SfsDirectory *parent, const struct stat *backing)
 {
+    if (sfs_directory_is_on_overlay(parent))
+        return;
+    state->dev = backing->st_dev;
+    state->ino = backing->st_ino;
+}
+
+/* A raw file or hooks. */
+static int backing_attributes(SfsView *view, SfsNode *node, SfsState *state)
+{
+    struct stat *st = &state->st;
     gboolean directory = node->kind == SFS_HOOKS;
     mode_t base = directory ? DIRECTORY_MODE : FILE_MODE;
     g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
@@ -234,6 +245,7 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
         return errno;
     if (S_ISDIR(backing.st_mode) != directory)
         return ENOENT; /* something else by now */
+    set_file(state, parent, &backing);
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = directory ? 2 : 1;
@@ -260,10 +272,10 @@ static int backing_attributes(SfsView *view, SfsNode *node, struct stat *st)
  * known. */
 static mode_t source_mode(const SfsNode *node, guint source, int dirfd, const ShieldSnapshot *snapshot)
 {
-    struct stat st;
+    struct stat st = {0};
 
-    if (snapshot && source < snapshot->readings->len)
-        st = ((const ShieldReading *)g_ptr_array_index(snapshot->readings, source))->st;
+    if (snapshot && source < snapshot->n_readings)
+        st.st_mode = snapshot->readings[source]->stamp.mode;
     else if (shield_stat(dirfd, shield_layout_name(node->computed->sources[source]), &st) < 0)
         return 0;
     return S_ISREG(st.st_mode) ? st.st_mode : 0;
@@ -307,7 +319,7 @@ static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSn
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;
     st->st_mode = computed_mode(view, node, dirfd, st, current ? snapshot : NULL);
-    set_size(st, snapshot && snapshot->text ? (off_t)g_bytes_get_size(snapshot->text) : 0);
+    set_size(st, snapshot ? (off_t)snapshot->size : 0);
     if (!snapshot || snapshot->error)
         st->st_mode = deny_others(st->st_mode);
     set_times(st, snapshot ? snapshot->mtime : backing.st_mtim);
@@ -321,14 +333,19 @@ static void start(const SfsNode *node, struct stat *st)
 
 gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int *errnum)
 {
-    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
+    g_autoptr(SfsDirectory) directory = NULL;
     g_autoptr(ShieldSnapshot) snapshot = NULL;
 
+    if (node->kind != SFS_COMPUTED) {
+        *errnum = sfs_attributes_get(view, node, st);
+        return TRUE;
+    }
     start(node, st);
+    directory = sfs_view_open_container(view, node->container);
     *errnum = directory ? 0 : errno;
     if (!directory)
         return TRUE;
-    snapshot = shield_bundle_warm(node->container->bundle, directory->fd, node->computed);
+    snapshot = shield_bundle_known(node->container->bundle, directory->fd, node->computed);
     if (snapshot)
         *errnum = fill_computed(view, node, directory->fd, snapshot, TRUE, st);
     return snapshot != NULL;
@@ -347,8 +364,10 @@ static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, s
     return fill_computed(view, node, directory->fd, snapshot, FALSE, st);
 }
 
-static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+static int attributes(SfsView *view, SfsNode *node, gboolean at_once, SfsState *state)
 {
+    struct stat *st = &state->st;
+
     start(node, st);
     switch (node->kind) {
     case SFS_ROOT:
@@ -364,49 +383,89 @@ static int attributes(SfsView *view, SfsNode *node, gboolean at_once, struct sta
     case SFS_HOOKS:
     case SFS_RAW:
     default:
-        return backing_attributes(view, node, st);
+        return backing_attributes(view, node, state);
     }
 }
 
 int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st)
 {
-    return attributes(view, node, FALSE, st);
+    SfsState state = {0};
+    int errnum = attributes(view, node, FALSE, &state);
+
+    *st = state.st;
+    return errnum;
 }
 
 int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
 {
-    return attributes(view, node, TRUE, st);
+    SfsState state = {0};
+    int errnum = attributes(view, node, TRUE, &state);
+
+    *st = state.st;
+    return errnum;
 }
 
-static gboolean backing_state(SfsView *view, SfsNode *node, SfsState *now)
+static SfsFinding finding_of(int errnum)
 {
-    g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
-    struct stat st;
-
-    if (!parent || shield_stat(parent->fd, node->name, &st) < 0)
-        return FALSE;
-    /* On an overlayfs the number says nothing; another file in its place makes an event. */
-    if (!shield_is_on_overlay(parent->fd)) {
-        now->dev = st.st_dev;
-        now->ino = st.st_ino;
+    switch (errnum) {
+    case 0:
+        return SFS_CLEAR;
+    case ENOENT:
+    case ESTALE:
+        return SFS_GONE;
+    case EACCES:
+    case EPERM:
+        return SFS_UNCLEAR;
+    default:
+        return SFS_FAILED;
     }
-    return TRUE;
+}
+
+static SfsFinding computed_state(SfsView *view, SfsNode *node, gboolean current, SfsState *now)
+{
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
+    g_autoptr(ShieldSnapshot) last = shield_bundle_last(node->container->bundle, node->computed);
+    SfsFinding finding =
+        finding_of(directory ? fill_computed(view, node, directory->fd, last, current, &now->st) : errno);
+
+    now->serial = last ? last->serial : 0;
+    return finding == SFS_CLEAR && !last ? SFS_COLD : finding;
 }
 
 SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now)
 {
-    int errnum = sfs_attributes_get(view, node, &now->st);
-    gboolean clear = TRUE;
+    start(node, &now->st);
+    if (node->kind == SFS_COMPUTED)
+        return computed_state(view, node, FALSE, now);
 
-    if (errnum == ENOENT || errnum == ESTALE)
-        return SFS_GONE;
-    if (errnum)
-        return errnum == EACCES || errnum == EPERM ? SFS_UNCLEAR : SFS_FAILED;
-    if (node->kind == SFS_COMPUTED || node->kind == SFS_STATUS) {
+    SfsFinding finding = finding_of(attributes(view, node, FALSE, now));
+    if (finding == SFS_CLEAR && node->kind == SFS_STATUS)
         now->serial = sfs_contents_serial(view, node);
-        clear = now->serial != 0;
-    } else if (node->kind == SFS_RAW) {
-        clear = backing_state(view, node, now);
+    return finding;
+}
+
+SfsFinding sfs_attributes_just_computed(SfsView *view, SfsNode *node, SfsState *now)
+{
+    start(node, &now->st);
+    return computed_state(view, node, TRUE, now);
+}
+
+static gboolean is_since_start(const SfsView *view, struct timespec changed)
+{
+    return shield_time_before(view->started, changed);
+}
+
+gboolean sfs_attributes_changed_since_start(SfsView *view, SfsNode *node, const SfsState *now)
+{
+    g_autoptr(ShieldSnapshot) last = NULL;
+
+    if (node->kind == SFS_RAW)
+        return is_since_start(view, now->st.st_ctim);
+    if (node->kind == SFS_COMPUTED)
+        last = shield_bundle_last(node->container->bundle, node->computed);
+    for (guint i = 0; last && i < last->n_readings; i++) {
+        if (is_since_start(view, shield_stamp_ctime(&last->readings[i]->stamp)))
+            return TRUE;
     }
-    return clear ? SFS_CLEAR : SFS_UNCLEAR;
+    return FALSE;
 }

@@ -26,7 +26,7 @@ static gboolean content_of(ShieldSnapshot *snapshot, SfsContent *content, GError
 {
     g_autoptr(ShieldSnapshot) taken = snapshot;
 
-    *content = (SfsContent){taken->error ? NULL : g_bytes_ref(taken->text), taken->serial};
+    *content = (SfsContent){taken->error ? NULL : shield_snapshot_open(taken), taken->serial};
     if (taken->error)
         g_propagate_error(error, g_error_copy(taken->error));
     return !taken->error;
@@ -60,15 +60,23 @@ gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node)
 {
     if (node->kind == SFS_COMPUTED) {
-        g_autoptr(ShieldSnapshot) snapshot = computed(view, node, shield_bundle_peek, NULL);
+        g_autoptr(ShieldSnapshot) last = shield_bundle_last(node->container->bundle, node->computed);
 
-        return snapshot ? snapshot->serial : 0;
+        return last ? last->serial : 0;
     }
 
     SfsContent content = {0};
     (void)sfs_contents_snapshot(view, node, &content, NULL);
     g_clear_pointer(&content.text, g_bytes_unref);
     return content.serial;
+}
+
+void sfs_contents_refresh(SfsView *view, SfsContainer *container)
+{
+    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, container);
+
+    for (guint i = 0; i < shield_computed_n && directory; i++)
+        shield_snapshot_unref(shield_bundle_peek(container->bundle, directory->fd, &shield_computed[i]));
 }
 
 /* EISDIR: a directory stands there by now, so the file is gone. EAGAIN: somebody has a write lease, which

@@ -20,8 +20,11 @@ gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content
 /* The same, but FALSE without error if a list would have to be read or a content computed first. */
 gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content, GError **error);
 
-/* The serial that a snapshot would have now; 0 if there is nothing to be had. */
+/* The serial of what it was found to hold last; 0: it never was. Nothing is read or computed. */
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node);
+
+/* For a job of the container: brings all its computed files up to date. */
+void sfs_contents_refresh(SfsView *view, SfsContainer *container);
 
 /* A descriptor of a raw file, the caller's, and what it is; -1 with error. */
 int sfs_contents_open_raw(SfsView *view, SfsNode *node, struct stat *st, GError **error);

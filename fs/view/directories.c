@@ -2,10 +2,14 @@
 /* directories: the least recently used go first; see directories.h. */
 #include "view/directories.h"
 
+#include <sys/resource.h>
+
+#include "fault.h"
 #include "lock.h"
 #include "open.h"
 
 #define KEEP_USEC (2 * G_USEC_PER_SEC)
+/* So many are kept, or a quarter of what may be open if that is less. */
 #define KEEP_MAX 256
 
 typedef struct {
@@ -19,6 +23,7 @@ struct SfsDirectories {
     GMutex lock;      /* a leaf; protects the rest */
     GHashTable *kept; /* SfsContainer to Kept */
     GQueue by_use;    /* of Kept, the most recently used last */
+    guint max;        /* never changes */
 };
 
 SfsDirectory *sfs_directory_new(int fd)
@@ -44,10 +49,24 @@ void sfs_directory_unref(SfsDirectory *directory)
     g_free(directory);
 }
 
+gboolean sfs_directory_is_on_overlay(SfsDirectory *directory)
+{
+    int known = g_atomic_int_get(&directory->overlay);
+
+    if (!known) {
+        known = 1 + shield_is_on_overlay(directory->fd);
+        g_atomic_int_set(&directory->overlay, known);
+    }
+    return known == 2;
+}
+
 SfsDirectories *sfs_directories_new(void)
 {
     SfsDirectories *directories = g_new0(SfsDirectories, 1);
+    struct rlimit limit = {0};
 
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    directories->max = (guint)CLAMP(limit.rlim_cur / 4, 1, KEEP_MAX);
     g_mutex_init(&directories->lock);
     directories->kept = g_hash_table_new(NULL, NULL);
     return directories;
@@ -97,7 +116,7 @@ gboolean sfs_directories_keep(SfsDirectories *directories, SfsContainer *contain
 
     if (kept)
         drop(directories, kept);
-    if (g_queue_get_length(&directories->by_use) >= KEEP_MAX)
+    if (g_queue_get_length(&directories->by_use) >= directories->max)
         drop(directories, g_queue_peek_head(&directories->by_use));
     kept = g_new0(Kept, 1);
     kept->container = sfs_container_ref(container);
@@ -115,6 +134,8 @@ gint64 sfs_directories_expire(SfsDirectories *directories, gboolean all)
     gint64 now = g_get_monotonic_time();
     Kept *first;
 
+    if (shield_fault(SHIELD_FAULT_DESCRIPTORS) && !all)
+        return 0;
     while ((first = g_queue_peek_head(&directories->by_use)) && (all || first->used + KEEP_USEC <= now))
         drop(directories, first);
     return first ? first->used + KEEP_USEC : 0;

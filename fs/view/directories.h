@@ -15,7 +15,11 @@
 typedef struct {
     gatomicrefcount refs;
     int fd;
+    int overlay; /* atomic: 0 until that is asked for, else one more than the answer */
 } SfsDirectory;
+
+/* Is it on an overlayfs? */
+gboolean sfs_directory_is_on_overlay(SfsDirectory *directory);
 
 /* fd is given up to it. */
 SfsDirectory *sfs_directory_new(int fd);

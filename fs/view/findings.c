@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* findings: kept for each bundle, and for all that is above them; see findings.h. */
+/* findings: what has changed, what was found, and the sources; see findings.h. */
 #include "view/findings.h"
 
 #include <errno.h>
@@ -10,27 +10,64 @@
 #include "inspect.h"
 #include "lock.h"
 #include "view/index.h"
+#include "view/jobs.h"
+
+/* Something has changed in a bundle, and nobody has looked since. Times are on the findings' own clock. */
+typedef struct {
+    guint64 since; /* the oldest of which that is true */
+    guint64 again; /* the first since the look that goes on began; 0: none */
+    gboolean asked, looking;
+} Change;
+
+/* What there is to tell of a bundle. */
+typedef struct {
+    GPtrArray *problems, *degraded;
+} Told;
 
 struct SfsFindings {
     SfsView *view;
-    GMutex lock;    /* protects the rest; held while sources are scanned */
-    guint64 mark;   /* the index's last before the scan that follows; 0: keep none */
-    GArray *states; /* NULL: there was no scan yet */
+    int begun;        /* atomic */
+    GMutex scan_lock; /* protects the next four; held while sources are scanned */
+    guint64 mark;     /* the index's last before the scan that follows; 0: keep none */
+    GArray *states;   /* NULL: there was no scan yet */
     GPtrArray *problems;
     gboolean complete;
+    GMutex lock; /* a leaf but for the tree's; protects the rest. The keys are references to SfsContainer */
+    guint64 clock;
+    GHashTable *changes;   /* to Change */
+    GHashTable *told;      /* to Told: those of which there is something to tell */
+    GHashTable *unwatched; /* a set: no event tells of a change in these */
 };
+
+static void told_free(void *data)
+{
+    Told *told = data;
+
+    g_ptr_array_unref(told->problems);
+    g_ptr_array_unref(told->degraded);
+    g_free(told);
+}
+
+static GHashTable *by_container(GDestroyNotify free_value)
+{
+    return g_hash_table_new_full(NULL, NULL, (GDestroyNotify)sfs_container_unref, free_value);
+}
 
 SfsFindings *sfs_findings_new(SfsView *view)
 {
     SfsFindings *findings = g_new0(SfsFindings, 1);
 
     findings->view = view;
+    g_mutex_init(&findings->scan_lock);
     g_mutex_init(&findings->lock);
+    findings->changes = by_container(g_free);
+    findings->told = by_container(told_free);
+    findings->unwatched = by_container(NULL);
     return findings;
 }
 
-/* Lock held. */
-static void forget(SfsFindings *findings)
+/* The scan's lock held. */
+static void forget_scan(SfsFindings *findings)
 {
     g_clear_pointer(&findings->states, g_array_unref);
     g_clear_pointer(&findings->problems, g_ptr_array_unref);
@@ -38,7 +75,11 @@ static void forget(SfsFindings *findings)
 
 void sfs_findings_free(SfsFindings *findings)
 {
-    forget(findings);
+    forget_scan(findings);
+    g_hash_table_unref(findings->changes);
+    g_hash_table_unref(findings->told);
+    g_hash_table_unref(findings->unwatched);
+    g_mutex_clear(&findings->scan_lock);
     g_mutex_clear(&findings->lock);
     g_free(findings);
 }
@@ -49,35 +90,56 @@ static void add_copies(GPtrArray *to, const GPtrArray *from)
         g_ptr_array_add(to, g_strdup(g_ptr_array_index(from, i)));
 }
 
-/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
- * hear nothing. A line for each such directory and file. */
-static void add_unannounced(const char *label, int dirfd, gboolean in_hooks, GPtrArray *degraded)
+/* A directory of a bundle that others than the mounting user may own things in. */
+typedef struct {
+    const char *label;
+    int dirfd;
+    gboolean in_hooks;
+    ShieldFirst *lines;
+} Owned;
+
+static void add_unannounced_file(void *data, const ShieldEntry *entry)
 {
-    g_autoptr(GPtrArray) entries = shield_directory_list(dirfd);
+    const Owned *owned = data;
+    struct stat st;
+
+    if (shield_shows(entry->name, entry->type, owned->in_hooks) == SHIELD_SHOW_FILE &&
+        (owned->in_hooks || !shield_computed_find(entry->name)) &&
+        shield_stat(owned->dirfd, entry->name, &st) == 0 && st.st_uid != geteuid())
+        shield_first_add(owned->lines, shield_error_line(owned->label, entry->name,
+                                                         "another owner's: no event tells of its changes"));
+}
+
+static void add_unannounced_in(const char *label, int dirfd, gboolean in_hooks, ShieldFirst *lines)
+{
+    Owned owned = {label, dirfd, in_hooks, lines};
     struct stat st;
 
     if (fstat(dirfd, &st) == 0 && st.st_uid != geteuid())
-        shield_error_add_line(degraded, NULL, label,
-                              in_hooks
-                                  ? "another owner's: no event tells what comes and goes in it"
-                                  : "another owner's: no event tells what comes and goes in it, nor of its "
-                                    "computed files");
-    for (guint i = 0; entries && i < entries->len; i++) {
-        const ShieldEntry *entry = g_ptr_array_index(entries, i);
-        ShieldShow show = shield_shows(entry->name, entry->type, in_hooks);
+        shield_first_add(
+            lines,
+            shield_error_line(NULL, label,
+                              in_hooks ? "another owner's: no event tells what comes and goes in it"
+                                       : "another owner's: no event tells what comes and goes in it, nor "
+                                         "of its computed files"));
+    (void)shield_directory_visit(dirfd, add_unannounced_file, &owned);
+}
 
-        if (show == SHIELD_SHOW_DIRECTORY) {
-            g_autofree char *below = g_build_filename(label, entry->name, NULL);
-            g_auto(ShieldFd) fd = shield_open_within(dirfd, entry->name);
+/* With allow_other the kernel lets a plain user's announcer act only on what is his: watchers of the rest
+ * hear nothing. A line for each such directory and file. */
+static void add_unannounced(const char *label, int dirfd, guint room, GPtrArray *degraded)
+{
+    const char *name = shield_layout_name(SHIELD_HOOKS_DIR);
+    g_auto(ShieldFd) hooks = shield_open_within(dirfd, name);
+    g_auto(ShieldFirst) lines = {0};
 
-            if (fd >= 0)
-                add_unannounced(below, fd, TRUE, degraded);
-        } else if (show == SHIELD_SHOW_FILE && (in_hooks || !shield_computed_find(entry->name)) &&
-                   shield_stat(dirfd, entry->name, &st) == 0 && st.st_uid != geteuid()) {
-            shield_error_add_line(degraded, label, entry->name,
-                                  "another owner's: no event tells of its changes");
-        }
+    shield_lines_init(&lines);
+    add_unannounced_in(label, dirfd, FALSE, &lines);
+    if (hooks >= 0) {
+        g_autofree char *below = g_build_filename(label, name, NULL);
+        add_unannounced_in(below, hooks, TRUE, &lines);
     }
+    shield_lines_move(degraded, &lines, room, label, "files of another owner");
 }
 
 static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray *problems,
@@ -88,47 +150,190 @@ static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray
 
     shield_inspect(container->bundle, dirfd, problems, leases ? degraded : ignored);
     if (sfs_view_allows_others(view) && geteuid() != 0)
-        add_unannounced(container->place->name, dirfd, FALSE, degraded);
+        add_unannounced(container->place->name, dirfd, SHIELD_MAX_LINES - degraded->len, degraded);
 }
 
-/* TRUE: what was found of the container last still holds, and has been added. certain: it has its name. */
-static gboolean recall(SfsView *view, SfsContainer *container, gboolean certain, GPtrArray *problems,
-                       GPtrArray *degraded)
+/* Lock held. */
+static void touch(SfsFindings *findings, SfsContainer *container)
 {
-    if (!shield_bundle_is_watched(container->bundle) ||
-        (!certain && !sfs_index_is_certain(sfs_view_index(view), container)))
-        return FALSE;
+    Change *change = g_hash_table_lookup(findings->changes, container);
 
-    SHIELD_AUTO_LOCK(&container->lock);
-    if (!container->problems || container->inspected != g_atomic_int_get(&container->touched) ||
-        container->version != shield_bundle_version(container->bundle))
+    findings->clock++;
+    if (!change) {
+        change = g_new0(Change, 1);
+        change->since = findings->clock;
+        g_hash_table_insert(findings->changes, sfs_container_ref(container), change);
+    } else if (change->looking && !change->again) {
+        change->again = findings->clock;
+    }
+}
+
+void sfs_findings_touch(SfsFindings *findings, SfsContainer *container)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+
+    touch(findings, container);
+}
+
+void sfs_findings_forget(SfsFindings *findings, SfsContainer *container)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+
+    g_hash_table_remove(findings->changes, container);
+    g_hash_table_remove(findings->told, container);
+    g_hash_table_remove(findings->unwatched, container);
+}
+
+/* FALSE: nobody has asked for a look. */
+static gboolean begin(SfsFindings *findings, SfsContainer *container, gboolean unasked)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+    Change *change = g_hash_table_lookup(findings->changes, container);
+
+    if (!change || (!change->asked && !unasked))
         return FALSE;
-    add_copies(problems, container->problems);
-    add_copies(degraded, container->degraded);
+    change->looking = TRUE;
     return TRUE;
 }
 
-static void add_bundle(SfsView *view, SfsContainer *container, GPtrArray *problems, GPtrArray *degraded)
+gboolean sfs_findings_check(SfsFindings *findings, SfsContainer *container)
 {
-    int touched = g_atomic_int_get(&container->touched); /* before the look: what comes meanwhile is news */
     guint version = shield_bundle_version(container->bundle);
-    g_autoptr(GPtrArray) own_problems = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GPtrArray) own_degraded = g_ptr_array_new_with_free_func(g_free);
+    gboolean news = version != container->version;
 
-    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, container);
-    if (!directory)
-        return; /* it has gone meanwhile */
-    inspect(view, container, directory->fd, own_problems, own_degraded);
-    add_copies(problems, own_problems);
-    add_copies(degraded, own_degraded);
-
-    SHIELD_AUTO_LOCK(&container->lock);
-    g_clear_pointer(&container->problems, g_ptr_array_unref);
-    g_clear_pointer(&container->degraded, g_ptr_array_unref);
-    container->problems = g_steal_pointer(&own_problems);
-    container->degraded = g_steal_pointer(&own_degraded);
-    container->inspected = touched;
+    if (news)
+        sfs_findings_touch(findings, container);
     container->version = version;
+    return news;
+}
+
+static gboolean same_lines(const GPtrArray *a, const GPtrArray *b)
+{
+    gboolean same = a->len == b->len;
+
+    for (guint i = 0; same && i < a->len; i++)
+        same = strcmp(g_ptr_array_index(a, i), g_ptr_array_index(b, i)) == 0;
+    return same;
+}
+
+/* Notes what there is to tell. TRUE: it is news. Lock held. */
+static gboolean tell(SfsFindings *findings, SfsContainer *container, GPtrArray *problems, GPtrArray *degraded)
+{
+    const Told *before = g_hash_table_lookup(findings->told, container);
+    gboolean nothing = problems->len == 0 && degraded->len == 0;
+    Told *told;
+
+    if (before ? same_lines(before->problems, problems) && same_lines(before->degraded, degraded) : nothing)
+        return FALSE;
+    if (nothing)
+        return g_hash_table_remove(findings->told, container);
+    told = g_new(Told, 1);
+    *told = (Told){g_ptr_array_ref(problems), g_ptr_array_ref(degraded)};
+    g_hash_table_replace(findings->told, sfs_container_ref(container), told);
+    return TRUE;
+}
+
+/* The look is over. TRUE: there is something else to tell. */
+static gboolean finish(SfsFindings *findings, SfsContainer *container, GPtrArray *problems,
+                       GPtrArray *degraded)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+    Change *change = g_hash_table_lookup(findings->changes, container);
+
+    if (shield_bundle_is_watched(container->bundle))
+        g_hash_table_remove(findings->unwatched, container);
+    else
+        g_hash_table_add(findings->unwatched, sfs_container_ref(container));
+    if (change && change->again)
+        *change = (Change){.since = change->again};
+    else
+        g_hash_table_remove(findings->changes, container);
+    return tell(findings, container, problems, degraded);
+}
+
+gboolean sfs_findings_inspect(SfsFindings *findings, SfsContainer *container, gboolean unasked)
+{
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(SfsDirectory) directory = NULL;
+
+    if (!begin(findings, container, unasked))
+        return FALSE;
+    directory = sfs_view_open_container(findings->view, container);
+    if (!directory && shield_error_is_shortage(errno))
+        return FALSE; /* it is still to be done */
+    if (!directory) {
+        sfs_findings_forget(findings, container);
+        return TRUE;
+    }
+    inspect(findings->view, container, directory->fd, problems, degraded);
+    container->version = shield_bundle_version(container->bundle);
+    return finish(findings, container, problems, degraded);
+}
+
+/* The containers of a table; an array of references. Lock held. */
+static GPtrArray *containers_of(GHashTable *table)
+{
+    GPtrArray *containers = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_container_unref);
+    GHashTableIter iter;
+    void *container;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, &container, NULL))
+        g_ptr_array_add(containers, sfs_container_ref(container));
+    return containers;
+}
+
+/* Of what no event tells, anything may have changed. */
+static GPtrArray *all_changed(SfsFindings *findings, guint64 *now)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+    g_autoptr(GPtrArray) unwatched = containers_of(findings->unwatched);
+    GHashTableIter iter;
+    void *change;
+
+    for (guint i = 0; i < unwatched->len; i++)
+        touch(findings, g_ptr_array_index(unwatched, i));
+    g_hash_table_iter_init(&iter, findings->changes);
+    while (g_hash_table_iter_next(&iter, NULL, &change))
+        ((Change *)change)->asked = TRUE;
+    *now = findings->clock;
+    return containers_of(findings->changes);
+}
+
+guint64 sfs_findings_ask(SfsFindings *findings)
+{
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(findings->view));
+    g_autoptr(GPtrArray) nodes = NULL, changed = NULL;
+    guint64 now;
+
+    (void)sfs_index_list(sfs_view_index(findings->view), root, &nodes); /* what is new has changed */
+    if (!g_atomic_int_get(&findings->begun))
+        return 0;
+    changed = all_changed(findings, &now);
+    for (guint i = 0; i < changed->len; i++)
+        sfs_jobs_queue(sfs_view_jobs(findings->view), g_ptr_array_index(changed, i), SFS_JOB_LATER,
+                       g_get_monotonic_time());
+    return now;
+}
+
+gboolean sfs_findings_is_done(SfsFindings *findings, guint64 asked)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+    GHashTableIter iter;
+    void *change;
+
+    g_hash_table_iter_init(&iter, findings->changes);
+    while (asked > 0 && g_hash_table_iter_next(&iter, NULL, &change)) {
+        if (((Change *)change)->since <= asked)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void sfs_findings_set_begun(SfsFindings *findings, gboolean begun)
+{
+    g_atomic_int_set(&findings->begun, begun);
 }
 
 /* Bundles that are not entered, as something is mounted over them. */
@@ -146,7 +351,7 @@ static void add_covered(SfsView *view, GPtrArray *places, GPtrArray *problems)
     }
 }
 
-/* Lock held. */
+/* The scan's lock held. */
 static void scan(SfsFindings *findings)
 {
     SfsIndex *index = sfs_view_index(findings->view);
@@ -155,7 +360,7 @@ static void scan(SfsFindings *findings)
 
     if (findings->states && sfs_index_is_exact(index) && findings->mark == mark)
         return;
-    forget(findings);
+    forget_scan(findings);
     found.states = findings->states = g_array_new(FALSE, FALSE, sizeof(int));
     found.problems = findings->problems = g_ptr_array_new_with_free_func(g_free);
 
@@ -167,7 +372,7 @@ static void scan(SfsFindings *findings)
 
 static gboolean add_sources(SfsFindings *findings, GArray *states, GPtrArray *problems)
 {
-    SHIELD_AUTO_LOCK(&findings->lock);
+    SHIELD_AUTO_LOCK(&findings->scan_lock);
 
     scan(findings);
     g_array_append_vals(states, findings->states->data, findings->states->len);
@@ -175,21 +380,41 @@ static gboolean add_sources(SfsFindings *findings, GArray *states, GPtrArray *pr
     return findings->complete;
 }
 
+/* Does the container's name lead to it? */
+static gboolean is_there(const SfsFindings *findings, SfsNode *root, const SfsContainer *container)
+{
+    g_autoptr(SfsNode) node = sfs_tree_child(sfs_view_tree(findings->view), root, container->place->name);
+
+    return node && node->container == container;
+}
+
+static void add_bundles(SfsFindings *findings, SfsNode *root, GPtrArray *problems, GPtrArray *degraded)
+{
+    SHIELD_AUTO_LOCK(&findings->lock);
+    GHashTableIter iter;
+    void *container, *value;
+
+    g_hash_table_iter_init(&iter, findings->told);
+    while (g_hash_table_iter_next(&iter, &container, &value)) {
+        const Told *told = value;
+
+        if (!is_there(findings, root, container)) {
+            g_hash_table_iter_remove(&iter);
+            continue;
+        }
+        add_copies(problems, told->problems);
+        add_copies(degraded, told->degraded);
+    }
+}
+
 gboolean sfs_findings_collect(SfsFindings *findings, GArray *states, GPtrArray *problems, GPtrArray *degraded)
 {
-    SfsView *view = findings->view;
-    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(view));
-    g_autoptr(GPtrArray) nodes = NULL, containers = NULL;
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(findings->view));
+    g_autoptr(GPtrArray) nodes = NULL;
 
-    (void)sfs_index_list(sfs_view_index(view), root, &nodes); /* what is wanting is told of the sources */
+    (void)sfs_index_list(sfs_view_index(findings->view), root,
+                         &nodes); /* what is wanting is told of the sources */
     gboolean complete = add_sources(findings, states, problems);
-    containers = sfs_tree_containers(sfs_view_tree(view));
-    gboolean certain = sfs_index_is_certain_of_all(sfs_view_index(view));
-    for (guint i = 0; i < containers->len; i++) {
-        SfsContainer *container = g_ptr_array_index(containers, i);
-
-        if (!recall(view, container, certain, problems, degraded))
-            add_bundle(view, container, problems, degraded);
-    }
-    return complete;
+    add_bundles(findings, root, problems, degraded);
+    return complete && g_atomic_int_get(&findings->begun);
 }

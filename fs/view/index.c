@@ -7,7 +7,9 @@
 
 #include "error.h"
 #include "fault.h"
+#include "hash.h"
 #include "lock.h"
+#include "view/findings.h"
 #include "view/view_private.h"
 
 /* So many names are marked one by one. One more marks all there are, and it starts anew. */
@@ -36,7 +38,7 @@ SfsIndex *sfs_index_new(SfsView *view)
 
     index->view = view;
     index->directories = sfs_directories_new();
-    index->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    index->names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, g_free);
     g_mutex_init(&index->lock);
     return index;
 }
@@ -147,7 +149,10 @@ static SfsContainer *container_at(SfsIndex *index, SfsNode *root, const ShieldPl
     if (known && known->kind == SFS_CONTAINER && shield_place_equal(known->container->place, place) &&
         is_same(index, known->container, &identity))
         return sfs_container_ref(known->container);
-    return sfs_container_new(place, &identity, &index->view->policy);
+
+    SfsContainer *container = sfs_container_new(place, &identity, &index->view->policy);
+    sfs_findings_touch(index->view->findings, container);
+    return container;
 }
 
 /* Puts what a look at name has found into the tree: container, or NULL if there is none, as errnum says.
@@ -320,7 +325,7 @@ static void add_unseen(Roll *roll)
 
 int sfs_index_scan(SfsIndex *index, SfsNode *root, ShieldScan *scan, GPtrArray **nodes)
 {
-    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     Roll roll = {index, root, sfs_index_now(index), sfs_tree_time(index->view->tree), names, found, FALSE, 0};
     g_autoptr(GPtrArray) places = shield_catalog_scan(index->view->catalog, scan);

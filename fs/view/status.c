@@ -15,7 +15,6 @@
 
 struct SfsStatus {
     SfsView *view;
-    SfsFindings *findings;
     pid_t supervisor;
     SfsAnnouncerStateFunc announcer; /* NULL: there is none yet */
     SfsDegradedFunc degraded;
@@ -31,7 +30,6 @@ SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
     SfsStatus *status = g_new0(SfsStatus, 1);
 
     status->view = view;
-    status->findings = sfs_findings_new(view);
     status->supervisor = supervisor;
     status->time = sfs_view_started(view);
     g_mutex_init(&status->lock);
@@ -41,7 +39,6 @@ SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
 void sfs_status_free(SfsStatus *status)
 {
     g_clear_pointer(&status->text, g_bytes_unref);
-    sfs_findings_free(status->findings);
     g_mutex_clear(&status->lock);
     g_free(status);
 }
@@ -110,7 +107,7 @@ static GBytes *render(SfsStatus *status)
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
-    gboolean complete = sfs_findings_collect(status->findings, states, problems, degraded);
+    gboolean complete = sfs_findings_collect(sfs_view_findings(status->view), states, problems, degraded);
 
     if (sfs_view_policy(status->view)->settle_ms == 0)
         g_ptr_array_add(degraded,

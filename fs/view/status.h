@@ -21,7 +21,8 @@ typedef void (*SfsDegradedFunc)(void *data, GPtrArray *lines);
 void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer, SfsDegradedFunc degraded,
                               void *data);
 
-/* Looks at every source and every bundle. A new reference, and the text's serial number. */
+/* Of bundles it says what is known (findings.h tells how to wait for more). A new reference, and the text's
+ * serial number. */
 GBytes *sfs_status_text(SfsStatus *status, guint64 *serial);
 
 /* The time to show for the status file as it is now: it grows with every change. size: of its text. */

@@ -2,8 +2,6 @@
 /* tree: nodes, their numbers and the kernel's counts; see tree.h for the model. */
 #include "view/tree.h"
 
-#include <string.h>
-
 #include "lock.h"
 
 struct SfsTree {
@@ -16,100 +14,29 @@ struct SfsTree {
     guint64 changes;
 };
 
-SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
-                                const ShieldPolicy *policy)
+/* NULL: it is no directory. */
+static GHashTable *children_of(const SfsNode *node)
 {
-    SfsContainer *container = g_new0(SfsContainer, 1);
-
-    g_atomic_ref_count_init(&container->refs);
-    container->place = shield_place_copy(place);
-    g_mutex_init(&container->lock);
-    container->identity = *identity;
-    container->bundle = shield_bundle_new(place->name, policy);
-    container->touched = 1;
-    return container;
+    return sfs_node_is_directory(node) ? node->entries->children : NULL;
 }
 
-SfsContainer *sfs_container_ref(SfsContainer *container)
+static GHashTable *remnants_of(const SfsNode *node)
 {
-    g_atomic_ref_count_inc(&container->refs);
-    return container;
-}
-
-void sfs_container_unref(SfsContainer *container)
-{
-    if (!g_atomic_ref_count_dec(&container->refs))
-        return;
-    g_clear_pointer(&container->problems, g_ptr_array_unref);
-    g_clear_pointer(&container->degraded, g_ptr_array_unref);
-    shield_place_free(container->place);
-    shield_bundle_unref(container->bundle);
-    g_mutex_clear(&container->lock);
-    g_free(container);
-}
-
-void sfs_container_touch(SfsContainer *container)
-{
-    g_atomic_int_inc(&container->touched);
-}
-
-ShieldIdentity sfs_container_identity(SfsContainer *container)
-{
-    SHIELD_AUTO_LOCK(&container->lock);
-
-    return container->identity;
-}
-
-void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity)
-{
-    SHIELD_AUTO_LOCK(&container->lock);
-
-    container->identity = *identity;
-}
-
-SfsNode *sfs_node_ref(SfsNode *node)
-{
-    g_atomic_ref_count_inc(&node->refs);
-    return node;
-}
-
-void sfs_node_unref(SfsNode *node)
-{
-    if (!g_atomic_ref_count_dec(&node->refs))
-        return;
-    g_clear_pointer(&node->parent, sfs_node_unref);
-    g_clear_pointer(&node->container, sfs_container_unref);
-    g_clear_pointer(&node->children, g_hash_table_unref);
-    g_clear_pointer(&node->announced_children, g_hash_table_unref);
-    g_free(node->name);
-    g_free(node->error);
-    g_free(node);
-}
-
-gboolean sfs_node_is_directory(const SfsNode *node)
-{
-    return node->kind == SFS_ROOT || node->kind == SFS_META || node->kind == SFS_CONTAINER ||
-           node->kind == SFS_HOOKS;
+    return sfs_node_is_directory(node) ? node->entries->remnants : NULL;
 }
 
 /* Lock held. The table takes the first reference. */
-static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind)
+static SfsNode *node_new(SfsTree *tree, SfsNode *parent, const char *name, SfsKind kind,
+                         const ShieldComputed *row, SfsContainer *container)
 {
-    SfsNode *node = g_new0(SfsNode, 1);
+    SfsNode *node = sfs_node_new(name, kind, row, container);
 
-    g_atomic_ref_count_init(&node->refs);
     node->ino = tree->next_ino++;
-    node->kind = kind;
-    node->name = g_strdup(name);
     node->parent = parent ? sfs_node_ref(parent) : NULL;
     node->attached = TRUE;
-    if (sfs_node_is_directory(node)) {
-        node->children = g_hash_table_new(g_str_hash, g_str_equal);
-        node->announced_children = g_hash_table_new(g_str_hash, g_str_equal);
-    }
     if (parent) {
-        g_hash_table_insert(parent->children, node->name, node);
-        parent->untold++;
+        g_hash_table_add(children_of(parent), node);
+        parent->entries->untold++;
         if (parent == tree->root)
             tree->changes++;
     }
@@ -125,7 +52,7 @@ SfsTree *sfs_tree_new(guint64 first)
     tree->next_ino = 1; /* the kernel's number for the root */
     tree->nodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)sfs_node_unref);
     tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    tree->root = node_new(tree, NULL, "", SFS_ROOT);
+    tree->root = node_new(tree, NULL, "", SFS_ROOT, NULL, NULL);
     tree->root->announced = TRUE;
     tree->next_ino = MAX(first, tree->next_ino);
     return tree;
@@ -146,6 +73,34 @@ static void leave_if_unused(SfsTree *tree, SfsNode *node)
         g_hash_table_remove(tree->nodes, &node->ino);
 }
 
+/* Lock held. The node is announced, and not attached. */
+static void add_remnant(SfsNode *node)
+{
+    SfsNode *parent = node->parent;
+
+    if (!parent->entries->remnants)
+        parent->entries->remnants = sfs_nodes_by_name();
+    g_hash_table_add(parent->entries->remnants, node);
+}
+
+/* Lock held. */
+static SfsNode *find_remnant(const SfsNode *parent, const char *name)
+{
+    return remnants_of(parent) ? sfs_nodes_find(remnants_of(parent), name) : NULL;
+}
+
+/* Lock held. */
+static void remove_remnant(SfsNode *node)
+{
+    SfsNode *parent = node->parent;
+
+    if (find_remnant(parent, node->name) != node)
+        return;
+    g_hash_table_remove(parent->entries->remnants, node);
+    if (g_hash_table_size(parent->entries->remnants) == 0)
+        g_clear_pointer(&parent->entries->remnants, g_hash_table_unref);
+}
+
 /* Lock held. Takes the node and all below it out of reach by name. */
 static void detach(SfsTree *tree, SfsNode *node)
 {
@@ -153,14 +108,16 @@ static void detach(SfsTree *tree, SfsNode *node)
     void *child;
 
     node->attached = FALSE;
-    if (!node->announced)
-        node->parent->untold--;
+    if (node->announced)
+        add_remnant(node);
+    else
+        node->parent->entries->untold--;
     if (node->parent == tree->root)
         tree->changes++;
     if (node->shown && !node->announced)
         g_ptr_array_add(tree->ghosts, sfs_node_ref(node));
-    if (node->children) {
-        g_hash_table_iter_init(&iter, node->children);
+    if (children_of(node)) {
+        g_hash_table_iter_init(&iter, children_of(node));
         while (g_hash_table_iter_next(&iter, NULL, &child)) {
             g_hash_table_iter_remove(&iter);
             detach(tree, child);
@@ -185,7 +142,7 @@ SfsNode *sfs_tree_get(SfsTree *tree, guint64 ino)
 SfsNode *sfs_tree_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    SfsNode *node = g_hash_table_lookup(parent->children, name);
+    SfsNode *node = sfs_nodes_find(children_of(parent), name);
 
     return node ? sfs_node_ref(node) : NULL;
 }
@@ -206,20 +163,17 @@ SfsNode *sfs_tree_attach(SfsTree *tree, SfsNode *parent, const char *name, SfsKi
                          const ShieldComputed *row, SfsContainer *container)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    SfsNode *node = g_hash_table_lookup(parent->children, name);
+    SfsNode *node = sfs_nodes_find(children_of(parent), name);
 
     if (!parent->attached)
         return NULL;
     if (node && (node->kind != kind || !same_container(node->container, container))) {
-        g_hash_table_remove(parent->children, name);
+        g_hash_table_remove(children_of(parent), node);
         detach(tree, node);
         node = NULL;
     }
-    if (!node) {
-        node = node_new(tree, parent, name, kind);
-        node->computed = row;
-        node->container = container ? sfs_container_ref(container) : NULL;
-    }
+    if (!node)
+        node = node_new(tree, parent, name, kind, row, container);
     node->confirmed = ++tree->time;
     return sfs_node_ref(node);
 }
@@ -234,10 +188,10 @@ guint64 sfs_tree_time(SfsTree *tree)
 void sfs_tree_detach(SfsTree *tree, SfsNode *parent, const char *name, guint64 time)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    SfsNode *node = g_hash_table_lookup(parent->children, name);
+    SfsNode *node = sfs_nodes_find(children_of(parent), name);
 
     if (node && node->confirmed <= time) {
-        g_hash_table_remove(parent->children, name);
+        g_hash_table_remove(children_of(parent), node);
         detach(tree, node);
     }
 }
@@ -246,11 +200,13 @@ void sfs_tree_retain(SfsTree *tree, SfsNode *parent, GHashTable *names, guint64 
 {
     SHIELD_AUTO_LOCK(&tree->lock);
     GHashTableIter iter;
-    void *name, *node;
+    void *child;
 
-    g_hash_table_iter_init(&iter, parent->children);
-    while (g_hash_table_iter_next(&iter, &name, &node)) {
-        if (!g_hash_table_contains(names, name) && ((SfsNode *)node)->confirmed <= time) {
+    g_hash_table_iter_init(&iter, children_of(parent));
+    while (g_hash_table_iter_next(&iter, NULL, &child)) {
+        SfsNode *node = child;
+
+        if (!g_hash_table_contains(names, node->name) && node->confirmed <= time) {
             g_hash_table_iter_remove(&iter);
             detach(tree, node);
         }
@@ -271,7 +227,7 @@ static SfsNode *find_living(SfsTree *tree, const SfsNode *node)
         return tree->root;
 
     SfsNode *parent = find_living(tree, node->parent);
-    return parent && parent->children ? g_hash_table_lookup(parent->children, node->name) : NULL;
+    return parent && children_of(parent) ? sfs_nodes_find(children_of(parent), node->name) : NULL;
 }
 
 gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node)
@@ -322,7 +278,7 @@ GPtrArray *sfs_tree_containers(SfsTree *tree)
     GHashTableIter iter;
     void *value;
 
-    g_hash_table_iter_init(&iter, tree->root->children);
+    g_hash_table_iter_init(&iter, children_of(tree->root));
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         SfsNode *node = value;
 
@@ -346,53 +302,92 @@ guint sfs_tree_count_containers(SfsTree *tree)
     void *node;
     guint n = 0;
 
-    g_hash_table_iter_init(&iter, tree->root->children);
+    g_hash_table_iter_init(&iter, children_of(tree->root));
     while (g_hash_table_iter_next(&iter, NULL, &node))
         n += ((SfsNode *)node)->kind == SFS_CONTAINER;
     return n;
 }
 
-GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
+guint sfs_tree_count_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+
+    return g_hash_table_size(children_of(parent));
+}
+
+static GPtrArray *nodes_new(void)
+{
+    return g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+}
+
+/* Lock held. */
+static void add_all(GPtrArray *nodes, GHashTable *table)
+{
     GHashTableIter iter;
     void *node;
 
-    g_hash_table_iter_init(&iter, parent->children);
+    if (!table)
+        return;
+    g_hash_table_iter_init(&iter, table);
     while (g_hash_table_iter_next(&iter, NULL, &node))
         g_ptr_array_add(nodes, sfs_node_ref(node));
+}
+
+GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GPtrArray *nodes = nodes_new();
+
+    add_all(nodes, children_of(parent));
     return nodes;
 }
 
 SfsNode *sfs_tree_announced_child(SfsTree *tree, SfsNode *parent, const char *name)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    SfsNode *node = g_hash_table_lookup(parent->announced_children, name);
+    SfsNode *node = sfs_nodes_find(children_of(parent), name);
 
+    if (!node || !node->announced)
+        node = find_remnant(parent, name);
     return node ? sfs_node_ref(node) : NULL;
+}
+
+/* Lock held. */
+static void set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
+{
+    if (!node->announced == !announced)
+        return;
+    node->announced = announced != FALSE;
+    if (node->attached && announced)
+        node->parent->entries->untold--;
+    else if (node->attached)
+        node->parent->entries->untold++;
+    else if (announced)
+        add_remnant(node);
+    else
+        remove_remnant(node);
+    if (!announced)
+        leave_if_unused(tree, node);
+    else if (!g_hash_table_contains(tree->nodes, &node->ino)) /* a ghost */
+        g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
 }
 
 void sfs_tree_set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GHashTable *siblings = node->parent->announced_children;
 
-    if (node->announced == announced)
-        return;
-    node->announced = announced;
-    if (node->attached && announced)
-        node->parent->untold--;
-    else if (node->attached)
-        node->parent->untold++;
-    if (announced)
-        g_hash_table_replace(siblings, node->name, node);
-    else if (g_hash_table_lookup(siblings, node->name) == node)
-        g_hash_table_remove(siblings, node->name);
-    if (!announced)
-        leave_if_unused(tree, node);
-    else if (!g_hash_table_contains(tree->nodes, &node->ino)) /* a ghost */
-        g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
+    set_announced(tree, node, announced);
+}
+
+void sfs_tree_assume_children(SfsTree *tree, SfsNode *directory)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GHashTableIter iter;
+    void *child;
+
+    g_hash_table_iter_init(&iter, children_of(directory));
+    while (g_hash_table_iter_next(&iter, NULL, &child))
+        set_announced(tree, child, TRUE);
 }
 
 gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node)
@@ -406,44 +401,44 @@ gboolean sfs_tree_is_told(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    return node->announced && node->untold == 0;
+    return node->attached && node->announced &&
+           (!sfs_node_is_directory(node) || (node->entries->untold == 0 && !node->entries->remnants));
 }
 
 SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    return node->announced_state;
+    return sfs_node_told(node);
 }
 
 void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
-    node->announced_state = *announced_state;
+    sfs_node_set_told(node, announced_state);
 }
 
-gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st)
+gboolean sfs_state_is_known(const SfsState *announced_state)
 {
-    return announced_state->st.st_mode != st->st_mode || announced_state->st.st_uid != st->st_uid ||
-           announced_state->st.st_gid != st->st_gid;
+    return announced_state->st.st_mode != 0;
+}
+
+void sfs_tree_assume_state(SfsTree *tree, SfsNode *node, const SfsState *state)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    if (node->told.mode == 0)
+        sfs_node_set_told(node, state);
 }
 
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    GHashTableIter iter;
-    void *node;
+    GPtrArray *nodes = nodes_new();
 
-    g_hash_table_iter_init(&iter, parent->announced_children);
-    while (g_hash_table_iter_next(&iter, NULL, &node))
-        g_ptr_array_add(nodes, sfs_node_ref(node));
-    g_hash_table_iter_init(&iter, parent->children);
-    while (g_hash_table_iter_next(&iter, NULL, &node)) {
-        if (!((SfsNode *)node)->announced)
-            g_ptr_array_add(nodes, sfs_node_ref(node));
-    }
+    add_all(nodes, remnants_of(parent));
+    add_all(nodes, children_of(parent));
     return nodes;
 }
 
@@ -451,6 +446,8 @@ gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
 
+    if (sfs_node_is_directory(node))
+        return TRUE; /* nobody opens it to read */
     if (g_strcmp0(node->error, message) == 0)
         return FALSE;
     g_free(node->error);
@@ -476,11 +473,11 @@ void sfs_tree_show(SfsTree *tree, SfsNode *node)
 GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *untold = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    GPtrArray *untold = nodes_new();
     GHashTableIter iter;
     void *value;
 
-    g_hash_table_iter_init(&iter, parent->children);
+    g_hash_table_iter_init(&iter, children_of(parent));
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         SfsNode *node = value;
 
@@ -488,14 +485,7 @@ GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)
         if (!node->announced)
             g_ptr_array_add(untold, sfs_node_ref(node));
     }
-    if (parent->untold == 0 &&
-        g_hash_table_size(parent->children) == g_hash_table_size(parent->announced_children))
-        return untold; /* all that was announced is there */
-    g_hash_table_iter_init(&iter, parent->announced_children);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (!((SfsNode *)value)->attached)
-            g_ptr_array_add(untold, sfs_node_ref(value));
-    }
+    add_all(untold, remnants_of(parent));
     return untold;
 }
 

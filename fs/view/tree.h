@@ -11,8 +11,8 @@
  * it.
  *
  * As announced. A node is *announced* while watchers have been told that it is there: its parent's table of
- * announced children leads to it. The announcer alone sees this tree; its requests move it, one step each,
- * towards the tree as it is.
+ * children leads to it if it is attached too, else that of remnants. The announcer alone sees this tree; its
+ * requests move it, one step each, towards the tree as it is.
  *
  * A node that somebody was shown (by a lookup or a listing), but that was detached before it was announced,
  * is a *ghost*: it is announced all the same, and then announced gone, for whoever saw it waits to hear of
@@ -30,6 +30,7 @@
 
 #include "bundle.h"
 #include "catalog.h"
+#include "view/packed.h"
 
 typedef enum {
     SFS_ROOT,
@@ -50,13 +51,11 @@ typedef struct {
     GMutex lock; /* a leaf: protects identity, st, known */
     ShieldIdentity identity;
     ShieldBundle *bundle;
+    int unread;     /* atomic: it was there at the start, and what is in it is not known yet */
     int touched;    /* atomic: counts the events in its directory */
-    struct stat st; /* of the directory, and how many are in it; the lock protects them */
+    SfsPacked st;   /* of the directory, and how many are in it; the lock protects them */
     int known;      /* what `touched` was before st was asked for; 0: never */
-    GPtrArray *problems,
-        *degraded;  /* what findings found; NULL: nothing is known. The lock protects these, */
-    int inspected;  /* what `touched` was before, */
-    guint version;  /* and the bundle's version */
+    guint version;  /* the bundle's, of which findings are; for its jobs alone */
     guint64 looked; /* the last mark before its name was seen to lead to it; the index's */
 } SfsContainer;
 
@@ -84,30 +83,56 @@ typedef struct {
 /* Is mode or owner another than was told? */
 gboolean sfs_state_access_differs(const SfsState *announced_state, const struct stat *st);
 
+/* What there is of a directory besides; the tree's lock protects it. */
+typedef struct {
+    GHashTable *children; /* attached, by name; the tree's table of numbers holds the references */
+    GHashTable *remnants; /* likewise, of those that are announced and not attached; NULL: there are none */
+    guint untold;         /* so many of its children are attached and not announced */
+} SfsEntries;
+
+/* There are some for each container: what is kept of each is as small as may be. */
 typedef struct SfsNode {
+    guint64 ino; /* first: a node's address is that of its number, and a table of nodes by number is a set */
     gatomicrefcount refs;
-    guint64 ino;
-    SfsKind kind;
-    char *name;
-    struct SfsNode *parent;         /* a reference; NULL for the root */
-    const ShieldComputed *computed; /* for SFS_COMPUTED */
-    SfsContainer *container;        /* for SFS_CONTAINER and what is below it */
+    guint8 kind;                       /* SfsKind */
+    guint8 attached, announced, shown; /* the tree's lock protects them */
+    const char *name;                  /* in `own`, if it stands nowhere else */
+    struct SfsNode *parent;            /* a reference; NULL for the root */
+    const ShieldComputed *computed;    /* for SFS_COMPUTED */
+    SfsContainer *container;           /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
-    gboolean attached, announced, shown;
-    guint untold;                   /* so many of its children are attached and not announced */
-    GHashTable *children;           /* name to node; the tree's table of numbers holds the references */
-    GHashTable *announced_children; /* likewise */
-    SfsState announced_state;
-    char *error; /* what the log was told last of opening it; NULL: nothing is wrong */
+    union {
+        SfsEntries *entries; /* of a directory */
+        char *error;         /* of a file: what the log was told last of opening it; NULL: nothing is wrong */
+    };
+    SfsPacked told; /* with the rest of what watchers were told of it last */
+    union {
+        guint64 told_serial; /* of a computed file and the status file */
+        struct {
+            dev_t told_dev;
+            ino_t told_ino;
+        }; /* of all others */
+    };
+    char own[];
 } SfsNode;
 
+/* For the tree alone, which sets the rest. */
+SfsNode *sfs_node_new(const char *name, SfsKind kind, const ShieldComputed *row, SfsContainer *container);
 SfsNode *sfs_node_ref(SfsNode *node);
 void sfs_node_unref(SfsNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsNode, sfs_node_unref)
 
 gboolean sfs_node_is_directory(const SfsNode *node);
+
+/* A set of nodes in which each is found by its name; and how. */
+GHashTable *sfs_nodes_by_name(void);
+SfsNode *sfs_nodes_find(GHashTable *nodes, const char *name);
+
+/* What watchers were told last. The tree's lock is held. */
+SfsState sfs_node_told(const SfsNode *node);
+void sfs_node_set_told(SfsNode *node, const SfsState *state);
 
 typedef struct SfsTree SfsTree;
 
@@ -156,6 +181,9 @@ guint64 sfs_tree_changes(SfsTree *tree);
 /* How many containers there are. */
 guint sfs_tree_count_containers(SfsTree *tree);
 
+/* How many children are attached. */
+guint sfs_tree_count_children(SfsTree *tree, SfsNode *parent);
+
 /* The children that are attached; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_attached_children(SfsTree *tree, SfsNode *parent);
 
@@ -166,6 +194,14 @@ gboolean sfs_tree_is_announced(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_is_told(SfsTree *tree, SfsNode *node); /* it is, and all that is in it */
 SfsState sfs_tree_announced_state(SfsTree *tree, SfsNode *node);
 void sfs_tree_set_announced_state(SfsTree *tree, SfsNode *node, const SfsState *announced_state);
+
+/* What watchers know of a node that they were never told of, but that was there before them: state. No effect
+ * if they were told. */
+void sfs_tree_assume_state(SfsTree *tree, SfsNode *node, const SfsState *state);
+gboolean sfs_state_is_known(const SfsState *announced_state);
+
+/* The same for all that is in the directory, but its state is not known yet. */
+void sfs_tree_assume_children(SfsTree *tree, SfsNode *directory);
 
 /* The children that are attached or announced, each once; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);

@@ -7,18 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "directory.h"
 #include "error.h"
 #include "fault.h"
+#include "hash.h"
 #include "inspect.h"
 #include "lock.h"
+#include "view/findings.h"
 #include "view/index.h"
+#include "view/jobs.h"
 
-/* The files of .shieldfs, sorted. */
-static const struct {
-    const char *name;
-    SfsKind kind;
-} meta_files[] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
+const SfsMetaFile sfs_meta_files[SFS_N_META_FILES] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
 
 /* A later mount gets the same device number from the kernel. So a number must not be used for another file
  * there either: a program that ships logs would take the one for the other. Hence numbers start at the clock
@@ -38,6 +36,8 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
     view->catalog = shield_catalog_new(options->sources, mountpoint);
     view->tree = sfs_tree_new(first_number());
     view->index = sfs_index_new(view);
+    view->findings = sfs_findings_new(view);
+    view->jobs = sfs_jobs_new();
     g_mutex_init(&view->lock);
     clock_gettime(CLOCK_REALTIME, &view->started);
     return view;
@@ -45,6 +45,8 @@ SfsView *sfs_view_new(const SfsViewOptions *options, const char *mountpoint)
 
 void sfs_view_free(SfsView *view)
 {
+    sfs_jobs_free(view->jobs);
+    sfs_findings_free(view->findings);
     sfs_index_free(view->index);
     g_clear_pointer(&view->listing, g_ptr_array_unref);
     g_mutex_clear(&view->lock);
@@ -71,6 +73,16 @@ void sfs_view_set_status(SfsView *view, SfsStatus *status)
 SfsIndex *sfs_view_index(const SfsView *view)
 {
     return view->index;
+}
+
+SfsFindings *sfs_view_findings(const SfsView *view)
+{
+    return view->findings;
+}
+
+SfsJobs *sfs_view_jobs(const SfsView *view)
+{
+    return view->jobs;
 }
 
 SfsStatus *sfs_view_status(const SfsView *view)
@@ -184,7 +196,7 @@ static SfsDirectory *open_hooks(SfsView *view, SfsContainer *container)
     return fd < 0 ? NULL : sfs_directory_new(fd);
 }
 
-static SfsDirectory *open_directory(SfsView *view, const SfsNode *directory)
+SfsDirectory *sfs_view_open_directory(SfsView *view, const SfsNode *directory)
 {
     return directory->kind == SFS_HOOKS ? open_hooks(view, directory->container)
                                         : sfs_view_open_container(view, directory->container);
@@ -192,14 +204,14 @@ static SfsDirectory *open_directory(SfsView *view, const SfsNode *directory)
 
 SfsDirectory *sfs_view_open_parent(SfsView *view, const SfsNode *node)
 {
-    return open_directory(view, node->parent);
+    return sfs_view_open_directory(view, node->parent);
 }
 
 static SfsNode *lookup_in_meta(SfsView *view, SfsNode *meta, const char *name)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++) {
-        if (strcmp(meta_files[i].name, name) == 0)
-            return sfs_tree_attach(view->tree, meta, name, meta_files[i].kind, NULL, NULL);
+    for (gsize i = 0; i < SFS_N_META_FILES; i++) {
+        if (strcmp(sfs_meta_files[i].name, name) == 0)
+            return sfs_tree_attach(view->tree, meta, name, sfs_meta_files[i].kind, NULL, NULL);
     }
     errno = ENOENT;
     return NULL;
@@ -213,8 +225,42 @@ static gboolean is_covered(int dirfd, const char *name)
     return fd < 0 && errno == EXDEV;
 }
 
-/* The child for what stands under name in the directory of parent, which is dirfd. */
-static SfsNode *attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char *name, mode_t type)
+gboolean sfs_view_is_attached(SfsView *view, SfsNode *parent, const char *name)
+{
+    g_autoptr(SfsNode) node = sfs_tree_child(view->tree, parent, name);
+
+    return node != NULL;
+}
+
+/* How many of those that the contract names have a node in a bundle's directory. */
+static guint count_known(SfsView *view, SfsNode *directory)
+{
+    guint n = 0;
+
+    for (int file = 0; file < SHIELD_N_FILES; file++) {
+        const char *name = shield_layout_name((ShieldFile)file);
+
+        n += name && sfs_view_is_attached(view, directory, name);
+    }
+    for (guint i = 0; i < shield_computed_n; i++)
+        n += sfs_view_is_attached(view, directory, shield_computed[i].name);
+    return n;
+}
+
+/* May name be shown? Where there are too many, what has a node keeps it, and what comes has to wait until one
+ * of these has gone. So a look-up needs no listing to be of one mind with all listings. */
+static gboolean has_room(SfsView *view, SfsNode *parent, const char *name)
+{
+    gboolean in_hooks = parent->kind == SFS_HOOKS;
+    guint n;
+
+    if (!shield_is_counted(name, in_hooks) || sfs_view_is_attached(view, parent, name))
+        return TRUE;
+    n = sfs_tree_count_children(view->tree, parent);
+    return n < SHIELD_MAX_NAMES || (!in_hooks && n - count_known(view, parent) < SHIELD_MAX_NAMES);
+}
+
+SfsNode *sfs_view_attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char *name, mode_t type)
 {
     switch (shield_shows(name, type, parent->kind == SFS_HOOKS)) {
     case SHIELD_SHOW_DIRECTORY:
@@ -224,7 +270,10 @@ static SfsNode *attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char
         }
         return sfs_tree_attach(view->tree, parent, name, SFS_HOOKS, NULL, parent->container);
     case SHIELD_SHOW_FILE:
-        return sfs_tree_attach(view->tree, parent, name, SFS_RAW, NULL, parent->container);
+        if (has_room(view, parent, name))
+            return sfs_tree_attach(view->tree, parent, name, SFS_RAW, NULL, parent->container);
+        errno = ENOENT;
+        return NULL;
     case SHIELD_SHOW_NOT:
     default:
         errno = ENOENT;
@@ -235,7 +284,7 @@ static SfsNode *attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char
 static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *name)
 {
     const ShieldComputed *row = parent->kind == SFS_HOOKS ? NULL : shield_computed_find(name);
-    g_autoptr(SfsDirectory) directory = open_directory(view, parent);
+    g_autoptr(SfsDirectory) directory = sfs_view_open_directory(view, parent);
     struct stat st;
 
     if (!directory)
@@ -244,7 +293,7 @@ static SfsNode *lookup_in_bundle(SfsView *view, SfsNode *parent, const char *nam
         return sfs_tree_attach(view->tree, parent, name, SFS_COMPUTED, row, parent->container);
     return shield_stat(directory->fd, name, &st) < 0
                ? NULL
-               : attach_raw(view, parent, directory->fd, name, st.st_mode & S_IFMT);
+               : sfs_view_attach_raw(view, parent, directory->fd, name, st.st_mode & S_IFMT);
 }
 
 /* The index has put what it found into the tree. */
@@ -290,144 +339,6 @@ int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **
     if (errnum == ENOENT && sfs_node_is_directory(parent))
         sfs_tree_detach(view->tree, parent, name, time);
     return errnum;
-}
-
-/* Listings. */
-static void entry_free(void *data)
-{
-    SfsEntry *entry = data;
-
-    g_free(entry->name);
-    g_free(entry);
-}
-
-static void add_entry(GPtrArray *entries, guint64 ino, const char *name, gboolean directory)
-{
-    SfsEntry *entry = g_new(SfsEntry, 1);
-
-    *entry = (SfsEntry){ino, g_strdup(name), directory ? S_IFDIR : S_IFREG};
-    g_ptr_array_add(entries, entry);
-}
-
-/* Adds the node, which may be NULL if it has gone meanwhile, and drops the reference. */
-static void add_node(GPtrArray *entries, SfsNode *node)
-{
-    if (!node)
-        return;
-    add_entry(entries, node->ino, node->name, sfs_node_is_directory(node));
-    sfs_node_unref(node);
-}
-
-static int compare_entries(const void *pa, const void *pb)
-{
-    const SfsEntry *const *a = pa, *const *b = pb;
-
-    return strcmp((*a)->name, (*b)->name);
-}
-
-static void finish_listing(SfsNode *directory, GPtrArray *entries)
-{
-    add_entry(entries, directory->ino, ".", TRUE);
-    add_entry(entries, directory->parent ? directory->parent->ino : directory->ino, "..", TRUE);
-    g_ptr_array_sort(entries, compare_entries);
-}
-
-static GPtrArray *entries_of(SfsNode *root, GPtrArray *nodes)
-{
-    GPtrArray *entries = g_ptr_array_new_with_free_func(entry_free);
-
-    for (guint i = 0; i < nodes->len; i++)
-        add_node(entries, sfs_node_ref(g_ptr_array_index(nodes, i)));
-    finish_listing(root, entries);
-    return entries;
-}
-
-/* The listing of all in the tree is kept until something comes or goes. */
-static GPtrArray *entries_of_tree(SfsView *view, SfsNode *root)
-{
-    SHIELD_AUTO_LOCK(&view->lock);
-    guint64 changes = sfs_tree_changes(view->tree);
-
-    if (!view->listing || view->listed != changes) {
-        g_autoptr(GPtrArray) nodes = sfs_tree_attached_children(view->tree, root);
-
-        g_clear_pointer(&view->listing, g_ptr_array_unref);
-        view->listing = entries_of(root, nodes);
-        view->listed = changes;
-    }
-    return g_ptr_array_ref(view->listing);
-}
-
-static int list_root(SfsView *view, SfsNode *root, GPtrArray **entries)
-{
-    g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL);
-    g_autoptr(GPtrArray) nodes = NULL;
-    int errnum = sfs_index_list(view->index, root, &nodes);
-
-    if (errnum)
-        return errnum;
-    if (nodes)
-        g_ptr_array_add(nodes, g_steal_pointer(&meta));
-    *entries = nodes ? entries_of(root, nodes) : entries_of_tree(view, root);
-    return 0;
-}
-
-static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
-{
-    gboolean in_hooks = directory->kind == SFS_HOOKS;
-    g_autoptr(SfsDirectory) open = open_directory(view, directory);
-    g_autoptr(GPtrArray) found = open ? shield_directory_list(open->fd) : NULL;
-
-    if (!found)
-        return errno;
-    for (guint i = 0; i < found->len; i++) {
-        const ShieldEntry *entry = g_ptr_array_index(found, i);
-
-        if (in_hooks || !shield_computed_find(entry->name))
-            add_node(entries, attach_raw(view, directory, open->fd, entry->name, entry->type));
-    }
-    for (guint i = 0; i < shield_computed_n && !in_hooks; i++)
-        add_node(entries, sfs_tree_attach(view->tree, directory, shield_computed[i].name, SFS_COMPUTED,
-                                          &shield_computed[i], directory->container));
-    return 0;
-}
-
-static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(meta_files); i++)
-        add_node(entries,
-                 sfs_tree_attach(view->tree, meta, meta_files[i].name, meta_files[i].kind, NULL, NULL));
-}
-
-static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *entries, guint64 time)
-{
-    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
-
-    for (guint i = 0; i < entries->len; i++)
-        g_hash_table_add(names, ((SfsEntry *)g_ptr_array_index(entries, i))->name);
-    sfs_tree_retain(view->tree, directory, names, time);
-}
-
-int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
-{
-    g_autoptr(GPtrArray) found = NULL;
-    guint64 time = sfs_tree_time(view->tree);
-    int errnum = 0;
-
-    *entries = NULL;
-    if (directory->kind == SFS_ROOT)
-        return list_root(view, directory, entries);
-    found = g_ptr_array_new_with_free_func(entry_free);
-    if (directory->kind == SFS_META)
-        list_meta(view, directory, found);
-    else
-        errnum = list_bundle(view, directory, found);
-    if (errnum)
-        return errnum;
-    retain_listed(view, directory, found, time);
-    finish_listing(directory, found);
-    *entries = g_steal_pointer(&found);
-    return 0;
 }
 
 SfsNode *sfs_view_status_node(SfsView *view)

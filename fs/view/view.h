@@ -21,6 +21,8 @@
 typedef struct SfsView SfsView;
 typedef struct SfsIndex SfsIndex;
 typedef struct SfsStatus SfsStatus;
+typedef struct SfsFindings SfsFindings;
+typedef struct SfsJobs SfsJobs;
 
 /* What the view is of, and for whom. */
 typedef struct {
@@ -37,6 +39,8 @@ void sfs_view_free(SfsView *view);
 SfsTree *sfs_view_tree(const SfsView *view);
 ShieldCatalog *sfs_view_catalog(const SfsView *view);
 SfsIndex *sfs_view_index(const SfsView *view);
+SfsFindings *sfs_view_findings(const SfsView *view);
+SfsJobs *sfs_view_jobs(const SfsView *view);
 SfsStatus *sfs_view_status(const SfsView *view);
 struct timespec sfs_view_started(const SfsView *view); /* the time of what has none of its own */
 const ShieldPolicy *sfs_view_policy(const SfsView *view);

@@ -6,6 +6,14 @@
 
 #define SFS_META_NAME ".shieldfs"
 
+/* The files in it, sorted. */
+typedef struct {
+    const char *name;
+    SfsKind kind;
+} SfsMetaFile;
+#define SFS_N_META_FILES 2
+extern const SfsMetaFile sfs_meta_files[SFS_N_META_FILES];
+
 struct SfsView {
     ShieldPolicy policy;
     gboolean allow_other;
@@ -14,6 +22,8 @@ struct SfsView {
     SfsStatus *status;       /* the session's */
     struct timespec started; /* the time of what has none of its own */
     SfsIndex *index;
+    SfsFindings *findings;
+    SfsJobs *jobs;
     GMutex lock;        /* protects the next two; held while the tree is asked */
     GPtrArray *listing; /* of the root, of SfsEntry; NULL: none was asked for */
     guint64 listed;     /* the tree's count of changes when it was taken */
@@ -22,3 +32,12 @@ struct SfsView {
     void (*kept)(void *data); /* NULL: nobody is told */
     void *kept_data;
 };
+
+/* Has name in parent a node? */
+gboolean sfs_view_is_attached(SfsView *view, SfsNode *parent, const char *name);
+
+/* The directory behind a container or its hooks; NULL with errno. */
+SfsDirectory *sfs_view_open_directory(SfsView *view, const SfsNode *directory);
+
+/* The child for what stands under name in the directory of parent, which is dirfd; NULL with errno. */
+SfsNode *sfs_view_attach_raw(SfsView *view, SfsNode *parent, int dirfd, const char *name, mode_t type);

@@ -396,6 +396,17 @@ def test_hot_file(mount, state):
         assert seen[name] == (m.mnt / 'c' / name).read_bytes()
 
 
+def test_first_change_of_a_directory(mount, state):
+    """Watchers know the mode that it had at the start."""
+    behind = make(state)
+    m = mount(state)
+    with Watch(m.mnt, m.mnt) as watch:
+        behind.chmod(0o300)
+        watch.expect({'c': ['ATTRIB,ISDIR']})
+        behind.chmod(0o700)
+        watch.expect({'c': ['ATTRIB,ISDIR']})
+
+
 def test_content_that_flaps(mount, state):
     """A, B, A while nobody could be told: announced if somebody has read B."""
     behind = make(state)

@@ -49,6 +49,27 @@ def watched(state):
     assert listing(state) == paths
 
 
+def meeting_names(count):
+    """Names that a hash without a key takes for one: each pair of letters is either of two that it can't tell apart."""
+    return [''.join('bA' if n >> pair & 1 else 'ab' for pair in range(13)) for n in range(count)]
+
+
+def test_names_made_to_meet_in_one_slot(mount, state):
+    names = set(meeting_names(5000))
+    evil, other = bundles.container(state, 'evil'), bundles.container(state, 'other', live=['1.1.1.1'])
+    m = mount(state)
+    for name in names:
+        bundles.put(evil / name, '')
+    shown = {e.name: e.inode() for e in os.scandir(m.mnt / 'evil')}
+    assert names <= shown.keys()
+    assert len(set(shown.values())) == len(shown) == len(names) + 4
+    bundles.put(other / 'live.allowed', '2.2.2.2\n')
+    assert (m.mnt / 'other/effective').read_bytes() == b'2.2.2.2\n'
+    for name in names:
+        (evil / name).unlink()
+    assert len(os.listdir(m.mnt / 'evil')) == 4
+
+
 def test_reading_leaves_no_trace(mount, watched):
     m = mount(watched)
     m.expect_log(r'odd/(deny\.list|link|fifo): .+')

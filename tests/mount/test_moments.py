@@ -374,3 +374,27 @@ def test_covered_without_openat2(root, mount, base):
         finally:
             harness.unmount(bundle, 'umount')
         wait_for(lambda: 'c' in os.listdir(m.mnt), 'the bundle to be back')
+
+
+def test_start_that_takes_long(mount, state, two):
+    """What was there at the start is read later: it can be used at once, has no event that is none, and what changes
+    before that is announced then."""
+    bundles.put(two / 'c/goes', 'x')
+    bundles.put(two / 'c/stays', 'x')
+    m = faulty(mount, 'unread', state)
+    c = m.mnt / 'c'
+    assert m.status()['complete'] == ['no']
+    assert (c / 'effective').read_bytes() == versions.computed('effective', 1, 1, 1)
+    assert sorted(os.listdir(m.mnt / 'other')) == sorted([*harness.COMPUTED, *os.listdir(two / 'other')])
+    os.stat(c / 'goes')
+    with Watch(m.mnt, m.mnt, c, m.mnt / 'other') as watch:
+        versions.rewrite(two / 'c/deny.list', versions.whole('deny.list', 2))
+        assert (c / 'denied').read_bytes() == versions.computed('denied', 1, 1, 2)
+        (two / 'c/goes').unlink()
+        bundles.container(state, 'new', live=['1.1.1.1'])  # that is seen to come
+        wait_for(lambda: ('new', 'CREATE,ISDIR') in watch.poll(), 'it to be told')
+        assert m.status()['complete'] == ['no']
+        m.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: m.status()['complete'] == ['yes'], 'all to be read')
+        changed = {f'c/{name}': CHANGED for name in ('deny.list', 'denied', 'effective')}
+        watch.expect({**changed, 'c/goes': ['DELETE'], 'new': ['CREATE,ISDIR']})

@@ -27,7 +27,7 @@ def elsewhere(base):
     behind, shown = base / 'behind', base / 'shown'
     behind.mkdir()
     shown.mkdir()
-    with subprocess.Popen(['bindfs', '-f', behind, shown]) as process:
+    with subprocess.Popen(['bindfs', '-f', '-o', 'attr_timeout=3600', behind, shown]) as process:
         try:
             wait_for(lambda: os.fspath(shown) in mounts(), 'bindfs to mount')
             yield behind, shown
@@ -49,6 +49,19 @@ def test_no_lease_on_what_is_changed_from_elsewhere(elsewhere, mount):
         f'c/{name}: {NO_LEASE}' for name in sorted(bundles.LISTS)]
     bundles.put(shown / 'containers/c/deny.list', '2.2.2.2\n')
     assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+
+
+def test_attributes_that_are_remembered(elsewhere, mount):
+    """A change from elsewhere, of the same length, is seen though the kernel has not heard of it."""
+    behind, shown = elsewhere
+    c = bundles.container(behind, 'c', profile=['1.1.1.1'], live=['2.2.2.2'])
+    m = mount(shown)
+    for i in range(3, 6):
+        for name in ('effective', 'live.allowed'):
+            os.stat(m.mnt / 'c' / name)
+        bundles.put(c / 'live.allowed', f'{i}.{i}.{i}.{i}\n')
+        assert (m.mnt / 'c/effective').read_bytes() == f'1.1.1.1\n{i}.{i}.{i}.{i}\n'.encode()
+        assert os.stat(m.mnt / 'c/live.allowed').st_mtime_ns == os.stat(c / 'live.allowed').st_mtime_ns
 
 
 def refused(m, path):

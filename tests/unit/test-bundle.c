@@ -28,9 +28,7 @@ static void assert_shows(ShieldBundle *bundle, const UnitDir *dir, const char *n
     g_autoptr(ShieldSnapshot) snapshot = open_computed(bundle, dir, name);
 
     g_assert_no_error(snapshot->error);
-    unit_assert_list(snapshot->list, text);
-    g_assert_cmpmem(g_bytes_get_data(snapshot->text, NULL), g_bytes_get_size(snapshot->text), text,
-                    strlen(text));
+    unit_assert_text(snapshot->text, text);
 }
 
 static void assert_fails(ShieldBundle *bundle, const UnitDir *dir, const char *name, int code,
@@ -38,7 +36,6 @@ static void assert_fails(ShieldBundle *bundle, const UnitDir *dir, const char *n
 {
     g_autoptr(ShieldSnapshot) snapshot = open_computed(bundle, dir, name);
 
-    g_assert_null(snapshot->list);
     g_assert_null(snapshot->text);
     unit_assert_error(snapshot->error, code, message);
 }
@@ -71,8 +68,39 @@ static void test_empty(void)
         assert_shows(bundle, dir, shield_computed[i].name, "");
         g_autoptr(ShieldSnapshot) snapshot = shield_bundle_open(none, -1, &shield_computed[i]);
         g_assert_no_error(snapshot->error);
-        g_assert_cmpuint(shield_list_length(snapshot->list), ==, 0);
+        unit_assert_text(snapshot->text, "");
     }
+}
+
+static void assert_shared(const ShieldSnapshot *snapshot, gboolean first, gboolean second)
+{
+    g_assert_cmpint(snapshot->readings[0] == snapshot->readings[2], ==, first);
+    g_assert_cmpint(snapshot->readings[1] == snapshot->readings[2], ==, second);
+}
+
+/* The missing lists of a bundle have one reading; a list that is there has its own, be it empty. */
+static void test_missing(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &policy);
+    g_autoptr(ShieldSnapshot) none = open_computed(bundle, dir, "effective.domains");
+    g_autoptr(ShieldSnapshot) other = open_computed(bundle, dir, "effective");
+
+    assert_shared(none, TRUE, TRUE);
+    assert_shared(other, TRUE, TRUE);
+    g_assert_true(none->readings[0] == other->readings[0]);
+
+    unit_write(dir, "profile.domains", "");
+    unit_write(dir, "live.domains", "a.example\n");
+    g_autoptr(ShieldSnapshot) some = open_computed(bundle, dir, "effective.domains");
+    unit_assert_text(some->text, "a.example\n");
+    assert_shared(some, FALSE, FALSE);
+
+    unit_remove(dir, "live.domains");
+    g_autoptr(ShieldSnapshot) gone = open_computed(bundle, dir, "effective.domains");
+    unit_assert_text(gone->text, "");
+    assert_shared(gone, FALSE, TRUE);
+    g_assert_true(gone->readings[1] == none->readings[1]);
 }
 
 static void test_each_change_is_seen(void)
@@ -106,14 +134,14 @@ static void test_racy(void)
     unit_write(dir, "deny.list", "a\n");
     g_autoptr(ShieldReading) young =
         shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy, NULL);
+    gint64 after = g_get_real_time();
     unit_age(dir, "deny.list");
     g_autoptr(ShieldReading) old =
         shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &policy, NULL);
     g_autoptr(ShieldReading) missing =
         shield_reading_take(dir->fd, "web-1", "live.allowed", SHIELD_TEXT_ENTRIES, &policy, NULL);
 
-    struct stat st = unit_stat(dir, "deny.list");
-    if (young->usec - ((gint64)st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000) < 15000)
+    if (after - (young->stamp.ctime * G_USEC_PER_SEC + young->stamp.ctime_nsec / 1000) < 15000)
         g_assert_true(young->racy); /* else this process was kept from running for so long */
     g_assert_false(shield_reading_is_current(young, dir->fd, "deny.list") && young->racy);
     g_assert_true(shield_reading_stamp_holds(young, dir->fd, "deny.list"));
@@ -160,8 +188,7 @@ static void test_snapshots_are_immutable(void)
     shield_bundle_forget(bundle);
     g_clear_pointer(&bundle, shield_bundle_unref);
 
-    unit_assert_list(first->list, "a\nb\n");
-    g_assert_cmpmem(g_bytes_get_data(first->text, NULL), g_bytes_get_size(first->text), "a\nb\n", 4);
+    unit_assert_text(first->text, "a\nb\n");
     g_assert_true(shield_time_equal(first->mtime, mtime));
 }
 
@@ -181,7 +208,7 @@ static void test_warm_path(void)
 
     /* The parsed lists are shared between the computed files. */
     g_autoptr(ShieldSnapshot) allowed = open_computed(bundle, dir, "allowed");
-    g_assert_true(allowed->readings->pdata[0] == first->readings->pdata[0]);
+    g_assert_true(allowed->readings[0] == first->readings[0]);
 
     /* What was written anew with the same content: the same content with a new time. */
     unit_write(dir, "deny.list", "b\n");
@@ -193,7 +220,7 @@ static void test_warm_path(void)
     shield_bundle_forget(bundle);
     g_autoptr(ShieldSnapshot) fourth = open_computed(bundle, dir, "effective");
     g_assert_true(third != fourth);
-    g_assert_true(fourth->readings->pdata[0] != third->readings->pdata[0]);
+    g_assert_true(fourth->readings[0] != third->readings[0]);
     g_assert_true(shield_time_equal(third->mtime, fourth->mtime)); /* nothing has changed */
 }
 
@@ -380,11 +407,29 @@ static void test_unsearchable(void)
     g_assert_no_errno(seteuid(uid));
 }
 
+/* The lists come first in the table of files: a bundle keeps what was read of these alone. */
+static void test_lists_first(void)
+{
+    g_autoptr(ShieldBundle) bundle = shield_bundle_new("b", &policy);
+
+    for (guint i = 0; i < shield_computed_n; i++) {
+        for (guint j = 0; j < shield_computed[i].n_sources; j++)
+            g_assert_cmpint(shield_computed[i].sources[j], <, SHIELD_N_LISTS);
+    }
+    for (int file = 0; file < SHIELD_N_FILES; file++) {
+        const char *name = file == SHIELD_HOOK_JSON ? "hook.json" : shield_layout_name((ShieldFile)file);
+
+        g_assert_cmpint(shield_bundle_invalidate(bundle, name, SHIELD_MARK_CHANGED), ==,
+                        shield_computed_is_source(name));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bundle/computed-files", test_computed_files);
     g_test_add_func("/bundle/empty", test_empty);
+    g_test_add_func("/bundle/missing", test_missing);
     g_test_add_func("/bundle/each-change-is-seen", test_each_change_is_seen);
     g_test_add_func("/bundle/racy", test_racy);
     g_test_add_func("/bundle/replaced", test_replaced);
@@ -398,5 +443,6 @@ int main(int argc, char **argv)
     g_test_add_func("/bundle/transient-error", test_transient_error);
     g_test_add_func("/bundle/transient-error-of-missing", test_transient_error_of_missing);
     g_test_add_func("/bundle/unsearchable", test_unsearchable);
+    g_test_add_func("/bundle/lists-first", test_lists_first);
     return g_test_run();
 }

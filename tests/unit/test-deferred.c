@@ -13,6 +13,7 @@
 #include "lock.h"
 #include "request/deferred.h"
 #include "unit.h"
+#include "view/jobs.h"
 #include "view/status.h"
 
 #define LONG_MS (60 * 1000) /* no test waits for it */
@@ -115,8 +116,9 @@ static Case setup(guint settle_ms)
     session->announcer = sfs_announcer_client_new();
     session->outbox = sfs_outbox_new(session->view, session->announcer, "/mnt");
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
-    session->deferred = sfs_deferred_new();
+    session->deferred = sfs_deferred_new(session->view);
     session->handles = sfs_handles_new();
+    sfs_jobs_start(sfs_view_jobs(session->view));
 
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(session->view));
     g_autoptr(SfsNode) container = NULL;
@@ -128,6 +130,7 @@ static Case setup(guint settle_ms)
 static void teardown(Case *c)
 {
     sfs_node_unref(c->node);
+    sfs_jobs_stop(sfs_view_jobs(c->session.view));
     if (c->session.deferred)
         sfs_deferred_free(c->session.deferred);
     sfs_handles_free(c->session.handles);
@@ -146,7 +149,8 @@ static void ask_open(Case *c, Request *request)
 
     *request = (Request){.session = &c->session};
     g_mutex_init(&request->lock);
-    sfs_deferred_open(c->session.deferred, &r, c->node, &fi);
+    sfs_deferred_take(c->session.deferred,
+                      (SfsPending){.kind = SFS_PENDING_OPEN, .r = r, .node = c->node, .fi = fi});
 }
 
 static void ask_getattr(Case *c, Request *request)
@@ -155,7 +159,8 @@ static void ask_getattr(Case *c, Request *request)
 
     *request = (Request){.session = &c->session};
     g_mutex_init(&request->lock);
-    sfs_deferred_getattr(c->session.deferred, &r, c->node);
+    sfs_deferred_take(c->session.deferred,
+                      (SfsPending){.kind = SFS_PENDING_GETATTR, .r = r, .node = c->node});
 }
 
 /* Exactly one answer, and this one. */
@@ -260,6 +265,7 @@ static void test_end(void)
 
     ask_open(&c, &first);
     ask_open(&c, &second);
+    sfs_jobs_stop(sfs_view_jobs(c.session.view));
     sfs_deferred_free(g_steal_pointer(&c.session.deferred));
     assert_answer(&first, EINTR, NULL);
     assert_answer(&second, EINTR, NULL);

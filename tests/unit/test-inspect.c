@@ -136,6 +136,28 @@ static void test_names_are_escaped(void)
                          "web-1/a\\x0aproblem: forged: directory: not shown\n");
 }
 
+/* Whatever there is, a bundle has 100 lines and one; lists are not among those that are left out. */
+static void test_too_many_problems(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+
+    unit_link(dir, "x", "live.allowed");
+    unit_link(dir, "x", "z.list");
+    unit_mkdir(dir, "hooks");
+    for (int i = 0; i < 350; i++) {
+        g_autofree char *name = g_strdup_printf("%s%03d", i % 2 ? "hooks/" : "", i);
+        unit_link(dir, "x", name);
+    }
+
+    g_autofree char *got = problems_of(dir);
+    g_auto(GStrv) lines = g_strsplit(got, "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines), ==, SHIELD_MAX_LINES + 2); /* the last is empty */
+    g_assert_cmpstr(lines[0], ==, "web-1/000: symbolic link: not followed");
+    g_assert_cmpstr(lines[98], ==, "web-1/196: symbolic link: not followed");
+    g_assert_cmpstr(lines[99], ==, "web-1/live.allowed: symbolic link: not followed");
+    g_assert_cmpstr(lines[100], ==, "web-1: more than 100 problems: 252 not listed");
+}
+
 static void test_listing(void)
 {
     static const struct {
@@ -168,6 +190,66 @@ static void test_listing(void)
     g_auto(ShieldFd) file = openat(dir->fd, "a", O_PATH | O_CLOEXEC);
     g_assert_null(shield_directory_list(file));
     g_assert_cmpint(errno, ==, ENOTDIR);
+}
+
+static ShieldKeep keep_by_letter(void *data, const ShieldEntry *entry)
+{
+    (void)data;
+    switch (*entry->name) {
+    case 'n':
+        return SHIELD_KEEP_NOT;
+    case 'a':
+        return SHIELD_KEEP_ALWAYS;
+    case 'f':
+        return SHIELD_KEEP_FIRST;
+    default:
+        return SHIELD_KEEP_OTHER;
+    }
+}
+
+static char *most_of(const UnitDir *dir, guint max)
+{
+    g_autoptr(GPtrArray) entries = shield_directory_list_most(dir->fd, max, keep_by_letter, NULL);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (guint i = 0; i < entries->len; i++)
+        g_string_append(names, ((ShieldEntry *)g_ptr_array_index(entries, i))->name);
+    return g_strdup(names->str);
+}
+
+/* Of too many names those stay that come first by rank and by bytes, in whatever order they are found. */
+static void test_most_of_a_listing(void)
+{
+    static const char *const names[] = {"x7", "b4", "n1", "a9", "f8", "c5",
+                                        "f2", "b1", "x3", "e6", "n2", "a0"};
+    g_autoptr(UnitDir) dir = unit_dir_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        unit_write(dir, names[i], "");
+    for (guint max = 0; max < 10; max++) {
+        static const char *const expected[] = {"a0a9",
+                                               "a0a9f2",
+                                               "a0a9f2f8",
+                                               "a0a9b1f2f8",
+                                               "a0a9b1b4f2f8",
+                                               "a0a9b1b4c5f2f8",
+                                               "a0a9b1b4c5e6f2f8",
+                                               "a0a9b1b4c5e6f2f8x3",
+                                               "a0a9b1b4c5e6f2f8x3x7",
+                                               "a0a9b1b4c5e6f2f8x3x7"};
+        g_autofree char *got = most_of(dir, max);
+
+        g_assert_cmpstr(got, ==, expected[max]);
+    }
+}
+
+static void test_what_is_counted(void)
+{
+    g_assert_false(shield_is_counted("deny.list", FALSE));
+    g_assert_false(shield_is_counted("hooks", FALSE));
+    g_assert_false(shield_is_counted("effective", FALSE));
+    g_assert_true(shield_is_counted("unknown", FALSE));
+    g_assert_true(shield_is_counted("deny.list", TRUE));
 }
 
 static void test_what_is_shown(void)
@@ -240,7 +322,10 @@ int main(int argc, char **argv)
     g_test_add_func("/inspect/device", test_device);
     g_test_add_func("/inspect/being-written", test_being_written);
     g_test_add_func("/inspect/names-are-escaped", test_names_are_escaped);
+    g_test_add_func("/inspect/too-many-problems", test_too_many_problems);
     g_test_add_func("/inspect/listing", test_listing);
+    g_test_add_func("/inspect/most-of-a-listing", test_most_of_a_listing);
+    g_test_add_func("/inspect/what-is-counted", test_what_is_counted);
     g_test_add_func("/inspect/what-is-shown", test_what_is_shown);
     g_test_add_func("/synth/table", test_table);
     g_test_add_func("/error/errors", test_errors);

@@ -103,8 +103,9 @@ static void test_plain(void)
     assert_sources(&parsed, "/state");
     g_assert_cmpstr(parsed.options.mountpoint, ==, "/mnt");
     g_assert_cmpstr(parsed.options.fsname, ==, "/state");
-    g_assert_cmpuint(parsed.options.policy.max_size, ==, 64 * 1024 * 1024);
+    g_assert_cmpuint(parsed.options.policy.max_size, ==, 16 * 1024 * 1024);
     g_assert_cmpuint(parsed.options.policy.settle_ms, ==, 1000);
+    g_assert_cmpuint(parsed.options.cache, ==, 64 * 1024 * 1024);
     g_assert_false(parsed.options.foreground);
     g_assert_false(parsed.options.debug);
     g_assert_false(parsed.options.single_threaded);
@@ -308,6 +309,15 @@ static void test_values(void)
     }
 }
 
+static void test_cache(void)
+{
+    g_auto(Parsed) small = parse_good("/s|/m|-o|cache=1");
+    g_auto(Parsed) large = parse_good("/s|/m|-o|cache=3G");
+
+    g_assert_cmpuint(small.options.cache, ==, 1);
+    g_assert_cmpuint(large.options.cache, ==, (gsize)3 * 1024 * 1024 * 1024);
+}
+
 static void test_wrong_values(void)
 {
     static const char *const values[] = {
@@ -329,6 +339,11 @@ static void test_wrong_values(void)
         "max_size=1025M",
         "max_size=2G",
         "max_size=1073741825",
+        "cache=",
+        "cache=0",
+        "cache=x",
+        "cache=-1",
+        "cache=1025G",
         "poll=",
         "poll=0",
         "poll=-1",
@@ -455,6 +470,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/relative-source", test_relative_source);
     g_test_add_func("/options/default-sources", test_default_sources);
     g_test_add_func("/options/values", test_values);
+    g_test_add_func("/options/cache", test_cache);
     g_test_add_func("/options/wrong-values", test_wrong_values);
     g_test_add_func("/options/wrong-words", test_wrong_words);
     g_test_add_func("/options/help-and-version", test_help_and_version);

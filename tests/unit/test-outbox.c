@@ -13,6 +13,7 @@
 #include "events/trace.h"
 #include "unit.h"
 #include "view/attributes.h"
+#include "view/contents.h"
 
 /* A view of one bundle, c, of which all is announced; nothing watches it, so each test says what to look at.
  */
@@ -58,6 +59,8 @@ static void assume_below(Case *c, const char *path)
 
     g_assert_cmpint(sfs_view_list(c->view, node, &entries), ==, 0);
     g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(c->view), node);
+    if (node->kind == SFS_CONTAINER)
+        sfs_contents_refresh(c->view, node->container);
     for (guint i = 0; i < children->len; i++)
         sfs_outbox_assume(c->outbox, g_ptr_array_index(children, i));
 }
@@ -165,6 +168,8 @@ static void recheck(Case *c, const char *path)
     g_autoptr(SfsNode) node = node_at(c, path);
 
     g_assert_nonnull(node);
+    if (node->kind == SFS_COMPUTED) /* as a job does before */
+        sfs_contents_refresh(c->view, node->container);
     sfs_outbox_recheck(c->outbox, node, FALSE);
 }
 
@@ -314,6 +319,36 @@ static void test_backlog(void)
     teardown(&c);
 }
 
+static gboolean keeps_little(void *data)
+{
+    Case *c = data;
+
+    recheck(c, "c/deny.list");
+    nothing_more(c);
+    return sfs_outbox_count(c->outbox) <= 1;
+}
+
+/* What was as it was told is forgotten when the next is looked at; what was announced, a second later. */
+static void test_forgetting(void)
+{
+    Case c = setup();
+    g_autoptr(SfsNode) node = node_at(&c, "c");
+    g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(c.view), node);
+
+    g_assert_cmpuint(children->len, ==, 2 + shield_computed_n);
+    sfs_outbox_recheck_children(c.outbox, node, 0);
+    nothing_more(&c);
+    g_assert_cmpuint(sfs_outbox_count(c.outbox), <=, 1);
+    unit_write(c.dir, "containers/c/profile.allowed", "2.2.2.2\n");
+    recheck(&c, "c/profile.allowed");
+    done(&c, SFS_ANNOUNCER_MODIFY, "c/profile.allowed");
+    recheck(&c, "c/deny.list");
+    nothing_more(&c);
+    g_assert_cmpuint(sfs_outbox_count(c.outbox), ==, 2);
+    unit_wait(keeps_little, &c);
+    teardown(&c);
+}
+
 /* Ten changes in a row are told twice at most in 10 ms, and the last one is. */
 static void test_hot(void)
 {
@@ -344,6 +379,7 @@ int main(int argc, char **argv)
     g_test_add_func("/outbox/lease", test_lease);
     g_test_add_func("/outbox/death", test_death);
     g_test_add_func("/outbox/backlog", test_backlog);
+    g_test_add_func("/outbox/forgetting", test_forgetting);
     g_test_add_func("/outbox/hot", test_hot);
     return g_test_run();
 }

@@ -8,6 +8,7 @@
 
 #include "hash.h"
 #include "set.h"
+#include "unit.h"
 
 static ShieldSlice slice(const char *text)
 {
@@ -197,12 +198,30 @@ static void test_random(void)
     shield_set_clear(&set);
 }
 
+/* Whose hash can be foreseen, can be made to meet in one slot. */
+static void test_names(void)
+{
+    const guint n = 4096;
+    g_autoptr(GHashTable) foreseen = g_hash_table_new(NULL, NULL), hashes = g_hash_table_new(NULL, NULL);
+
+    for (guint i = 0; i < n; i++) {
+        g_autofree char *name = unit_meeting_name(i);
+
+        g_assert_cmpuint(shield_hash_name(name), ==, shield_hash(slice(name)));
+        g_hash_table_add(foreseen, GUINT_TO_POINTER(g_str_hash(name)));
+        g_hash_table_add(hashes, GUINT_TO_POINTER(shield_hash_name(name)));
+    }
+    g_assert_cmpuint(g_hash_table_size(foreseen), ==, 1);
+    g_assert_cmpuint(g_hash_table_size(hashes), >, n - 10);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/set/duplicates", test_duplicates);
     g_test_add_func("/set/siphash", test_siphash);
     g_test_add_func("/set/hash", test_hash);
+    g_test_add_func("/set/names", test_names);
     g_test_add_func("/set/collisions", test_collisions);
     g_test_add_func("/set/room", test_room);
     g_test_add_func("/set/expected", test_expected);

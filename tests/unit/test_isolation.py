@@ -115,7 +115,16 @@ def core_calls_nothing_above_it():
     same(sorted(name for name in undefined if name.startswith(('fuse_', 'sfs_'))), [])
 
 
+def names_are_hashed_with_a_key():
+    """Names come from a disk: none may be hashed by what their owner can foresee."""
+    archives = [BUILD / 'core/libshieldcore.a', *(BUILD / 'fs').glob('libshieldfs*.a')]
+    same(len(archives), 2 + len(WINGS))
+    for archive in archives:
+        symbols = output(['nm', '--undefined-only', str(archive)]).split()
+        same((archive.name, [name for name in symbols if name == 'g_str_hash']), (archive.name, []))
+
+
 os.environ['LC_ALL'] = 'C'
 run_checks([core_flags_name_no_fuse, core_cannot_include_fuse, fs_can_include_fuse,
             a_wing_can_include_what_is_below_it_and_nothing_else, what_is_included_says_where_it_is,
-            core_includes_only_core_and_the_system, core_calls_nothing_above_it])
+            core_includes_only_core_and_the_system, core_calls_nothing_above_it, names_are_hashed_with_a_key])

@@ -215,10 +215,17 @@ void unit_assert_list(const ShieldList *list, const char *lines)
 {
     g_assert_nonnull(list);
     g_autoptr(GBytes) text = shield_list_render(list);
-    gsize len;
-    const char *got = g_bytes_get_data(text, &len);
 
-    g_assert_cmpmem(got, len, lines, strlen(lines));
+    unit_assert_text(text, lines);
+}
+
+void unit_assert_text(GBytes *bytes, const char *text)
+{
+    g_assert_nonnull(bytes);
+    gsize len;
+    const char *got = g_bytes_get_data(bytes, &len);
+
+    g_assert_cmpmem(got, len, text, strlen(text));
 }
 
 void unit_assert_error(const GError *error, int code, const char *message)
@@ -233,4 +240,13 @@ ShieldList *unit_list(const char *text)
     g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
 
     return shield_list_parse(bytes);
+}
+
+char *unit_meeting_name(guint n)
+{
+    GString *name = g_string_new(NULL);
+
+    for (int pair = 0; pair < 12; pair++, n /= 2)
+        g_string_append(name, n % 2 ? "bA" : "ab");
+    return g_string_free(name, FALSE);
 }

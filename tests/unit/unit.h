@@ -44,12 +44,18 @@ void unit_wait(gboolean (*condition)(void *data), void *data);
 guint64 unit_naps(pid_t tid);
 void unit_wait_for_naps(pid_t tid, guint64 more_than);
 
+/* Name number n, below 4096, of those that all have one hash in g_str_hash; the caller frees it. */
+char *unit_meeting_name(guint n);
+
 /* How often a random test is repeated: by_default, or in proportion to SHIELD_ROUNDS, which is usually 2000.
  */
 guint unit_rounds(guint by_default);
 
 /* Fails unless list holds these lines. */
 void unit_assert_list(const ShieldList *list, const char *lines);
+
+/* Fails unless bytes are this text. */
+void unit_assert_text(GBytes *bytes, const char *text);
 
 /* Fails unless error is a SHIELD_ERROR with this code and this message; NULL for any. */
 void unit_assert_error(const GError *error, int code, const char *message);

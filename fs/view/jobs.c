@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jobs: a queue of bundles, and threads; see jobs.h. */
+#include "view/jobs.h"
+
+#include "lock.h"
+
+#define THREADS 3
+#define NEVER G_MAXINT64
+
+/* One in so many turns belongs to what can wait, if there is any. */
+#define SHARE_LATER 4
+
+/* There are two queues: of what somebody waits for, and of what can wait. */
+typedef enum { SOON, LATER, N_QUEUES } Queue;
+
+/* A bundle that there is something to do for. Who has had his turn goes to the end: what is due at one time
+ * is in the order in which it came. */
+typedef struct {
+    SfsContainer *container;        /* a reference, or NULL */
+    gint64 due[SFS_N_JOBS];         /* NEVER: nothing is to be done */
+    GSequenceIter *place[N_QUEUES]; /* NULL: not in that queue */
+    gboolean working;               /* its turn is going on: it is in neither */
+} Bundle;
+
+struct SfsJobs {
+    SfsJobFunc func[SFS_N_JOBS];
+    void *data[SFS_N_JOBS];
+    GMutex lock; /* a leaf; protects the rest */
+    GCond changed;
+    GHashTable *bundles;         /* SfsContainer to Bundle */
+    GSequence *queues[N_QUEUES]; /* of Bundle, by the first that is due */
+    guint turns;
+    gboolean end;
+    GThread *threads[THREADS];
+};
+
+static void bundle_free(void *data)
+{
+    Bundle *bundle = data;
+
+    if (bundle->container)
+        sfs_container_unref(bundle->container);
+    g_free(bundle);
+}
+
+SfsJobs *sfs_jobs_new(void)
+{
+    SfsJobs *jobs = g_new0(SfsJobs, 1);
+
+    g_mutex_init(&jobs->lock);
+    g_cond_init(&jobs->changed);
+    jobs->bundles = g_hash_table_new_full(NULL, NULL, NULL, bundle_free);
+    for (int queue = 0; queue < N_QUEUES; queue++)
+        jobs->queues[queue] = g_sequence_new(NULL);
+    return jobs;
+}
+
+void sfs_jobs_free(SfsJobs *jobs)
+{
+    for (int queue = 0; queue < N_QUEUES; queue++)
+        g_sequence_free(jobs->queues[queue]);
+    g_hash_table_unref(jobs->bundles);
+    g_cond_clear(&jobs->changed);
+    g_mutex_clear(&jobs->lock);
+    g_free(jobs);
+}
+
+void sfs_jobs_set(SfsJobs *jobs, SfsJobKind kind, SfsJobFunc func, void *data)
+{
+    jobs->func[kind] = func;
+    jobs->data[kind] = data;
+}
+
+static Queue queue_of(int kind)
+{
+    return kind == SFS_JOB_LATER ? LATER : SOON;
+}
+
+/* Of what belongs into that queue. */
+static gint64 first_due(const Bundle *bundle, Queue queue)
+{
+    gint64 first = NEVER;
+
+    for (int kind = 0; kind < SFS_N_JOBS; kind++) {
+        if (queue_of(kind) == queue)
+            first = MIN(first, bundle->due[kind]);
+    }
+    return first;
+}
+
+static int compare_due(const void *a, const void *b, void *data)
+{
+    Queue queue = GPOINTER_TO_INT(data);
+    gint64 due_a = first_due(a, queue), due_b = first_due(b, queue);
+
+    return (due_a > due_b) - (due_a < due_b);
+}
+
+static void take_out(Bundle *bundle, Queue queue)
+{
+    if (bundle->place[queue])
+        g_sequence_remove(bundle->place[queue]);
+    bundle->place[queue] = NULL;
+}
+
+/* Puts the bundle where it belongs. Lock held. */
+static void put(SfsJobs *jobs, Bundle *bundle, Queue queue)
+{
+    take_out(bundle, queue);
+    if (first_due(bundle, queue) != NEVER)
+        bundle->place[queue] =
+            g_sequence_insert_sorted(jobs->queues[queue], bundle, compare_due, GINT_TO_POINTER(queue));
+}
+
+/* Lock held. */
+static Bundle *bundle_of(SfsJobs *jobs, SfsContainer *container)
+{
+    Bundle *bundle = g_hash_table_lookup(jobs->bundles, container);
+
+    if (!bundle) {
+        bundle = g_new0(Bundle, 1);
+        bundle->container = container ? sfs_container_ref(container) : NULL;
+        for (int kind = 0; kind < SFS_N_JOBS; kind++)
+            bundle->due[kind] = NEVER;
+        g_hash_table_insert(jobs->bundles, container, bundle);
+    }
+    return bundle;
+}
+
+void sfs_jobs_queue(SfsJobs *jobs, SfsContainer *container, SfsJobKind kind, gint64 due)
+{
+    SHIELD_AUTO_LOCK(&jobs->lock);
+    Bundle *bundle = bundle_of(jobs, container);
+
+    if (bundle->due[kind] <= due)
+        return;
+    bundle->due[kind] = due;
+    if (bundle->working)
+        return; /* it is queued at the end of its turn */
+    put(jobs, bundle, queue_of(kind));
+    g_cond_signal(&jobs->changed);
+}
+
+/* Its turn: all that is due. Lock held, but for the jobs. */
+static void work_for(SfsJobs *jobs, Bundle *bundle, gint64 now)
+{
+    gboolean more = FALSE;
+
+    bundle->working = TRUE;
+    for (int queue = 0; queue < N_QUEUES; queue++)
+        take_out(bundle, (Queue)queue);
+    for (int kind = 0; kind < SFS_N_JOBS && !jobs->end; kind++) {
+        if (bundle->due[kind] > now)
+            continue;
+        bundle->due[kind] = NEVER;
+        g_mutex_unlock(&jobs->lock);
+        jobs->func[kind](jobs->data[kind], bundle->container);
+        g_mutex_lock(&jobs->lock);
+    }
+    bundle->working = FALSE;
+    for (int queue = 0; queue < N_QUEUES; queue++) {
+        put(jobs, bundle, (Queue)queue);
+        more |= bundle->place[queue] != NULL;
+    }
+    if (more)
+        g_cond_signal(&jobs->changed); /* this thread may be busy with another when it is due */
+    else
+        g_hash_table_remove(jobs->bundles, bundle->container);
+}
+
+/* The first of a queue, and when it is due; NULL: there is none. Lock held. */
+static Bundle *first_of(const SfsJobs *jobs, Queue queue, gint64 *due)
+{
+    GSequenceIter *first = g_sequence_get_begin_iter(jobs->queues[queue]);
+    Bundle *bundle = g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
+
+    *due = bundle ? first_due(bundle, queue) : NEVER;
+    return bundle;
+}
+
+/* Whose turn it is; NULL: nobody's before next. Lock held. */
+static Bundle *next_turn(SfsJobs *jobs, gint64 now, gint64 *next)
+{
+    gint64 soon_due, later_due;
+    Bundle *soon = first_of(jobs, SOON, &soon_due), *later = first_of(jobs, LATER, &later_due);
+    gboolean prefer_later = ++jobs->turns % SHARE_LATER == 0;
+
+    *next = MIN(soon_due, later_due);
+    if (later_due <= now && (prefer_later || soon_due > now))
+        return later;
+    return soon_due <= now ? soon : NULL;
+}
+
+static void *work(void *data)
+{
+    SfsJobs *jobs = data;
+    SHIELD_AUTO_LOCK(&jobs->lock);
+
+    while (!jobs->end) {
+        gint64 now = g_get_monotonic_time(), next;
+        Bundle *bundle = next_turn(jobs, now, &next);
+
+        if (bundle)
+            work_for(jobs, bundle, now);
+        else if (next == NEVER)
+            g_cond_wait(&jobs->changed, &jobs->lock);
+        else
+            g_cond_wait_until(&jobs->changed, &jobs->lock, next);
+    }
+    return NULL;
+}
+
+void sfs_jobs_start(SfsJobs *jobs)
+{
+    for (int i = 0; i < THREADS; i++)
+        jobs->threads[i] = g_thread_new("jobs", work, jobs);
+}
+
+void sfs_jobs_stop(SfsJobs *jobs)
+{
+    g_mutex_lock(&jobs->lock);
+    jobs->end = TRUE;
+    g_cond_broadcast(&jobs->changed);
+    g_mutex_unlock(&jobs->lock);
+    for (int i = 0; i < THREADS; i++) {
+        if (jobs->threads[i])
+            g_thread_join(g_steal_pointer(&jobs->threads[i]));
+    }
+}
