@@ -211,7 +211,9 @@ class Mount:
 
     def log_lines(self):
         """The log without the request lines; every line must be printable text from us."""
-        lines = self.log_path.read_bytes().decode('utf-8').split('\n')
+        text = self.log_path.read_bytes().decode('utf-8')
+        # who is killed may leave a line unfinished, after which the supervisor tells of his end
+        lines = re.split(r'\n|(?<=.)(?=shieldfs: WARNING: )', text)
         return [ln for ln in lines if ln and not ln.startswith('shieldfs: debug: ') and not ABSENT.fullmatch(ln)]
 
     def take_log(self):
