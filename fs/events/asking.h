@@ -28,7 +28,7 @@ struct SfsOutbox {
     SfsBacklog *backlog;
     void (*overdue)(void *data, pid_t pid);
     void *overdue_data;
-    void (*cold)(void *data, SfsNode *node); /* NULL: nobody is to be told */
+    void (*cold)(void *data, SfsNode *node); /* NULL: there is nobody to ask */
     void *cold_data;
 };
 

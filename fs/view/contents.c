@@ -71,14 +71,6 @@ guint64 sfs_contents_serial(SfsView *view, SfsNode *node)
     return content.serial;
 }
 
-void sfs_contents_refresh(SfsView *view, SfsContainer *container)
-{
-    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, container);
-
-    for (guint i = 0; i < shield_computed_n && directory; i++)
-        shield_snapshot_unref(shield_bundle_peek(container->bundle, directory->fd, &shield_computed[i]));
-}
-
 /* EISDIR: a directory stands there by now, so the file is gone. EAGAIN: somebody has a write lease, which
  * this open has begun to break. */
 static int errno_of_open(int errnum)

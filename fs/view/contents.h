@@ -23,8 +23,5 @@ gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content,
 /* The serial of what it was found to hold last; 0: it never was. Nothing is read or computed. */
 guint64 sfs_contents_serial(SfsView *view, SfsNode *node);
 
-/* For a job of the container: brings all its computed files up to date. */
-void sfs_contents_refresh(SfsView *view, SfsContainer *container);
-
 /* A descriptor of a raw file, the caller's, and what it is; -1 with error. */
 int sfs_contents_open_raw(SfsView *view, SfsNode *node, struct stat *st, GError **error);

@@ -15,19 +15,19 @@
 
 static const ShieldPolicy policy = {.max_size = 1000};
 
-#define FLOODS 3
+#define FLOODS 3 /* as many as there are threads */
+#define BUNDLES 40
 
 /* Some bundles, and what has been done for them. */
 typedef struct {
     SfsJobs *jobs;
-    SfsContainer *bundles[FLOODS + 1];
+    SfsContainer *bundles[BUNDLES];
     GMutex lock; /* protects the rest */
     GCond changed;
-    GString *done;           /* a letter for each job, in order: a capital for one that could wait */
-    guint going[FLOODS + 1]; /* jobs that go on at this moment, for each bundle */
+    GString *done;        /* a letter for each job, in order: a capital for one that could wait */
+    guint going[BUNDLES]; /* jobs that go on at this moment, for each bundle */
     gboolean at_once, held;
-    guint again;      /* so many jobs of the first bundle ask for another, */
-    gboolean endless; /* or all of all but the last; these are not noted */
+    gboolean endless; /* each job of the first FLOODS asks for another; these are not noted */
 } Case;
 
 static SfsContainer *container_new(const char *name, guint64 ino)
@@ -61,7 +61,7 @@ static void do_job(Case *c, SfsContainer *bundle, char first)
     while (c->held)
         g_cond_wait(&c->changed, &c->lock);
     c->going[i]--;
-    if (flood || (i == 0 && c->again > 0 && c->again--))
+    if (flood)
         sfs_jobs_queue(c->jobs, bundle, SFS_JOB_UPKEEP, g_get_monotonic_time());
 }
 
@@ -146,6 +146,14 @@ static void test_one_at_a_time(void)
     teardown(&c);
 }
 
+static void start_floods(Case *c)
+{
+    c->endless = TRUE;
+    sfs_jobs_start(c->jobs);
+    for (int i = 0; i < FLOODS; i++)
+        ask(c, i, SFS_JOB_UPKEEP);
+}
+
 /* As many bundles as there are threads, each of which asks for another job in each: a further one has its
  * turn all the same. */
 static void test_in_turn(void)
@@ -153,10 +161,7 @@ static void test_in_turn(void)
     Case c;
 
     setup(&c);
-    c.endless = TRUE;
-    sfs_jobs_start(c.jobs);
-    for (int i = 0; i < FLOODS; i++)
-        ask(&c, i, SFS_JOB_UPKEEP);
+    start_floods(&c);
     for (guint n = 1; n <= 20; n++) {
         ask(&c, FLOODS, SFS_JOB_UPKEEP);
         wait_for_jobs(&c, n);
@@ -181,19 +186,35 @@ static void test_due(void)
     teardown(&c);
 }
 
-/* What can wait comes after what somebody waits for; but it comes, however much there is of that. */
+/* What can wait comes, however much there is of what somebody waits for. */
 static void test_later(void)
 {
     Case c;
 
     setup(&c);
-    c.again = FLOOD;
-    ask(&c, 1, SFS_JOB_LATER);
-    ask(&c, 0, SFS_JOB_UPKEEP);
+    start_floods(&c);
+    for (guint n = 1; n <= 20; n++) {
+        ask(&c, FLOODS, SFS_JOB_LATER);
+        wait_for_jobs(&c, n);
+    }
+    teardown(&c);
+}
+
+/* And it comes after most of that, though it was asked for before. */
+static void test_sooner(void)
+{
+    const guint half = BUNDLES / 2;
+    guint sooner = 0;
+    Case c;
+
+    setup(&c);
+    for (guint i = 0; i < BUNDLES; i++)
+        ask(&c, (int)i, i < half ? SFS_JOB_LATER : SFS_JOB_UPKEEP);
     sfs_jobs_start(c.jobs);
-    wait_for_jobs(&c, FLOOD + 2);
-    g_assert_nonnull(strchr(c.done->str, 'B'));
-    g_assert_cmpint(strchr(c.done->str, 'B') - c.done->str, <, FLOOD / 2);
+    wait_for_jobs(&c, BUNDLES);
+    for (guint i = 0; i < half; i++)
+        sooner += (guchar)c.done->str[i] >= 'a' + half;
+    g_assert_cmpuint(sooner, >, half * 6 / 10);
     teardown(&c);
 }
 
@@ -250,6 +271,7 @@ int main(int argc, char **argv)
     g_test_add_func("/jobs/in-turn", test_in_turn);
     g_test_add_func("/jobs/due", test_due);
     g_test_add_func("/jobs/later", test_later);
+    g_test_add_func("/jobs/sooner", test_sooner);
     g_test_add_func("/jobs/announcements", test_announcements);
     return g_test_run();
 }
