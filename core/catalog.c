@@ -64,13 +64,18 @@ gboolean shield_is_container_name(const char *name)
 }
 
 /* containers and tasks may be mounts of the operator's; what is mounted further down is not entered. */
+static int open_half(int source_fd, const char *path)
+{
+    g_autofree char *half = g_strndup(path, strcspn(path, "/"));
+
+    return shield_open_beneath(source_fd, half);
+}
+
 static int open_place(int source_fd, const char *path)
 {
-    const char *below = strchr(path, '/');
-    g_autofree char *half = g_strndup(path, (gsize)(below - path));
-    g_auto(ShieldFd) fd = shield_open_beneath(source_fd, half);
+    g_auto(ShieldFd) fd = open_half(source_fd, path);
 
-    return fd < 0 ? -1 : shield_open_within(fd, below + 1);
+    return fd < 0 ? -1 : shield_open_within(fd, strchr(path, '/') + 1);
 }
 
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
@@ -78,6 +83,18 @@ int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place)
     g_auto(ShieldFd) source = shield_sources_open(catalog->sources, place->source);
 
     return source < 0 ? -1 : open_place(source, place->path);
+}
+
+int shield_catalog_open_half(ShieldCatalog *catalog, const ShieldPlace *place)
+{
+    g_auto(ShieldFd) source = shield_sources_open(catalog->sources, place->source);
+
+    return source < 0 ? -1 : open_half(source, place->path);
+}
+
+int shield_catalog_open_in_half(int half_fd, const ShieldPlace *place)
+{
+    return shield_open_within(half_fd, strchr(place->path, '/') + 1);
 }
 
 /* Finding one. The errno of a directory that could not be looked into is worth more than ENOENT. */

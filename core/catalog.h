@@ -42,6 +42,10 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 /* Opens a bundle that was found before; -1 with errno: EXDEV if something is mounted over it. */
 int shield_catalog_open(ShieldCatalog *catalog, const ShieldPlace *place);
 
+/* The same in two steps: containers or tasks, whichever it is in, and from there. */
+int shield_catalog_open_half(ShieldCatalog *catalog, const ShieldPlace *place);
+int shield_catalog_open_in_half(int half_fd, const ShieldPlace *place);
+
 /* Called for each directory that bundles are found by, the sources first, before it is looked into. fd is the
  * directory (O_PATH), path its absolute path without links, below its path in the source, "" for the source
  * itself. */

@@ -20,6 +20,7 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_DESCRIPTORS] = "descriptors",
     [SHIELD_FAULT_MOUNTS] = "mounts",
     [SHIELD_FAULT_UNREAD] = "unread",
+    [SHIELD_FAULT_LATE] = "late",
     [SHIELD_FAULT_HOLD_OPEN] = "hold-open",
     [SHIELD_FAULT_FAIL_ANNOUNCEMENT] = "fail-announcement",
     [SHIELD_FAULT_STOP_DRAIN] = "stop-drain",

@@ -23,6 +23,7 @@ typedef enum {
     SHIELD_FAULT_DESCRIPTORS, /* descriptors: a directory that was opened stays open */
     SHIELD_FAULT_MOUNTS,      /* mounts: what is mounted, or unmounted, is not noticed */
     SHIELD_FAULT_UNREAD,      /* unread: what is there at the start is not looked into before a SIGHUP */
+    SHIELD_FAULT_LATE, /* late: the watcher's thread takes its time before it looks at what has changed */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */

@@ -13,6 +13,7 @@
 #include "inspect.h"
 #include "view/contents.h"
 #include "view/index.h"
+#include "view/status.h"
 
 #define WRITTEN (IN_MODIFY | IN_CREATE | IN_MOVED_TO)
 
@@ -116,8 +117,10 @@ static void look_at_place(SfsLooks *looks, const SfsPlaceMark *place)
     g_autoptr(SfsNode) now = NULL;
 
     sfs_watchlist_visit_place(looks->watchlist, place->source, place->below);
-    if (sfs_watchlist_take_placed(looks->watchlist)) /* who has looked before it was watched, looks again */
+    if (sfs_watchlist_take_placed(looks->watchlist)) { /* who has looked before it was watched, looks again */
         sfs_index_mark(sfs_view_index(looks->view), place->name);
+        looks->own++;
+    }
     int errnum = sfs_view_lookup(looks->view, root, place->name, &now);
     if (shield_error_is_shortage(errnum) || errnum == EBUSY) {
         looks->missed = TRUE;
@@ -276,9 +279,16 @@ static gboolean recheck_nodes(SfsLooks *looks, GHashTable *nodes)
     return structure;
 }
 
-/* All marks up to this one have been worked off, unless something was wanting. */
+/* All marks up to this one have been worked off, unless something was wanting; and our own, if there are no
+ * others. */
 static void note_scanned(SfsLooks *looks, guint64 until)
 {
+    guint64 now = sfs_index_now(sfs_view_index(looks->view)), own = until + looks->own;
+
+    looks->own = 0;
+    if (now == own)
+        until = now;
+
     const SfsScanned scanned = {.mark = looks->missed || looks->places_due ? 0 : until,
                                 .exact = sfs_watchlist_is_exact(looks->watchlist),
                                 .anew = sfs_watchlist_take_placed(looks->watchlist),
@@ -329,6 +339,10 @@ static void start_meta(SfsLooks *looks, SfsNode *meta)
 {
     g_autoptr(GPtrArray) children = NULL;
 
+    g_autoptr(GBytes) status = NULL;
+    guint64 serial;
+
+    status = sfs_status_text(sfs_view_status(looks->view), &serial);
     assume_listed(looks, meta);
     children = sfs_tree_children(sfs_view_tree(looks->view), meta);
     for (guint i = 0; i < children->len; i++)
@@ -449,7 +463,7 @@ static void take(SfsLooks *looks, SfsNode *node, const SfsUpkept *upkept)
     }
 }
 
-gboolean sfs_looks_take_done(SfsLooks *looks)
+gboolean sfs_looks_take_done(SfsLooks *looks, gint64 *status_took)
 {
     g_autoptr(GPtrArray) done = sfs_upkeep_take(looks->upkeep);
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(looks->view));
@@ -457,9 +471,13 @@ gboolean sfs_looks_take_done(SfsLooks *looks)
 
     for (guint i = 0; i < done->len; i++) {
         const SfsUpkept *upkept = g_ptr_array_index(done, i);
-        g_autoptr(SfsNode) node =
-            sfs_tree_child(sfs_view_tree(looks->view), root, upkept->container->place->name);
+        g_autoptr(SfsNode) node = NULL;
 
+        if (!upkept->container) {
+            *status_took = MAX(upkept->took, 1);
+            continue;
+        }
+        node = sfs_tree_child(sfs_view_tree(looks->view), root, upkept->container->place->name);
         told |= upkept->told;
         if (node && node->container == upkept->container)
             take(looks, node, upkept);

@@ -25,6 +25,7 @@ typedef struct {
     gint64 unread_due;  /* when some of them are at the latest; 0: there are none */
     GHashTable *looked; /* which places were looked at just now: their names in the view, and when */
     gint64 places_due;  /* when those are to be looked at that were marked again since; 0: none was */
+    guint64 own;        /* so many marks the index has from here, since the others were taken */
     /* Since all bundles were looked for: */
     gboolean missed;   /* something could not be, for want of descriptors */
     gboolean complete; /* everything could be looked into */
@@ -42,5 +43,6 @@ gboolean sfs_looks_is_starting(const SfsLooks *looks);
  * is in nobody's way; then *more is set. TRUE: there were any. */
 gboolean sfs_looks_work_off(SfsLooks *looks, gboolean *more);
 
-/* Queues what jobs have found out. TRUE: there may be something else to tell in the status file. */
-gboolean sfs_looks_take_done(SfsLooks *looks);
+/* Queues what jobs have found out. TRUE: there may be something else to tell in the status file. If it was
+ * put together anew, *status_took is set to the microseconds that took. */
+gboolean sfs_looks_take_done(SfsLooks *looks, gint64 *status_took);

@@ -9,6 +9,7 @@
 #include "view/attributes.h"
 #include "view/contents.h"
 #include "view/findings.h"
+#include "view/status.h"
 
 #define AGAIN_USEC G_USEC_PER_SEC /* after a job for which something was wanting */
 
@@ -25,6 +26,7 @@ struct SfsUpkeep {
     GMutex lock;      /* a leaf but for the jobs'; protects the rest */
     GHashTable *work; /* SfsContainer (a reference) to Work */
     guint lists;      /* so many are to be listed, or are being */
+    guint status;     /* so many times the status file is to be put together, or is being */
     GPtrArray *done;  /* of SfsUpkept */
 };
 
@@ -32,7 +34,8 @@ static void upkept_free(void *data)
 {
     SfsUpkept *upkept = data;
 
-    sfs_container_unref(upkept->container);
+    if (upkept->container)
+        sfs_container_unref(upkept->container);
     g_free(upkept);
 }
 
@@ -83,6 +86,14 @@ void sfs_upkeep_list(SfsUpkeep *upkeep, SfsContainer *container, gboolean later)
     SHIELD_AUTO_LOCK(&upkeep->lock);
 
     want(upkeep, container, 0, TRUE, later ? SFS_JOB_LATER : SFS_JOB_UPKEEP, g_get_monotonic_time());
+}
+
+void sfs_upkeep_status(SfsUpkeep *upkeep)
+{
+    SHIELD_AUTO_LOCK(&upkeep->lock);
+
+    if (upkeep->status++ == 0)
+        sfs_jobs_queue(sfs_view_jobs(upkeep->view), NULL, SFS_JOB_UPKEEP, g_get_monotonic_time());
 }
 
 /* What is to be done now is not to be done any more. */
@@ -241,10 +252,8 @@ static void keep_up_node(SfsUpkeep *upkeep, SfsNode *node, const Work *work, Sfs
     }
 }
 
-/* The job. */
-static void keep_up(void *data, SfsContainer *container)
+static void keep_up_bundle(SfsUpkeep *upkeep, SfsContainer *container)
 {
-    SfsUpkeep *upkeep = data;
     SfsUpkept upkept = {.container = sfs_container_ref(container)};
     Written written = {0, G_MAXINT64};
     Work work = begin(upkeep, container);
@@ -258,6 +267,38 @@ static void keep_up(void *data, SfsContainer *container)
         ask_again(upkeep, container, written.rows, FALSE, written.due);
     tell_written(upkeep, container, work.written & upkept.rows & ~written.rows);
     end(upkeep, &upkept, node ? written.rows | (work.written & ~upkept.rows) : 0, work.list);
+}
+
+static void put_status_together(SfsUpkeep *upkeep)
+{
+    gint64 start = g_get_monotonic_time();
+    SfsUpkept upkept = {0};
+    guint64 serial;
+    guint wanted;
+
+    g_mutex_lock(&upkeep->lock);
+    wanted = upkeep->status;
+    g_mutex_unlock(&upkeep->lock);
+    (void)sfs_findings_ask(sfs_view_findings(upkeep->view));
+    g_bytes_unref(sfs_status_text(sfs_view_status(upkeep->view), &serial));
+    upkept.took = g_get_monotonic_time() - start;
+
+    SHIELD_AUTO_LOCK(&upkeep->lock);
+    upkeep->status -= wanted;
+    if (upkeep->status > 0)
+        sfs_jobs_queue(sfs_view_jobs(upkeep->view), NULL, SFS_JOB_UPKEEP, g_get_monotonic_time());
+    g_ptr_array_add(upkeep->done, g_memdup2(&upkept, sizeof upkept));
+}
+
+/* The job. */
+static void keep_up(void *data, SfsContainer *container)
+{
+    SfsUpkeep *upkeep = data;
+
+    if (container)
+        keep_up_bundle(upkeep, container);
+    else
+        put_status_together(upkeep);
     upkeep->calls.done(upkeep->calls.data);
 }
 
@@ -282,7 +323,7 @@ gboolean sfs_upkeep_is_idle(SfsUpkeep *upkeep)
     GHashTableIter iter;
     void *work;
 
-    if (upkeep->done->len > 0)
+    if (upkeep->done->len > 0 || upkeep->status > 0)
         return FALSE;
     g_hash_table_iter_init(&iter, upkeep->work);
     while (g_hash_table_iter_next(&iter, NULL, &work)) {

@@ -14,7 +14,8 @@ typedef struct SfsUpkeep SfsUpkeep;
 
 /* What a job has done. */
 typedef struct {
-    SfsContainer *container; /* a reference */
+    SfsContainer *container; /* a reference; NULL: the status file was put together */
+    gint64 took;             /* microseconds: that */
     guint rows;              /* these computed files are as they are by now: a bit each, as in the table */
     gboolean listed;         /* and so are the names in it */
     gboolean missed;         /* not all of them, for want of descriptors or the like */
@@ -41,6 +42,9 @@ void sfs_upkeep_set_calls(SfsUpkeep *upkeep, const SfsUpkeepCalls *calls);
 /* Brings these computed files up to date. */
 void sfs_upkeep_rows(SfsUpkeep *upkeep, SfsContainer *container, guint rows);
 guint sfs_upkeep_row(const ShieldComputed *row); /* its bit */
+
+/* Puts the status file together of what is known; what is not known any more, other jobs look into. */
+void sfs_upkeep_status(SfsUpkeep *upkeep);
 
 /* Whatever is in the bundle. later: nobody waits for that. */
 void sfs_upkeep_list(SfsUpkeep *upkeep, SfsContainer *container, gboolean later);

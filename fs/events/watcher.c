@@ -15,7 +15,6 @@
 #include "events/trace.h"
 #include "fault.h"
 #include "view/attributes.h"
-#include "view/contents.h"
 #include "view/findings.h"
 #include "view/index.h"
 
@@ -88,15 +87,43 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
     sfs_watchlist_degraded(watcher->watchlist, lines);
 }
 
+/* The status file is put together by a job, of what is known; what has changed in bundles, other jobs look
+ * into, and then it is put together once more. That may take a tenth of a thread's time at most. */
+static void have_status(SfsWatcher *watcher)
+{
+    watcher->status_due = 0;
+    sfs_upkeep_status(watcher->upkeep);
+}
+
+/* It has been. */
+static void look_at_status(SfsWatcher *watcher)
+{
+    SfsTree *tree = sfs_view_tree(watcher->view);
+    g_autoptr(SfsNode) status = sfs_view_status_node(watcher->view);
+    SfsState announced_state = sfs_tree_announced_state(tree, status), now = {0};
+
+    if (!sfs_tree_is_shown(tree, status))
+        sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
+    else if (sfs_attributes_current_state(watcher->view, status, &now) == SFS_CLEAR &&
+             now.serial != announced_state.serial)
+        sfs_outbox_recheck(watcher->outbox, status, FALSE);
+    watcher->changed(watcher->changed_data); /* there may be pollers of it */
+}
+
 /* Works off what there is. TRUE: there is more. */
 static gboolean work_off(SfsWatcher *watcher)
 {
     gboolean more, news = sfs_looks_work_off(&watcher->looks, &more);
+    gint64 status_took = 0;
 
     watcher->in_vain = !news;
     if (news)
         watcher->changed(watcher->changed_data);
-    news |= sfs_looks_take_done(&watcher->looks);
+    news |= sfs_looks_take_done(&watcher->looks, &status_took);
+    if (status_took) {
+        watcher->status_cost = status_took;
+        look_at_status(watcher);
+    }
     if (!watcher->begun && !sfs_looks_is_starting(&watcher->looks)) {
         watcher->begun = news = TRUE;
         sfs_findings_set_begun(sfs_view_findings(watcher->view), TRUE);
@@ -104,26 +131,6 @@ static gboolean work_off(SfsWatcher *watcher)
     if (news && !watcher->status_due)
         watcher->status_due = g_get_monotonic_time() + MAX(STATUS_USEC, 10 * watcher->status_cost);
     return more;
-}
-
-/* The status file is put together of what is known; what has changed in bundles, jobs look into, and then it
- * is put together once more. That may take a tenth of the thread's time at most. */
-static void look_at_status(SfsWatcher *watcher)
-{
-    SfsTree *tree = sfs_view_tree(watcher->view);
-    g_autoptr(SfsNode) status = sfs_view_status_node(watcher->view);
-    gint64 start = g_get_monotonic_time();
-    SfsState announced_state = sfs_tree_announced_state(tree, status), now = {0};
-
-    watcher->status_due = 0;
-    (void)sfs_findings_ask(sfs_view_findings(watcher->view));
-    if (!sfs_tree_is_shown(tree, status))
-        sfs_outbox_assume(watcher->outbox, status); /* nobody has seen another */
-    else if (sfs_attributes_current_state(watcher->view, status, &now) == SFS_CLEAR &&
-             now.serial != announced_state.serial)
-        sfs_outbox_recheck(watcher->outbox, status, FALSE);
-    watcher->changed(watcher->changed_data); /* there may be pollers of it */
-    watcher->status_cost = g_get_monotonic_time() - start;
 }
 
 /* How long until the first of those that are not 0; NULL: for ever. */
@@ -210,6 +217,8 @@ static gboolean work_round(SfsWatcher *watcher)
     watcher->rest_until = 0;
     if (shield_fault(SHIELD_FAULT_DRAIN))
         g_usleep(STATUS_USEC); /* else it would be nearly as good as an open's own drain */
+    if (shield_fault(SHIELD_FAULT_LATE))
+        g_usleep(STATUS_USEC);
     (void)shield_dirwatch_drain(sfs_watchlist_queue(watcher->watchlist));
     watcher->close_due = sfs_view_close_unused(watcher->view);
     watcher->worked = g_get_monotonic_time();
@@ -218,7 +227,7 @@ static gboolean work_round(SfsWatcher *watcher)
     more = work_off(watcher);
     note_announcer(watcher);
     if (watcher->status_due && watcher->worked >= watcher->status_due)
-        look_at_status(watcher);
+        have_status(watcher);
     return more;
 }
 
@@ -258,7 +267,10 @@ static void note_cold(void *data, SfsNode *node)
 {
     SfsWatcher *watcher = data;
 
-    sfs_upkeep_rows(watcher->upkeep, node->container, sfs_upkeep_row(node->computed));
+    if (node->kind == SFS_STATUS)
+        sfs_upkeep_status(watcher->upkeep);
+    else
+        sfs_upkeep_rows(watcher->upkeep, node->container, sfs_upkeep_row(node->computed));
 }
 
 static void note_done(void *data)

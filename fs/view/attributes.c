@@ -139,9 +139,10 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
 
     if (node->kind == SFS_STATUS) {
         gsize size;
+        guint64 serial;
 
-        set_times(st,
-                  at_once ? sfs_status_last_time(view->status, &size) : sfs_status_time(view->status, &size));
+        set_times(st, at_once ? sfs_status_last(view->status, &size, &serial)
+                              : sfs_status_time(view->status, &size));
         set_size(st, (off_t)size);
     } else {
         g_autoptr(GBytes) version = sfs_status_version();
@@ -432,16 +433,26 @@ static SfsFinding computed_state(SfsView *view, SfsNode *node, gboolean current,
     return finding == SFS_CLEAR && !last ? SFS_COLD : finding;
 }
 
+/* As it was put together last. */
+static SfsFinding status_state(SfsView *view, SfsNode *node, SfsState *now)
+{
+    SfsFinding finding = finding_of(meta_attributes(view, node, TRUE, &now->st));
+    gsize size;
+
+    set_times(&now->st, sfs_status_last(view->status, &size, &now->serial));
+    set_size(&now->st, (off_t)size);
+    return finding == SFS_CLEAR && now->serial == 0 ? SFS_COLD : finding;
+}
+
 SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now)
 {
     start(node, &now->st);
     if (node->kind == SFS_COMPUTED)
         return computed_state(view, node, FALSE, now);
 
-    SfsFinding finding = finding_of(attributes(view, node, FALSE, now));
-    if (finding == SFS_CLEAR && node->kind == SFS_STATUS)
-        now->serial = sfs_contents_serial(view, node);
-    return finding;
+    if (node->kind == SFS_STATUS)
+        return status_state(view, node, now);
+    return finding_of(attributes(view, node, FALSE, now));
 }
 
 SfsFinding sfs_attributes_just_computed(SfsView *view, SfsNode *node, SfsState *now)

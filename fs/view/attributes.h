@@ -21,11 +21,12 @@ typedef enum {
     SFS_GONE,
     SFS_UNCLEAR, /* there, but what it is can't be said before something changes */
     SFS_FAILED,  /* it can't be said at this moment, for want of descriptors or the like */
-    SFS_COLD,    /* a computed file that never was computed */
+    SFS_COLD,    /* a computed file, or the status file, that never was put together */
     SFS_CLEAR,
 } SfsFinding;
 
-/* A computed file is as it was found to be last: nothing is read or computed for this. */
+/* A computed file, and the status file, is as it was found to be last: nothing is read or computed for this.
+ */
 SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now);
 
 /* The same of a computed file that was computed just now, of lists that were read whole: their modes are

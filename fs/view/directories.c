@@ -8,7 +8,6 @@
 #include "lock.h"
 #include "open.h"
 
-#define KEEP_USEC (2 * G_USEC_PER_SEC)
 /* So many are kept, or a quarter of what may be open if that is less. */
 #define KEEP_MAX 256
 
@@ -136,7 +135,7 @@ gint64 sfs_directories_expire(SfsDirectories *directories, gboolean all)
 
     if (shield_fault(SHIELD_FAULT_DESCRIPTORS) && !all)
         return 0;
-    while ((first = g_queue_peek_head(&directories->by_use)) && (all || first->used + KEEP_USEC <= now))
+    while ((first = g_queue_peek_head(&directories->by_use)) && (all || first->used + SFS_KEEP_USEC <= now))
         drop(directories, first);
-    return first ? first->used + KEEP_USEC : 0;
+    return first ? first->used + SFS_KEEP_USEC : 0;
 }

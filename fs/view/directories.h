@@ -27,6 +27,9 @@ SfsDirectory *sfs_directory_ref(SfsDirectory *directory);
 void sfs_directory_unref(SfsDirectory *directory);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsDirectory, sfs_directory_unref)
 
+/* So long a descriptor is kept after it was used last. */
+#define SFS_KEEP_USEC (2 * G_USEC_PER_SEC)
+
 typedef struct SfsDirectories SfsDirectories;
 
 SfsDirectories *sfs_directories_new(void);

@@ -10,6 +10,7 @@
 #include "hash.h"
 #include "lock.h"
 #include "view/findings.h"
+#include "view/halves.h"
 #include "view/view_private.h"
 
 /* So many names are marked one by one. One more marks all there are, and it starts anew. */
@@ -24,6 +25,7 @@
 struct SfsIndex {
     SfsView *view;
     SfsDirectories *directories;
+    SfsHalves *halves;
     GMutex lock;       /* protects the rest, and `looked` in each container */
     guint64 now;       /* the last mark */
     guint64 all;       /* the last that concerned every name */
@@ -38,6 +40,7 @@ SfsIndex *sfs_index_new(SfsView *view)
 
     index->view = view;
     index->directories = sfs_directories_new();
+    index->halves = sfs_halves_new(view->catalog);
     index->names = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, g_free);
     g_mutex_init(&index->lock);
     return index;
@@ -46,6 +49,7 @@ SfsIndex *sfs_index_new(SfsView *view)
 void sfs_index_free(SfsIndex *index)
 {
     sfs_directories_free(index->directories);
+    sfs_halves_free(index->halves);
     g_hash_table_unref(index->names);
     g_mutex_clear(&index->lock);
     g_free(index);
@@ -107,10 +111,13 @@ static guint64 mark_of(const SfsIndex *index, const char *name)
     return own ? MAX(*own, index->all) : index->all;
 }
 
-/* Lock held. */
+/* What a mark tells of may have become unwatched by that. So until the watcher's thread has gone by it, a
+ * look does not stand for long. Lock held. */
 static gboolean is_known(const SfsIndex *index, const SfsContainer *container)
 {
-    return index->exact && container->looked >= mark_of(index, container->place->name);
+    guint64 mark = mark_of(index, container->place->name);
+
+    return index->exact && index->scanned >= mark && container->looked >= mark;
 }
 
 static void drain(const SfsIndex *index)
@@ -223,11 +230,20 @@ gboolean sfs_index_is_certain_of_all(SfsIndex *index)
     return index->exact && index->scanned == index->now;
 }
 
-gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container)
+/* *all: the last mark that concerned every name. */
+static gboolean is_certain(SfsIndex *index, const SfsContainer *container, guint64 *all)
 {
     SHIELD_AUTO_LOCK(&index->lock);
 
+    *all = index->all;
     return is_known(index, container);
+}
+
+gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container)
+{
+    guint64 all;
+
+    return is_certain(index, container, &all);
 }
 
 void sfs_index_confirm(SfsIndex *index, SfsContainer *container)
@@ -244,9 +260,28 @@ void sfs_index_confirm(SfsIndex *index, SfsContainer *container)
     (void)look(index, root, container->place->name, &node);
 }
 
-static SfsDirectory *open_anew(SfsIndex *index, SfsContainer *container)
+/* From now on the watcher's thread closes what is not used any more. */
+static void note_kept(const SfsIndex *index)
 {
-    g_auto(ShieldFd) fd = shield_catalog_open(index->view->catalog, container->place);
+    if (index->view->kept)
+        index->view->kept(index->view->kept_data);
+}
+
+/* The directory at the place of a container that is certain: so is what it is found by, since that mark. */
+static int open_from_half(SfsIndex *index, const ShieldPlace *place, guint64 all)
+{
+    gboolean anew = FALSE;
+    g_autoptr(SfsDirectory) half = sfs_halves_open(index->halves, place, all, &anew);
+
+    if (anew)
+        note_kept(index);
+    return half ? shield_catalog_open_in_half(half->fd, place) : -1;
+}
+
+/* fd is given up: what was opened at the container's place. */
+static SfsDirectory *take_opened(SfsIndex *index, SfsContainer *container, int opened)
+{
+    g_auto(ShieldFd) fd = opened;
     ShieldIdentity now;
 
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP || errno == EXDEV))
@@ -260,23 +295,33 @@ static SfsDirectory *open_anew(SfsIndex *index, SfsContainer *container)
     return sfs_directory_new(g_steal_fd(&fd));
 }
 
+static SfsDirectory *open_anew(SfsIndex *index, SfsContainer *container)
+{
+    return take_opened(index, container, shield_catalog_open(index->view->catalog, container->place));
+}
+
 SfsDirectory *sfs_index_open(SfsIndex *index, SfsContainer *container)
 {
-    gboolean certain = sfs_index_is_certain(index, container);
+    guint64 all;
+    gboolean certain = is_certain(index, container, &all);
     SfsDirectory *directory = certain ? sfs_directories_get(index->directories, container) : NULL;
 
+    if (!certain)
+        return open_anew(index, container);
     if (directory)
         return directory;
-    directory = open_anew(index, container);
-    if (directory && certain && sfs_directories_keep(index->directories, container, directory) &&
-        index->view->kept)
-        index->view->kept(index->view->kept_data);
+    directory = take_opened(index, container, open_from_half(index, container->place, all));
+    if (directory && sfs_directories_keep(index->directories, container, directory))
+        note_kept(index);
     return directory;
 }
 
 gint64 sfs_index_expire(SfsIndex *index, gboolean all)
 {
-    return sfs_directories_expire(index->directories, all);
+    gint64 directories = sfs_directories_expire(index->directories, all);
+    gint64 halves = sfs_halves_expire(index->halves, all);
+
+    return directories && halves ? MIN(directories, halves) : MAX(directories, halves);
 }
 
 /* All at once. A scan, and what it has come by. */

@@ -20,9 +20,10 @@ struct SfsStatus {
     SfsDegradedFunc degraded;
     void *data;
     GMutex lock;  /* protects the rest */
-    GBytes *text; /* the last one shown; NULL: none was */
+    GBytes *text; /* the last one; NULL: none was put together */
     struct timespec time;
     guint64 serial;
+    guint64 begun, noted; /* so many were begun, and which of them the last one is */
 };
 
 SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
@@ -124,11 +125,21 @@ static GBytes *render(SfsStatus *status)
     return g_string_free_to_bytes(out);
 }
 
-/* Notes a text as the one that is shown now. */
-static guint64 note(SfsStatus *status, GBytes *text)
+static guint64 begin(SfsStatus *status)
 {
     SHIELD_AUTO_LOCK(&status->lock);
 
+    return ++status->begun;
+}
+
+/* Notes a text as the last one, unless that was begun later. */
+static guint64 note(SfsStatus *status, GBytes *text, guint64 begun)
+{
+    SHIELD_AUTO_LOCK(&status->lock);
+
+    if (begun < status->noted)
+        return status->serial;
+    status->noted = begun;
     if (!status->text || !g_bytes_equal(status->text, text)) {
         struct timespec now;
 
@@ -146,27 +157,29 @@ static guint64 note(SfsStatus *status, GBytes *text)
 
 GBytes *sfs_status_text(SfsStatus *status, guint64 *serial)
 {
+    guint64 begun = begin(status);
     GBytes *text = render(status);
 
-    *serial = note(status, text);
+    *serial = note(status, text, begun);
     return text;
 }
 
 struct timespec sfs_status_time(SfsStatus *status, gsize *size)
 {
-    g_autoptr(GBytes) text = render(status);
+    guint64 serial;
+    g_autoptr(GBytes) text = sfs_status_text(status, &serial);
 
     *size = g_bytes_get_size(text);
-    (void)note(status, text);
 
     SHIELD_AUTO_LOCK(&status->lock);
     return status->time;
 }
 
-struct timespec sfs_status_last_time(SfsStatus *status, gsize *size)
+struct timespec sfs_status_last(SfsStatus *status, gsize *size, guint64 *serial)
 {
     SHIELD_AUTO_LOCK(&status->lock);
 
     *size = status->text ? g_bytes_get_size(status->text) : 0;
+    *serial = status->serial;
     return status->time;
 }

@@ -28,5 +28,5 @@ GBytes *sfs_status_text(SfsStatus *status, guint64 *serial);
 /* The time to show for the status file as it is now: it grows with every change. size: of its text. */
 struct timespec sfs_status_time(SfsStatus *status, gsize *size);
 
-/* The same of the text that was shown last; nothing is rendered. */
-struct timespec sfs_status_last_time(SfsStatus *status, gsize *size);
+/* The same of the text that was put together last, and its serial number, 0 if none was; nothing is now. */
+struct timespec sfs_status_last(SfsStatus *status, gsize *size, guint64 *serial);

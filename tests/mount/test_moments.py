@@ -17,6 +17,7 @@ import time
 
 import bundles
 import harness
+import haste
 import pytest
 import versions
 import watching
@@ -164,6 +165,16 @@ def test_names_that_come_and_go_at_a_moment(stops, mount, state):
             stops.action = lambda: None
             wait_for(lambda: names_in(m.mnt / 'c/hooks') == names_in(hooks), 'hooks to be as behind')
             wait_for(lambda: names_in(m.mnt / 'c', harness.COMPUTED) == names_in(behind), 'all to be as behind')
+
+
+@pytest.mark.parametrize('removed', haste.REMOVED)
+def test_bundle_made_and_removed_before_the_watcher_looks(mount, base, removed):
+    """What is new is not watched yet then, and its end makes no event."""
+    m = faulty(mount, 'late', base / 'x/state')
+    for _ in range(3):
+        haste.make(base / 'x', removed)
+        wait_for(lambda: watching.at_rest(m), 'all to be watched')
+        haste.make_and_remove(m, base / 'x', removed, 5)
 
 
 def test_structure_that_changes_at_a_moment(stops, mount, base):

@@ -9,6 +9,7 @@ import resource
 
 import bundles
 import harness
+import haste
 import pytest
 import watching
 from harness import fails, holds_for, opened, wait_for
@@ -221,14 +222,10 @@ def test_removed_under_somebody(mount, base):
             watch.expect({'c': ['DELETE,ISDIR']})
 
 
-def test_source_made_and_removed_in_haste(mount, base):
+@pytest.mark.parametrize('removed', haste.REMOVED)
+def test_bundle_made_and_removed_in_haste(mount, base, removed):
     """Whatever the watcher is doing then: who reads, sees what is there."""
-    m = mount(base / 'x/state')
-    for i in range(300):
-        bundles.container(base / 'x/state', 'c', live=[f'1.1.{i // 250}.{i % 250}'])
-        assert (m.mnt / 'c/effective').read_text() == f'1.1.{i // 250}.{i % 250}\n'
-        bundles.remove(base / 'x')
-        assert os.listdir(m.mnt) == ['.shieldfs']
+    haste.make_and_remove(mount(base / 'x/state'), base / 'x', removed, 100)
 
 
 def test_directories_are_closed(mount, base, state):
@@ -240,7 +237,7 @@ def test_directories_are_closed(mount, base, state):
     wait_for(lambda: not watching.open_directories(server), 'those of the start to be closed')
     for i in range(3):
         (m.mnt / f'c{i}/effective').read_bytes()
-    assert sorted(watching.open_directories(server)) == [f'{state}/containers/c{i}' for i in range(3)]
+    assert sorted(watching.open_directories(server)) == [f'{state}/containers', *(f'{state}/containers/c{i}' for i in range(3))]
     wait_for(lambda: not watching.open_directories(server), 'them to be closed')
 
 
