@@ -149,12 +149,21 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
 {
     static const SfsState nothing;
     gboolean directory = sfs_node_is_directory(recheck->node);
+    gint64 stray = 0;
 
     gint64 before = directory ? recheck_announced_children(outbox, recheck->node) : 0;
 
     if (before) {
         sfs_trace_node(recheck->node, "gone: to be told after what was in it");
         queue(outbox, recheck, before + 1);
+        return;
+    }
+    if (directory && recheck->node->container)
+        stray = sfs_container_stray_until(recheck->node->container);
+    if (stray > g_get_monotonic_time()) {
+        sfs_trace_node(recheck->node,
+                       "gone: to be told when who came upon it has looked for what is there now");
+        queue(outbox, recheck, stray);
         return;
     }
     sfs_trace_node(recheck->node, "gone");

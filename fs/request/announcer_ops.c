@@ -119,6 +119,13 @@ gboolean sfs_announcer_ops_mkdir(const SfsRequest *r)
     return TRUE;
 }
 
+/* Somebody has come upon it who must not find it removed yet. */
+static gboolean is_astray(const SfsNode *node)
+{
+    return sfs_node_is_directory(node) && node->container &&
+           sfs_container_stray_until(node->container) > g_get_monotonic_time();
+}
+
 gboolean sfs_announcer_ops_remove(const SfsRequest *r)
 {
     g_autoptr(SfsNode) parent = NULL;
@@ -129,6 +136,10 @@ gboolean sfs_announcer_ops_remove(const SfsRequest *r)
     parent = sfs_tree_get(tree_of(r), r->ino);
     if (parent)
         node = sfs_tree_announced_child(tree_of(r), parent, r->name);
+    if (node && is_astray(node)) {
+        sfs_reply_errno(r, EAGAIN);
+        return TRUE;
+    }
     if (node)
         sfs_tree_set_announced(tree_of(r), node, FALSE);
     sfs_reply_errno(r, node ? 0 : ENOENT);

@@ -55,6 +55,28 @@ void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *i
     container->identity = *identity;
 }
 
+#define STRAY_USEC (50 * 1000)          /* from being told to having looked again, on a busy machine too */
+#define STRAYING_USEC (10 * STRAY_USEC) /* so long who comes again and again counts, */
+#define STRAYED_USEC (50 * STRAY_USEC)  /* from each time on that he has not come for so long */
+
+void sfs_container_stray(SfsContainer *container)
+{
+    SHIELD_AUTO_LOCK(&container->lock);
+    gint64 now = g_get_monotonic_time();
+
+    if (now >= container->straying + STRAYED_USEC)
+        container->straying = now;
+    if (now < container->straying + STRAYING_USEC)
+        container->strayed = now;
+}
+
+gint64 sfs_container_stray_until(SfsContainer *container)
+{
+    SHIELD_AUTO_LOCK(&container->lock);
+
+    return container->strayed ? container->strayed + STRAY_USEC : 0;
+}
+
 static guint hash_node(const void *node)
 {
     return shield_hash_name(((const SfsNode *)node)->name);

@@ -48,15 +48,17 @@ typedef enum {
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
-    GMutex lock; /* a leaf: protects identity, st, known */
+    GMutex lock; /* a leaf: protects identity, st, known, strayed, straying */
     ShieldIdentity identity;
     ShieldBundle *bundle;
-    int unread;     /* atomic: it was there at the start, and what is in it is not known yet */
-    int touched;    /* atomic: counts the events in its directory */
-    SfsPacked st;   /* of the directory, and how many are in it; the lock protects them */
-    int known;      /* what `touched` was before st was asked for; 0: never */
-    guint version;  /* the bundle's, of which findings are; for its jobs alone */
-    guint64 looked; /* the last mark before its name was seen to lead to it; the index's */
+    int unread;      /* atomic: it was there at the start, and what is in it is not known yet */
+    int touched;     /* atomic: counts the events in its directory */
+    SfsPacked st;    /* of the directory, and how many are in it; the lock protects them */
+    int known;       /* what `touched` was before st was asked for; 0: never */
+    guint version;   /* the bundle's, of which findings are; for its jobs alone */
+    guint64 looked;  /* the last mark before its name was seen to lead to it; the index's */
+    gint64 strayed;  /* when somebody was last told that its name leads elsewhere (monotonic time), */
+    gint64 straying; /* and the first time of late */
 } SfsContainer;
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
@@ -71,6 +73,13 @@ void sfs_container_touch(SfsContainer *container);
 /* Which directory it is; and that this one is the same, whatever has become of its time of birth. */
 ShieldIdentity sfs_container_identity(SfsContainer *container);
 void sfs_container_set_identity(SfsContainer *container, const ShieldIdentity *identity);
+
+/* Somebody has come upon a node of it whose name leads elsewhere by now: the kernel will look for the other
+ * one on his behalf. He finds nothing there if the kernel is told meanwhile that the directory he comes from
+ * is removed: so that has to wait, until the time (monotonic, microseconds) that stray_until says; 0: it need
+ * not. Who comes again and again can't make it wait for long. Any thread. */
+void sfs_container_stray(SfsContainer *container);
+gint64 sfs_container_stray_until(SfsContainer *container);
 
 /* What watchers were told of a node last. */
 typedef struct {

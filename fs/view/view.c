@@ -147,8 +147,13 @@ int sfs_view_resolve(SfsView *view, guint64 ino, SfsNode **node)
     *node = NULL;
     if (known && known->container)
         sfs_index_confirm(view->index, known->container);
-    if (!known || !sfs_tree_is_attached(view->tree, known))
-        return known && sfs_tree_has_successor(view->tree, known) ? ESTALE : ENOENT;
+    if (!known || !sfs_tree_is_attached(view->tree, known)) {
+        gboolean elsewhere = known && sfs_tree_has_successor(view->tree, known);
+
+        if (elsewhere && known->container)
+            sfs_container_stray(known->container);
+        return elsewhere ? ESTALE : ENOENT;
+    }
     *node = g_steal_pointer(&known);
     return 0;
 }
