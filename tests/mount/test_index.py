@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import bundles
@@ -215,6 +216,33 @@ def test_bundle_replaced(mount, base, state):
             assert os.stat(m.mnt / 'c/effective').st_size == len(texts[i % 2])
         else:
             assert {'one', 'two'} & {*os.listdir(m.mnt / 'c')} == {['one', 'two'][i % 2]}
+
+
+def test_end_of_a_directory_that_somebody_comes_upon(mount, base, state):
+    """He is sent elsewhere, and has the time to get there before the kernel knows that it is removed; but however often
+    he comes, its end is told."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    bundles.bundle(base / 'aside', live=['2.2.2.2'])
+    m = mount(state)
+    over = threading.Event()
+    inside = os.open(m.mnt / 'c', os.O_RDONLY)
+
+    def come():
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                os.stat('effective', dir_fd=inside)
+    thread = threading.Thread(target=come)
+    with Watch(m.mnt, m.mnt) as watch:
+        thread.start()
+        try:
+            exchange(state / 'containers/c', base / 'aside')
+            watch.wait_for(('c', 'DELETE,ISDIR'), ('c', 'CREATE,ISDIR'))
+        finally:
+            over.set()
+            thread.join()
+            os.close(inside)
+    assert b' event c: gone: to be told when who came upon it has looked' in m.log_path.read_bytes()
+    assert (m.mnt / 'c/effective').read_text() == '2.2.2.2\n'
 
 
 def test_list_of_names_is_true(mount, state):
