@@ -23,6 +23,8 @@ typedef enum {
     SHIELD_FAULT_DESCRIPTORS, /* descriptors: a directory that was opened stays open */
     SHIELD_FAULT_MOUNTS,      /* mounts: what is mounted, or unmounted, is not noticed */
     SHIELD_FAULT_UNREAD,      /* unread: what is there at the start is not looked into before a SIGHUP */
+    SHIELD_FAULT_UNCONFINED,  /* unconfined: no process gives up anything */
+    SHIELD_FAULT_FORBIDDEN,   /* forbidden: server and announcer make a system call that they may not */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */

@@ -233,6 +233,7 @@ static void *work(void *data)
         gint64 announce_due;
 
         sfs_outbox_answered(watcher->outbox);
+        note_announcer(watcher); /* a new one has said its first word */
         announce_due = sfs_outbox_work(watcher->outbox);
         note_idle(watcher);
         if (wait_for_work(watcher, announce_due, more))

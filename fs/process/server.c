@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "open.h"
+#include "process/confine.h"
 #include "process/control.h"
 #include "process/daemonize.h"
 #include "request/deferred.h"
@@ -44,6 +45,8 @@ typedef struct {
     SfsSession session;
     const char *place; /* the mount point, as the log shows it */
     int control;
+    int refused;                           /* as in confine.h */
+    guint32 confined, supervisor_confined; /* likewise: what both have given up */
     pthread_t loop_thread;
     int loop_ended; /* atomic */
 } Server;
@@ -76,16 +79,17 @@ static void obey(Server *server, SfsControlMessage message, int fd)
         break;
     case SFS_CONTROL_FORGET:
         sfs_announcer_client_connect(server->session.announcer, -1, 0);
-        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0, 0}, -1);
         break;
     case SFS_CONTROL_REFRESH:
         sfs_view_forget(server->session.view);
         sfs_watcher_refresh(server->session.watcher);
-        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0}, -1);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0, 0}, -1);
         break;
     case SFS_CONTROL_END:
         end_session(server);
         break;
+    case SFS_CONTROL_CONFINED:
     case SFS_CONTROL_MOUNTED:
     case SFS_CONTROL_FORGOTTEN:
     case SFS_CONTROL_REFRESHED:
@@ -101,6 +105,7 @@ static void *obey_supervisor(void *data)
     SfsControlMessage message;
     int fd;
 
+    pthread_setname_np(pthread_self(), "control");
     while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
         obey(server, message, fd);
     return NULL;
@@ -128,7 +133,6 @@ static gboolean serve(Server *server)
         g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
         return FALSE;
     }
-    pthread_setname_np(thread, "control");
 
     int result = run_loop(server->fuse, server->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
@@ -158,7 +162,7 @@ static void prepare_process(const Server *server)
 
 static void tell_overdue(void *data, pid_t pid)
 {
-    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid}, -1);
+    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid, 0}, -1);
 }
 
 /* What fusermount3 and libfuse wrote there, as one line. */
@@ -194,13 +198,43 @@ static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
     return mounted;
 }
 
+static void confined(void *data, GPtrArray *lines)
+{
+    const Server *server = data;
+    const guint32 told[] = {
+        [SFS_SUPERVISOR] = server->supervisor_confined,
+        [SFS_SERVER] = server->confined,
+        [SFS_ANNOUNCER] = sfs_announcer_client_confined(server->session.announcer),
+    };
+
+    for (guint process = 0; process < SFS_N_PROCESSES; process++) {
+        if (told[process])
+            g_ptr_array_add(lines, sfs_confine_text(process, told[process]));
+    }
+}
+
+/* The last that is done with all rights is mounting. There is one thread yet. */
+static void confine(Server *server)
+{
+    SfsControlMessage first;
+    int fd;
+
+    if (sfs_control_receive(server->control, &first, &fd) && first.word == SFS_CONTROL_CONFINED)
+        server->supervisor_confined = first.confined;
+    server->confined = sfs_confine(SFS_SERVER, &(SfsConfinement){.allow_other = server->options->allow_other,
+                                                                 .refused = server->refused});
+    sfs_status_set_confined(server->session.status, confined, server);
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
     if (!server->options->foreground)
         sfs_daemonize_detach(getppid());
-    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
+    confine(server);
+    sfs_deferred_start(server->session.deferred);
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
     sfs_jobs_start(sfs_view_jobs(server->session.view));
     sfs_watcher_start(server->session.watcher);
@@ -293,13 +327,17 @@ static void session_end(SfsSession *session)
     shield_budget_free(session->budget);
 }
 
-gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
+gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control, int refused)
 {
     g_auto(GStrv) words = sfs_options_mount_args(options, mountpoint);
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
     g_autofree char *place = shield_text_escape(mountpoint, -1);
-    Server server = {.options = options, .place = place, .control = control, .loop_thread = pthread_self()};
+    Server server = {.options = options,
+                     .place = place,
+                     .control = control,
+                     .refused = refused,
+                     .loop_thread = pthread_self()};
     gboolean served = FALSE;
 
     prepare_process(&server);

@@ -223,8 +223,12 @@ SfsDeferred *sfs_deferred_new(SfsView *view)
     deferred->groups = g_hash_table_new_full(NULL, NULL, NULL, group_free);
     deferred->waiting = g_hash_table_new(NULL, NULL);
     sfs_jobs_set(deferred->jobs, SFS_JOB_REQUESTS, try_group, deferred);
-    deferred->refuser = g_thread_new("interrupted", refuse_interrupted, deferred);
     return deferred;
+}
+
+void sfs_deferred_start(SfsDeferred *deferred)
+{
+    deferred->refuser = g_thread_new("interrupted", refuse_interrupted, deferred);
 }
 
 static void answer_all(Group *group)

@@ -14,6 +14,9 @@
 /* The jobs of SFS_JOB_REQUESTS are its from now on. */
 SfsDeferred *sfs_deferred_new(SfsView *view);
 
+/* Starts the thread that answers the interrupted: before the first request is taken over. */
+void sfs_deferred_start(SfsDeferred *deferred);
+
 /* Answers all that are still pending, with EINTR. The jobs have been stopped, no request may be added any
  * more, nor a writer be told of. */
 void sfs_deferred_free(SfsDeferred *deferred);

@@ -174,8 +174,9 @@ def test_plain_user(base, state, exe, how):
                 act(m.mnt / 'web-1/effective')
         with fails(errno.EROFS):
             os.mkdir(m.mnt / 'new')
+        confined = m.status()['confined']  # test_confined.py looks at that
         assert m.status() == {'source': [f'ok {state}'], 'complete': ['yes'], 'announcer': ['ok'],
-                              'pid': [str(m.process.pid)], 'degraded': [], 'problem': []}
+                              'pid': [str(m.process.pid)], 'confined': confined, 'degraded': [], 'problem': []}
     plain_user(base, exe, body, how)
 
 

@@ -117,6 +117,7 @@ static Case setup(guint settle_ms)
     session->outbox = sfs_outbox_new(session->view, session->announcer, "/mnt");
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
     session->deferred = sfs_deferred_new(session->view);
+    sfs_deferred_start(session->deferred);
     session->handles = sfs_handles_new();
     sfs_jobs_start(sfs_view_jobs(session->view));
 

@@ -226,7 +226,7 @@ class Mount:
         """.shieldfs/status as {word: [rest of line, …]}; its grammar and order are checked."""
         text = (self.mnt / '.shieldfs' / 'status').read_bytes().decode('utf-8')
         assert text.endswith('\n') and text[:-1].replace('\n', '').isprintable(), text
-        words = {w: [] for w in ('source', 'complete', 'announcer', 'pid', 'degraded', 'problem')}
+        words = {w: [] for w in ('source', 'complete', 'announcer', 'pid', 'confined', 'degraded', 'problem')}
         lines = [ln.split(': ', 1) for ln in text[:-1].split('\n')]
         for word, rest in lines:
             words[word].append(rest)
@@ -234,6 +234,8 @@ class Mount:
         assert words['complete'] in (['yes'], ['no']), text
         assert words['announcer'] in (['ok'], ['restarting'], ['stuck'], ['stopped']), text
         assert words['pid'] == [str(self.process.pid)], text
+        who = [c.split(':')[0] for c in words['confined']]  # the announcer's is missing while there is none
+        assert who in (['supervisor', 'server', 'announcer'], ['supervisor', 'server']), text
         problems = [p.encode() for p in words['problem']]
         assert problems == sorted(problems), text
         return words
