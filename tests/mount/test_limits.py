@@ -75,6 +75,19 @@ def test_problems(mount, state):
     assert m.status()['problem'] == said
 
 
+def test_problems_of_a_source(mount, base, state):
+    """The same of what stands where bundles are looked for, for each source."""
+    for source, n in ((state, 1000), (base / 'other', 3)):
+        (source / 'containers').mkdir(parents=True)
+        for i in range(n):
+            os.symlink('x', source / f'containers/{i:03}')
+    m = mount(state, base / 'other')
+    said = m.status()['problem']
+    assert f'{state}: more than 100 problems: 900 not listed' in said
+    assert sum(line.startswith(f'{state}/containers/') for line in said) == 100
+    assert sum(line.startswith(f'{base}/other/containers/') for line in said) == 3 == len(said) - 101
+
+
 def test_degraded_of_other_owners(base, state, exe, root):
     """The same of what a plain user's announcer may not touch."""
     for name, n in (('evil', 300), ('good', 3)):
