@@ -118,7 +118,8 @@ static int run_loop(struct fuse_session *session, const SfsOptions *options)
     return result;
 }
 
-/* Serves until the supervisor says so or the mount goes away; TRUE if the loop ended as it should. */
+/* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
+ * the loop ended as it should. */
 static gboolean serve(Server *server)
 {
     pthread_t thread;
@@ -129,6 +130,7 @@ static gboolean serve(Server *server)
         return FALSE;
     }
     pthread_setname_np(thread, "control");
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
 
     int result = run_loop(server->fuse, server->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
@@ -194,18 +196,30 @@ static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
     return mounted;
 }
 
+static gboolean start_threads(Server *server)
+{
+    SfsSession *session = &server->session;
+    g_autoptr(GError) error = NULL;
+
+    if (sfs_deferred_start(session->deferred, &error) &&
+        sfs_jobs_start(sfs_view_jobs(session->view), &error) && sfs_watcher_start(session->watcher, &error))
+        return TRUE;
+    g_message("%s: could not be served: %s", server->place, error->message);
+    return FALSE;
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
+    gboolean served = FALSE;
+
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
-    if (!server->options->foreground)
-        sfs_daemonize_detach(getppid());
-    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
-    sfs_jobs_start(sfs_view_jobs(server->session.view));
-    sfs_watcher_start(server->session.watcher);
-
-    gboolean served = serve(server);
+    if (start_threads(server)) {
+        if (!server->options->foreground)
+            sfs_daemonize_detach(getppid());
+        served = serve(server);
+    }
     sfs_watcher_stop(server->session.watcher);
     sfs_jobs_stop(sfs_view_jobs(server->session.view));
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */

@@ -210,10 +210,14 @@ static void *work(void *data)
     return NULL;
 }
 
-void sfs_jobs_start(SfsJobs *jobs)
+gboolean sfs_jobs_start(SfsJobs *jobs, GError **error)
 {
-    for (int i = 0; i < THREADS; i++)
-        jobs->threads[i] = g_thread_new("jobs", work, jobs);
+    for (int i = 0; i < THREADS; i++) {
+        jobs->threads[i] = g_thread_try_new("jobs", work, jobs, error);
+        if (!jobs->threads[i])
+            return FALSE;
+    }
+    return TRUE;
 }
 
 void sfs_jobs_stop(SfsJobs *jobs)

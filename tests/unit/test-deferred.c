@@ -118,7 +118,8 @@ static Case setup(guint settle_ms)
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
     session->deferred = sfs_deferred_new(session->view);
     session->handles = sfs_handles_new();
-    sfs_jobs_start(sfs_view_jobs(session->view));
+    g_assert_true(sfs_deferred_start(session->deferred, NULL));
+    g_assert_true(sfs_jobs_start(sfs_view_jobs(session->view), NULL));
 
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(session->view));
     g_autoptr(SfsNode) container = NULL;

@@ -128,7 +128,7 @@ static void test_one_at_a_time(void)
 
     setup(&c);
     hold(&c, TRUE);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     ask(&c, 0, SFS_JOB_UPKEEP);
     wait_for_jobs(&c, 1);
     for (int i = 0; i < 10; i++) {
@@ -149,7 +149,7 @@ static void test_one_at_a_time(void)
 static void start_floods(Case *c)
 {
     c->endless = TRUE;
-    sfs_jobs_start(c->jobs);
+    g_assert_true(sfs_jobs_start(c->jobs, NULL));
     for (int i = 0; i < FLOODS; i++)
         ask(c, i, SFS_JOB_UPKEEP);
 }
@@ -177,7 +177,7 @@ static void test_due(void)
     sfs_jobs_queue(c.jobs, c.bundles[0], SFS_JOB_REQUESTS, g_get_monotonic_time() + G_TIME_SPAN_DAY);
     sfs_jobs_queue(c.jobs, c.bundles[1], SFS_JOB_REQUESTS, g_get_monotonic_time() + 50 * 1000);
     sfs_jobs_queue(c.jobs, c.bundles[2], SFS_JOB_REQUESTS, g_get_monotonic_time() + 20 * 1000);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     wait_for_jobs(&c, 2);
     g_assert_cmpstr(c.done->str, ==, "cb");
     ask(&c, 0, SFS_JOB_REQUESTS); /* now after all */
@@ -210,7 +210,7 @@ static void test_sooner(void)
     setup(&c);
     for (guint i = 0; i < BUNDLES; i++)
         ask(&c, (int)i, i < half ? SFS_JOB_LATER : SFS_JOB_UPKEEP);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     wait_for_jobs(&c, BUNDLES);
     for (guint i = 0; i < half; i++)
         sooner += (guchar)c.done->str[i] >= 'a' + half;
