@@ -282,6 +282,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     session->handles = sfs_handles_new();
     session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
     session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
+    session->texts = sfs_quota_new(options->cache, getuid(), "bytes of open computed files");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     sfs_watcher_set_told(session->watcher, sfs_deferred_told, session->deferred);
@@ -294,6 +295,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->texts)
+        sfs_quota_free(session->texts);
     if (session->listings)
         sfs_quota_free(session->listings);
     if (session->raw_files)

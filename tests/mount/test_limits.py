@@ -162,6 +162,38 @@ def test_descriptors(mount, base, state, root):
     assert len(m.log_lines()) == 1
 
 
+def test_computed_files(mount, state, root):
+    """What others have open of the cache leaves something to everybody; what is open already costs its holder nothing
+    more, be it opened ever so often."""
+    for i in range(30):
+        bundles.container(state, f'c{i:02}', profile=[f'10.{100 + i}.{n // 256}.{n % 256}' for n in range(3000)])
+    m = mount(state, options=['allow_other', 'cache=1M'])
+    m.expect_log(r'c\d\d/effective: refused to user 65534, as too many are open: there may be 1048576 bytes of open '
+                 'computed files in all, half of them for others than who mounted')
+    size = os.stat(m.mnt / 'c00/effective').st_size
+
+    def open_each(stack, uid):
+        """How many different ones UID gets."""
+        with acting_as(uid):
+            for i in range(30):
+                try:
+                    stack.callback(os.close, os.open(m.mnt / f'c{i:02}/effective', os.O_RDONLY))
+                except OSError as error:
+                    assert error.errno == errno.ENOMEM, error
+                    return i
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as first:
+            assert open_each(first, NOBODY) == (1 << 18) // size
+            assert open_each(stack, STRANGER) == ((1 << 19) - (1 << 18) // size * size) // 2 // size
+            with acting_as(NOBODY):
+                for _ in range(100):
+                    first.callback(os.close, os.open(m.mnt / 'c00/effective', os.O_RDONLY))
+            for i in range(30):
+                assert len((m.mnt / f'c{i:02}/effective').read_bytes()) == size
+        harness.wait_for(lambda: open_each(stack, NOBODY), 'the releases')
+    assert len(m.log_lines()) == 1
+
+
 def test_listings(mount, state, root):
     """Listings of full directories take so much that a user gets only a few at a time; others get theirs."""
     behind = bundles.container(state, 'evil')
