@@ -123,7 +123,8 @@ static int run_loop(struct fuse_session *session, const SfsOptions *options)
     return result;
 }
 
-/* Serves until the supervisor says so or the mount goes away; TRUE if the loop ended as it should. */
+/* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
+ * the loop ended as it should. */
 static gboolean serve(Server *server)
 {
     pthread_t thread;
@@ -133,6 +134,7 @@ static gboolean serve(Server *server)
         g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
         return FALSE;
     }
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
 
     int result = run_loop(server->fuse, server->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
@@ -226,20 +228,33 @@ static void confine(Server *server)
     sfs_status_set_confined(server->session.status, confined, server);
 }
 
+static gboolean start_threads(Server *server)
+{
+    SfsSession *session = &server->session;
+    g_autoptr(GError) error = NULL;
+
+    if (sfs_deferred_start(session->deferred, &error) &&
+        sfs_jobs_start(sfs_view_jobs(session->view), &error) && sfs_watcher_start(session->watcher, &error))
+        return TRUE;
+    g_message("%s: could not be served: %s", server->place, error->message);
+    return FALSE;
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
+    gboolean served = FALSE;
+    int null;
+
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
-    if (!server->options->foreground)
-        sfs_daemonize_detach(getppid());
+    null = server->options->foreground ? -1 : sfs_daemonize_open();
     confine(server);
-    sfs_deferred_start(server->session.deferred);
-    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
-    sfs_jobs_start(sfs_view_jobs(server->session.view));
-    sfs_watcher_start(server->session.watcher);
-
-    gboolean served = serve(server);
+    if (start_threads(server)) {
+        if (!server->options->foreground)
+            sfs_daemonize_detach(getppid(), null);
+        served = serve(server);
+    }
     sfs_watcher_stop(server->session.watcher);
     sfs_jobs_stop(sfs_view_jobs(server->session.view));
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
@@ -302,6 +317,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     session->handles = sfs_handles_new();
     session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
     session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
+    session->texts = sfs_quota_new(options->cache, getuid(), "bytes of open computed files");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     sfs_watcher_set_told(session->watcher, sfs_deferred_told, session->deferred);
@@ -314,6 +330,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->texts)
+        sfs_quota_free(session->texts);
     if (session->listings)
         sfs_quota_free(session->listings);
     if (session->raw_files)

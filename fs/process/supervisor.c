@@ -181,7 +181,7 @@ static void start_announcer(Supervisor *s)
     close(ends[1]);
     s->announcer_start = g_get_monotonic_time();
     if (s->announcer < 0) {
-        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+        g_message("%s: no process for an announcer: %s: it is tried again", s->place, g_strerror(errno));
         s->announcer = 0;
         s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
     } else {
@@ -229,7 +229,7 @@ static gboolean leave_launcher(Supervisor *s)
     gboolean waiting = sfs_daemonize_ready(s->ready);
 
     s->ready = -1;
-    sfs_daemonize_detach(getpid());
+    sfs_daemonize_detach(getpid(), sfs_daemonize_open());
     if (waiting) {
         g_message("%s: mounted", s->place);
     } else {
