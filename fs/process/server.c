@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "open.h"
 #include "process/control.h"
@@ -214,6 +215,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
+    shield_fault_stop(SHIELD_FAULT_STOP_MOUNTED);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
     if (start_threads(server)) {
         if (!server->options->foreground)

@@ -184,13 +184,16 @@ class Mount:
         self.env = dict(os.environ, G_DEBUG='fatal-criticals', **(env or {}))
         self.process, self.status_code = None, None
 
-    def start(self):
+    def begin(self):
         with contextlib.suppress(FileExistsError):  # exist_ok would ask whether it is a dead mount
             self.mnt.mkdir()
         with open(self.log_path, 'wb') as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={k: v for k, v in self.env.items() if v is not None})
         Mount.running.append(self)
+
+    def start(self):
+        self.begin()
         wait_for(self.answers, f'{self.mnt} to answer')
         return self
 
