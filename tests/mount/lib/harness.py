@@ -435,6 +435,24 @@ def in_namespace(function, uid=0, fuse_mode=0o666, prepare=lambda: None):
     in_child(function, enter)
 
 
+def for_others_too(base, sources, exe, function):
+    """Run FUNCTION(m) with a mount that a plain user, NOBODY, has made for others too (allow_other), which fuse.conf
+    lets him; it ends as it should."""
+    conf, own = base / 'fuse.conf', base / 'own'
+    conf.write_text('user_allow_other\n', encoding='ascii')
+    own.mkdir()
+    os.chown(own, NOBODY, NOBODY)
+
+    def body():
+        m = Mount(own, sources, exe=exe, options=['allow_other'])
+        try:
+            function(m.start())
+            m.stop()
+        finally:
+            m.kill()
+    in_namespace(body, uid=NOBODY, prepare=lambda: system_mount(conf, '/etc/fuse.conf', None, 0x1000))
+
+
 def in_user_namespace(function):
     """Run FUNCTION as root of a user and a mount namespace of its own: limits in /proc/sys/user end with them."""
     def enter():
