@@ -29,6 +29,8 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_STOP_COMPARISON] = "stop-comparison",
     [SHIELD_FAULT_STOP_WATCH] = "stop-watch",
     [SHIELD_FAULT_STOP_DETACH] = "stop-detach",
+    [SHIELD_FAULT_STOP_MKDIR] = "stop-mkdir",
+    [SHIELD_FAULT_STOP_MOUNTED] = "stop-mounted",
 };
 
 /* Each how many times it happens: 0 if it is not named, 1 if it is without a number. */

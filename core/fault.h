@@ -33,6 +33,8 @@ typedef enum {
     SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
     SHIELD_FAULT_STOP_WATCH,      /* stop-watch: and before it watches a directory */
     SHIELD_FAULT_STOP_DETACH,     /* stop-detach: and before it takes a mount away */
+    SHIELD_FAULT_STOP_MKDIR,      /* stop-mkdir: and before it answers a MKDIR of the announcer's */
+    SHIELD_FAULT_STOP_MOUNTED,    /* stop-mounted: and when it has mounted, before anybody knows */
     SHIELD_N_FAULTS
 } ShieldFault;
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "open.h"
 #include "process/confine.h"
@@ -247,6 +248,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
+    shield_fault_stop(SHIELD_FAULT_STOP_MOUNTED);
     null = server->options->foreground ? -1 : sfs_daemonize_open();
     confine(server);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);

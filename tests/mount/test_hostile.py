@@ -6,7 +6,6 @@ the machine has nothing else to do."""
 import contextlib
 import errno
 import os
-import pathlib
 import random
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import time
 import bundles
 import harness
 import pytest
-import watching
 from harness import COMPUTED, fails, opened, wait_for
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)

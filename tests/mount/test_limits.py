@@ -8,7 +8,7 @@ import os
 import bundles
 import harness
 import pytest
-from harness import COMPUTED, NOBODY, STRANGER, fails, in_namespace
+from harness import COMPUTED, NOBODY, STRANGER, fails
 
 MAX_NAMES = 65536
 
@@ -93,22 +93,13 @@ def test_degraded_of_other_owners(base, state, exe, root):
     for name, n in (('evil', 300), ('good', 3)):
         behind = bundles.container(state, name, {f'{i:03}': '' for i in range(n)})
         os.chown(behind, NOBODY, NOBODY)
-    conf = bundles.put(base / 'fuse.conf', 'user_allow_other\n')
-    (base / 'own').mkdir()
-    os.chown(base / 'own', NOBODY, NOBODY)
 
-    def body():
-        m = harness.Mount(base / 'own', [state], exe=exe, options=['allow_other'])
-        try:
-            m.start()
-            said = m.status()['degraded']
-            evil = [line for line in said if line.startswith('evil') and 'no lease' not in line]
-            assert len(evil) == 101 and len(said) - len(evil) == 3, said
-            assert evil[-1] == 'evil: more than 100 files of another owner: 200 not listed'
-            m.stop()
-        finally:
-            m.kill()
-    in_namespace(body, uid=NOBODY, prepare=lambda: harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000))
+    def body(m):
+        said = m.status()['degraded']
+        evil = [line for line in said if line.startswith('evil') and 'no lease' not in line]
+        assert len(evil) == 101 and len(said) - len(evil) == 3, said
+        assert evil[-1] == 'evil: more than 100 files of another owner: 200 not listed'
+    harness.for_others_too(base, [state], exe, body)
 
 
 @contextlib.contextmanager

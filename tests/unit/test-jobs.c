@@ -185,8 +185,8 @@ static void test_source_that_hangs(void)
     wait_for_jobs(&c, FLOODS + 1);
     ask(&c, OTHER_SOURCE + 1, SFS_JOB_LATER);
     wait_for_jobs(&c, FLOODS + 2);
-    g_assert_cmpint(c.done->str[FLOODS], ==, 'a' + OTHER_SOURCE);
-    g_assert_cmpint(c.done->str[FLOODS + 1], ==, 'A' + OTHER_SOURCE + 1);
+    g_assert_cmpint((guchar)c.done->str[FLOODS], ==, 'a' + OTHER_SOURCE);
+    g_assert_cmpint((guchar)c.done->str[FLOODS + 1], ==, 'A' + OTHER_SOURCE + 1);
     hold(&c, FALSE);
     wait_for_jobs(&c, 12); /* it hangs no more */
     teardown(&c);
