@@ -43,8 +43,9 @@ void shield_budget_touch(ShieldBudget *budget, ShieldKeeper *keeper);
  * up to a 64th of the limit may be charged beyond it, and an eighth in all. */
 typedef enum {
     SHIELD_TAKEN,
-    SHIELD_BUSY, /* there may be room as soon as somebody's work is done */
-    SHIELD_FULL, /* there is no room as long as everything stays open that is */
+    SHIELD_BUSY,      /* there may be room as soon as somebody's work is done */
+    SHIELD_FULL,      /* there is no room as long as everything stays open that is */
+    SHIELD_NO_MEMORY, /* said by others than the budget: the system has none */
 } ShieldTake;
 ShieldTake shield_budget_take(ShieldBudget *budget, const ShieldKeeper *keeper, gsize bytes,
                               ShieldEvict evict);

@@ -395,15 +395,19 @@ static ShieldSnapshot *no_room(ShieldBundle *bundle, const ShieldComputed *row, 
     g_autoptr(ShieldSnapshot) last = shield_kept_last(&bundle->kept, row);
     GError *error = NULL;
 
-    if (take == SHIELD_BUSY)
+    if (take == SHIELD_NO_MEMORY)
+        shield_error_set_errno(&error, ENOMEM, bundle->label, row->name);
+    else if (take == SHIELD_BUSY)
         shield_error_set(&error, EBUSY, bundle->label, row->name, "the cache is in use: try again");
     else
         shield_error_set(&error, ENOMEM, bundle->label, row->name,
                          "not enough of the cache (cache=%s): close files or raise it", limit);
 
     ShieldSnapshot *snapshot = shield_snapshot_new_error(error);
-    snapshot->serial = last->serial;
-    snapshot->mtime = last->mtime;
+    if (last) {
+        snapshot->serial = last->serial;
+        snapshot->mtime = last->mtime;
+    }
     return snapshot;
 }
 
@@ -416,8 +420,9 @@ static ShieldSnapshot *compute(ShieldBundle *bundle, int dirfd, const ShieldComp
         take = shield_kept_compute(&bundle->kept, dirfd, row);
     if (with_text)
         shield_kept_touch(&bundle->kept);
-    return with_text && take != SHIELD_TAKEN ? no_room(bundle, row, take)
-                                             : shield_kept_last(&bundle->kept, row);
+    if (take != SHIELD_TAKEN && (with_text || !bundle->kept.times[row - shield_computed].last))
+        return no_room(bundle, row, take);
+    return shield_kept_last(&bundle->kept, row);
 }
 
 /* NULL if a source is being written, or moved while another was read: then *culprit is that source. */

@@ -8,6 +8,7 @@
 
 #include "directory.h"
 #include "error.h"
+#include "lines.h"
 #include "text.h"
 
 #define NAME_LENGTH_MAX 255
@@ -160,18 +161,36 @@ ShieldPlace *shield_catalog_find(ShieldCatalog *catalog, const char *name, int *
 typedef struct {
     ShieldSources *sources;
     guint source;
-    GPtrArray *places; /* NULL: bundles are not looked for */
+    GPtrArray *places;  /* NULL: bundles are not looked for */
+    ShieldFirst *lines; /* problems, for each source; NULL: they are not asked for */
     ShieldScan *out;
 } Scan;
 
 static void add_problem(Scan *scan, const char *directory, const char *name, const char *text)
 {
-    if (!scan->out->problems)
+    if (!scan->lines)
         return;
 
     const char *root = shield_sources_path(scan->sources, scan->source);
     g_autofree char *path = directory ? g_build_filename(root, directory, NULL) : g_strdup(root);
-    shield_error_add_line(scan->out->problems, path, name, text);
+    shield_first_add(&scan->lines[scan->source], shield_error_line(path, name, text));
+}
+
+static void begin_problems(Scan *scan)
+{
+    guint n = shield_sources_count(scan->sources);
+
+    scan->lines = scan->out->problems ? g_new0(ShieldFirst, n) : NULL;
+    for (guint i = 0; scan->lines && i < n; i++)
+        shield_lines_init(&scan->lines[i]);
+}
+
+static void end_problems(Scan *scan)
+{
+    for (guint i = 0; scan->lines && i < shield_sources_count(scan->sources); i++)
+        shield_lines_move(scan->out->problems, &scan->lines[i], SHIELD_MAX_LINES,
+                          shield_sources_path(scan->sources, i), "problems");
+    g_clear_pointer(&scan->lines, g_free);
 }
 
 static void add_place(Scan *scan, char *name, char *path)
@@ -366,7 +385,7 @@ static void drop_clashes(Scan *scan)
             i++;
             continue;
         }
-        if (scan->out->problems) {
+        if (scan->lines) {
             const char *root = shield_sources_path(scan->sources, first->source);
             g_autofree char *winner = g_build_filename(root, first->path, NULL);
             g_autofree char *winner_escaped = shield_text_escape(winner, -1);
@@ -394,7 +413,7 @@ static void scan_source(Scan *scan)
     visit(scan, fd, NULL);
 
     gboolean containers = scan_containers(scan, fd), tasks = scan_tasks(scan, fd);
-    if (!containers && !tasks && scan->out->problems) {
+    if (!containers && !tasks && scan->lines) {
         g_autofree char *text = shield_sources_misfit(scan->sources, scan->source, fd);
 
         add_problem(scan, NULL, NULL, text);
@@ -432,8 +451,10 @@ GPtrArray *shield_catalog_scan(ShieldCatalog *catalog, ShieldScan *out)
     Scan scan = {.sources = catalog->sources, .out = out};
 
     scan.places = g_ptr_array_new_with_free_func((GDestroyNotify)shield_place_free);
+    begin_problems(&scan);
     scan_sources(&scan);
     g_ptr_array_sort(scan.places, compare_places);
     drop_clashes(&scan);
+    end_problems(&scan);
     return scan.places;
 }

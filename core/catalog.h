@@ -53,7 +53,8 @@ typedef void (*ShieldVisitFunc)(int fd, const char *path, guint source, const ch
 
 /* What a scan tells beside the bundles; each may be left NULL. */
 typedef struct {
-    GPtrArray *problems; /* gets a line (char *, owned) for whatever can't be shown */
+    GPtrArray *problems; /* gets a line (char *, owned) for whatever can't be shown, so many of each source as
+                            lines.h says; not of a mere visit */
     GArray *states;      /* gets an int for each source: what shield_sources_open said, 0 if it was found */
     ShieldVisitFunc visit;
     void *data;

@@ -83,7 +83,11 @@ static ShieldList *read_list(const char *state_dir, const char *name, GError **e
 {
     g_autoptr(ShieldSnapshot) snapshot = shield_read_snapshot(state_dir, shield_computed_find(name), error);
 
-    return snapshot ? shield_list_parse(snapshot->text) : NULL;
+    ShieldList *list = snapshot ? shield_list_parse(snapshot->text) : NULL;
+
+    if (snapshot && !list)
+        shield_error_set_errno(error, ENOMEM, state_dir, name);
+    return list;
 }
 
 ShieldList *shield_read_allowed_ips(const char *state_dir, GError **error)

@@ -21,6 +21,8 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_MOUNTS] = "mounts",
     [SHIELD_FAULT_UNREAD] = "unread",
     [SHIELD_FAULT_LATE] = "late",
+    [SHIELD_FAULT_UNCONFINED] = "unconfined",
+    [SHIELD_FAULT_FORBIDDEN] = "forbidden",
     [SHIELD_FAULT_HOLD_OPEN] = "hold-open",
     [SHIELD_FAULT_FAIL_ANNOUNCEMENT] = "fail-announcement",
     [SHIELD_FAULT_STOP_DRAIN] = "stop-drain",
@@ -28,6 +30,8 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_STOP_COMPARISON] = "stop-comparison",
     [SHIELD_FAULT_STOP_WATCH] = "stop-watch",
     [SHIELD_FAULT_STOP_DETACH] = "stop-detach",
+    [SHIELD_FAULT_STOP_MKDIR] = "stop-mkdir",
+    [SHIELD_FAULT_STOP_MOUNTED] = "stop-mounted",
 };
 
 /* Each how many times it happens: 0 if it is not named, 1 if it is without a number. */

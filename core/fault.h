@@ -24,6 +24,8 @@ typedef enum {
     SHIELD_FAULT_MOUNTS,      /* mounts: what is mounted, or unmounted, is not noticed */
     SHIELD_FAULT_UNREAD,      /* unread: what is there at the start is not looked into before a SIGHUP */
     SHIELD_FAULT_LATE, /* late: the watcher's thread takes its time before it looks at what has changed */
+    SHIELD_FAULT_UNCONFINED, /* unconfined: no process gives up anything */
+    SHIELD_FAULT_FORBIDDEN,  /* forbidden: server and announcer make a system call that they may not */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */
     SHIELD_FAULT_HOLD_OPEN,         /* hold-open: a computed file's open is held until its time is up */
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */
@@ -32,6 +34,8 @@ typedef enum {
     SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
     SHIELD_FAULT_STOP_WATCH,      /* stop-watch: and before it watches a directory */
     SHIELD_FAULT_STOP_DETACH,     /* stop-detach: and before it takes a mount away */
+    SHIELD_FAULT_STOP_MKDIR,      /* stop-mkdir: and before it answers a MKDIR of the announcer's */
+    SHIELD_FAULT_STOP_MOUNTED,    /* stop-mounted: and when it has mounted, before anybody knows */
     SHIELD_N_FAULTS
 } ShieldFault;
 

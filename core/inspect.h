@@ -9,7 +9,6 @@
 #include <sys/types.h>
 
 #include "bundle.h"
-#include "first.h"
 
 /* Is what stands under name in a bundle (with in_hooks: in its hooks directory) shown, and as what? Whatever
  * is no directory is shown as a file, though only regular ones can be opened. */
@@ -20,16 +19,6 @@ ShieldShow shield_shows(const char *name, mode_t type, gboolean in_hooks);
  */
 #define SHIELD_MAX_NAMES 65536
 gboolean shield_is_counted(const char *name, gboolean in_hooks);
-
-/* Of one bundle there are so many lines of one sort at most, and one that counts the rest. */
-#define SHIELD_MAX_LINES 100
-
-/* Starts a collection of lines (char *): the first by bytes of any number. */
-void shield_lines_init(ShieldFirst *lines);
-
-/* Moves them to the end of to, room of them at most; and appends the line that tells of how many there was no
- * room, if there are any: "LABEL: more than 100 WHAT: N not listed". */
-void shield_lines_move(GPtrArray *to, ShieldFirst *lines, guint room, const char *label, const char *what);
 
 /* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things
  * that are no files, lists that can't be used; the lists' come before the others. A function of what is on

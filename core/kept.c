@@ -249,6 +249,9 @@ ShieldTake shield_kept_compute(ShieldKept *kept, int dirfd, const ShieldComputed
 
     struct timespec source = shield_latest_time(dirfd, readings, row->n_sources);
     ShieldSnapshot *snapshot = shield_snapshot_new(readings, row);
+    if (!snapshot)
+        return SHIELD_NO_MEMORY;
+
     ShieldTake take = place_text(kept, times, snapshot);
 
     shield_times_stamp(times, snapshot, source);

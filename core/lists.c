@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "large.h"
 #include "set.h"
 #include "text.h"
 
@@ -28,6 +29,7 @@ struct ShieldList {
     Entry *entries;
     Part *parts;
     guint32 n, allocated, n_parts;
+    gboolean failed; /* there was no memory for an entry; nobody is given such a list */
 };
 
 static ShieldList *list_new(guint32 allocated)
@@ -35,8 +37,9 @@ static ShieldList *list_new(guint32 allocated)
     ShieldList *list = g_new0(ShieldList, 1);
 
     g_atomic_ref_count_init(&list->refs);
-    list->entries = g_new(Entry, allocated);
-    list->allocated = allocated;
+    list->entries = shield_large_alloc(allocated * sizeof(Entry));
+    list->failed = allocated > 0 && !list->entries;
+    list->allocated = list->failed ? 0 : allocated;
     return list;
 }
 
@@ -55,6 +58,15 @@ void shield_list_unref(ShieldList *list)
         g_bytes_unref(list->parts[p].text);
     g_free(list->parts);
     g_free(list);
+}
+
+/* What whoever asked is given of a list that was made. */
+static ShieldList *made(ShieldList *list, gboolean failed)
+{
+    if (!failed && !list->failed)
+        return list;
+    shield_list_unref(list);
+    return NULL;
 }
 
 static const Part *part_at(const ShieldList *list, guint i)
@@ -93,19 +105,36 @@ static void begin_part(ShieldList *list, GBytes *text)
     list->parts[list->n_parts++] = part;
 }
 
-static void resize(ShieldList *list, guint32 allocated)
+/* FALSE: there is no memory, and all is as it was. */
+static gboolean resize(ShieldList *list, guint32 allocated)
 {
+    Entry *entries = shield_large_resize(list->entries, allocated * sizeof(Entry));
+
+    if (!entries)
+        return FALSE;
     list->allocated = allocated;
-    list->entries = g_renew(Entry, list->entries, allocated);
+    list->entries = entries;
+    return TRUE;
+}
+
+/* What there is too much room for is given back. */
+static void trim(ShieldList *list)
+{
+    if (list->n > 0)
+        (void)resize(list, list->n);
+    else
+        g_clear_pointer(&list->entries, g_free);
+    if (list->n == 0)
+        list->allocated = 0;
 }
 
 static void append(ShieldList *list, Entry entry)
 {
-    if (list->n == list->allocated) {
-        g_assert(list->n < MAX_ENTRIES);
-        resize(list, MAX(list->allocated * 2, MIN_ALLOCATED));
-    }
-    list->entries[list->n++] = entry;
+    g_assert(list->n < MAX_ENTRIES);
+    if (list->n == list->allocated && !resize(list, MAX(list->allocated * 2, MIN_ALLOCATED)))
+        list->failed = TRUE;
+    else
+        list->entries[list->n++] = entry;
 }
 
 static ShieldSlice nth_entry(const void *list, guint32 number)
@@ -123,17 +152,19 @@ static void hash_all(const ShieldSet *set, const Part *part, const Entry *entrie
     }
 }
 
-/* Appends those of the n entries, places in the last part, that the list does not have. */
-static void append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
+/* Appends those of the n entries, places in the last part, that the list does not have. FALSE: there is no
+ * memory. */
+static gboolean append_new(ShieldList *list, ShieldSet *seen, const Entry *entries, guint32 n)
 {
     const Part *part = part_at(list, list->n_parts - 1);
     guint32 hashes[BATCH];
 
     hash_all(seen, part, entries, n, hashes);
-    for (guint32 i = 0; i < n; i++) {
+    for (guint32 i = 0; i < n && !list->failed; i++) {
         if (shield_set_add(seen, hashes[i], slice_of(part, entries[i]), list->n))
             append(list, entries[i]);
     }
+    return !list->failed && !seen->failed;
 }
 
 /* Takes entries off *rest, which is the end of the part's text: at most BATCH, fewer at its end. */
@@ -165,8 +196,12 @@ static void shrink(ShieldList *list)
     if (rendered_size(list) >= g_bytes_get_size(part->text) / 2)
         return;
 
+    GBytes *rendered = shield_list_render(list);
+    if (!rendered)
+        return;
+
     g_autoptr(GBytes) before G_GNUC_UNUSED = part->text;
-    part->text = shield_list_render(list);
+    part->text = rendered;
     part->bytes = g_bytes_get_data(part->text, NULL);
     for (guint32 i = 0; i < list->n; at += list->entries[i++].len + 1)
         list->entries[i].at = at;
@@ -185,14 +220,13 @@ ShieldList *shield_list_parse(GBytes *text)
     const Part *part = part_at(list, 0);
     ShieldSlice rest = {part->bytes, len};
     shield_set_init(&seen, 0, nth_entry, list);
-    for (guint32 n; (n = take_batch(part, &rest, entries)) > 0;) {
-        append_new(list, &seen, entries, n);
+    for (guint32 n; (n = take_batch(part, &rest, entries)) > 0 && append_new(list, &seen, entries, n);) {
         seen.expected = (gsize)((guint64)list->n * len / (len - rest.len)); /* if it goes on like that */
     }
     shield_set_clear(&seen);
-    resize(list, list->n);
+    trim(list);
     shrink(list);
-    return list;
+    return made(list, seen.failed);
 }
 
 GBytes *shield_list_text(const ShieldList *list)
@@ -205,18 +239,24 @@ gsize shield_list_memory(const ShieldList *list)
     return list->allocated * sizeof(Entry);
 }
 
+/* Names, a line for each; there is room for as many as there are. */
+typedef struct {
+    char *str;
+    gsize len;
+} Names;
+
 /* Domains. Of all characters that Unicode lower-cases, only A to Z and U+212A (KELVIN SIGN) become ASCII; a
  * line with any other character than ASCII is no domain whatever its case, so nothing else need be folded. */
-static gboolean fold_domain(ShieldSlice entry, GString *out)
+static gboolean fold_domain(ShieldSlice entry, Names *out)
 {
     for (gsize i = 0; i < entry.len; i++) {
         if (entry.len - i >= 3 && memcmp(entry.data + i, "\xe2\x84\xaa", 3) == 0) {
-            g_string_append_c(out, 'k');
+            out->str[out->len++] = 'k';
             i += 2;
         } else if ((signed char)entry.data[i] < 0) {
             return FALSE;
         } else {
-            g_string_append_c(out, g_ascii_tolower(entry.data[i]));
+            out->str[out->len++] = g_ascii_tolower(entry.data[i]);
         }
     }
     return TRUE;
@@ -260,13 +300,14 @@ static gboolean is_domain(const char *name, gsize len)
 /* The line that begins there. */
 static ShieldSlice line_at(const void *names, guint32 at)
 {
-    const char *line = ((const GString *)names)->str + at;
+    const Names *all = names;
+    const char *line = all->str + at;
 
-    return (ShieldSlice){line, strcspn(line, "\n")};
+    return (ShieldSlice){line, (gsize)((const char *)memchr(line, '\n', all->len - at) - line)};
 }
 
 /* Does a domain that no line before it is begin there, at the last line? */
-static gboolean is_new_domain(const GString *names, gsize at, ShieldSet *seen)
+static gboolean is_new_domain(const Names *names, gsize at, ShieldSet *seen)
 {
     ShieldSlice name = {names->str + at, names->len - at};
 
@@ -277,24 +318,26 @@ ShieldList *shield_list_parse_domains(GBytes *text)
 {
     gsize len;
     const char *bytes = g_bytes_get_data(text, &len);
-    GString *names = g_string_new(NULL);
+    Names names = {shield_large_alloc(len + 1), 0}; /* the last line may have no newline */
     ShieldSlice rest = {bytes ? bytes : "", len}, entry;
     ShieldSet seen;
 
     g_assert(len <= SHIELD_LIST_MAX_TEXT);
-    shield_set_init(&seen, 0, line_at, names);
+    if (!names.str)
+        return NULL;
+    shield_set_init(&seen, 0, line_at, &names);
     while (shield_text_next_entry(&rest, &entry)) {
-        gsize at = names->len;
+        gsize at = names.len;
 
-        if (fold_domain(entry, names) && is_new_domain(names, at, &seen))
-            g_string_append_c(names, '\n');
+        if (fold_domain(entry, &names) && is_new_domain(&names, at, &seen))
+            names.str[names.len++] = '\n';
         else
-            g_string_truncate(names, at);
+            names.len = at;
     }
     shield_set_clear(&seen);
 
-    g_autoptr(GBytes) folded = g_string_free_to_bytes(names);
-    return shield_list_parse(folded);
+    g_autoptr(GBytes) folded = g_bytes_new_take(g_realloc(names.str, MAX(names.len, 1)), names.len);
+    return seen.failed ? NULL : shield_list_parse(folded);
 }
 
 static guint32 part_end(const ShieldList *list, guint p)
@@ -317,9 +360,16 @@ static void add_to_rest(Rest *rest, const ShieldList *list)
         guint32 end = part_end(list, p);
 
         begin_part(rest->list, part_at(list, p)->text);
-        for (guint32 i = part_at(list, p)->first; i < end; i += BATCH)
-            append_new(rest->list, &rest->set, list->entries + i, MIN(BATCH, end - i));
+        for (guint32 i = part_at(list, p)->first; i < end; i += BATCH) {
+            if (!append_new(rest->list, &rest->set, list->entries + i, MIN(BATCH, end - i)))
+                return;
+        }
     }
+}
+
+static gboolean rest_failed(const Rest *rest)
+{
+    return rest->list->failed || rest->set.failed;
 }
 
 static void rest_init(Rest *rest, ShieldList *const *others, gsize n, const ShieldList *minus)
@@ -361,10 +411,10 @@ static void append_first(ShieldList *list, Rest *rest, const ShieldList *first)
         guint32 end = part_end(first, p);
 
         begin_part(list, part->text);
-        for (guint32 i = part->first, n; i < end; i += n) {
+        for (guint32 i = part->first, n; i < end && !list->failed; i += n) {
             n = MIN(BATCH, end - i);
             hash_all(&rest->set, part, first->entries + i, n, hashes);
-            for (guint32 j = 0; j < n; j++) {
+            for (guint32 j = 0; j < n && !list->failed; j++) {
                 if (stays(rest, hashes[j], slice_of(part, first->entries[i + j])))
                     append(list, first->entries[i + j]);
             }
@@ -379,7 +429,7 @@ static void append_rest(ShieldList *list, const Rest *rest)
         const Part *part = part_at(rest->list, p);
 
         begin_part(list, part->text);
-        for (guint32 i = MAX(part->first, rest->barred); i < part_end(rest->list, p); i++) {
+        for (guint32 i = MAX(part->first, rest->barred); i < part_end(rest->list, p) && !list->failed; i++) {
             if (rest->list->entries[i].len > 0)
                 append(list, rest->list->entries[i]);
         }
@@ -398,14 +448,15 @@ ShieldList *shield_list_union_less(ShieldList *const *lists, gsize n, ShieldList
     g_assert(total <= MAX_ENTRIES);
     rest_init(&rest, lists + 1, n - 1, minus);
 
+    gboolean failed = rest_failed(&rest);
     ShieldList *list = rest.list->n == 0 ? shield_list_ref(lists[0]) : list_new(lists[0]->n);
-    if (rest.list->n > 0) {
+    if (rest.list->n > 0 && !failed && !list->failed) {
         append_first(list, &rest, lists[0]);
         append_rest(list, &rest);
-        resize(list, list->n);
+        trim(list);
     }
     rest_clear(&rest);
-    return list;
+    return made(list, failed);
 }
 
 ShieldList *shield_list_union(ShieldList *const *lists, gsize n)
@@ -426,13 +477,13 @@ GBytes *shield_list_render(const ShieldList *list)
     if (size == 0)
         return g_bytes_new_static("", 0);
 
-    char *out = g_malloc(size);
-    for (guint32 i = 0; i < list->n; i++) {
+    char *out = shield_large_alloc(size);
+    for (guint32 i = 0; out && i < list->n; i++) {
         ShieldSlice entry = shield_list_get(list, i);
 
         memcpy(out + at, entry.data, entry.len);
         at += entry.len;
         out[at++] = '\n';
     }
-    return g_bytes_new_take(out, size);
+    return out ? g_bytes_new_take(out, size) : NULL;
 }

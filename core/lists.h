@@ -5,7 +5,7 @@
  * which file is which.
  *
  * Comparison is by exact bytes, the first occurrence wins. A list keeps the text that its entries stand in,
- * and of each entry only its place there.
+ * and of each entry only its place there. What makes a list gives NULL if there is no memory for it.
  */
 #pragma once
 

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "fault.h"
+#include "large.h"
 #include "open.h"
 #include "remote.h"
 #include "text.h"
@@ -69,14 +70,28 @@ static Lease take_lease(int fd)
     return try_lease(fd);
 }
 
+/* FALSE with errno. */
+static gboolean grow(char **block, gsize *size, gsize wanted)
+{
+    char *grown = shield_large_resize(*block, wanted);
+
+    errno = ENOMEM;
+    if (grown) {
+        *block = grown;
+        *size = wanted;
+    }
+    return grown != NULL;
+}
+
 /* Reads from the start to the end of the file, at most max bytes and one. NULL with errno on failure. The
  * size is a hint: if it is right, this is one system call that copies and one that finds the end. */
 static GBytes *read_all(int fd, gsize size_hint, gsize max)
 {
     gsize filled = 0, size = MIN(size_hint, max) + 1;
-    g_autofree char *out = g_malloc(size);
+    g_autofree char *out = shield_large_alloc(size);
 
-    for (;;) {
+    errno = ENOMEM;
+    while (out) {
         ssize_t got = pread(fd, out + filled, size - filled, (off_t)filled);
 
         if (got < 0 && errno == EINTR)
@@ -84,15 +99,14 @@ static GBytes *read_all(int fd, gsize size_hint, gsize max)
         if (got < 0)
             return NULL;
         filled += (gsize)got;
-        if (got == 0 || filled > max)
-            break;
-        if (filled == size) {
-            size = MIN(max + 1, filled + MAX(filled, READ_MIN));
-            out = g_realloc(out, size);
+        if (got == 0 || filled > max) {
+            out = g_realloc(out, MAX(filled, 1)); /* never more than it has */
+            return g_bytes_new_take(g_steal_pointer(&out), filled);
         }
+        if (filled == size && !grow(&out, &size, MIN(max + 1, filled + MAX(filled, READ_MIN))))
+            break;
     }
-    out = g_realloc(out, MAX(filled, 1));
-    return g_bytes_new_take(g_steal_pointer(&out), filled);
+    return NULL;
 }
 
 /* Does the file hold the len bytes there and no more? */
@@ -243,6 +257,10 @@ static void parse(ShieldReading *reading, ShieldTextKind kind, const char *label
     if (shield_text_validate(bytes, len, &bad)) {
         reading->list = kind == SHIELD_TEXT_DOMAINS ? shield_list_parse_domains(reading->text)
                                                     : shield_list_parse(reading->text);
+        if (reading->list)
+            return;
+        shield_error_set_errno(&reading->error, ENOMEM, label, name);
+        g_clear_pointer(&reading->text, g_bytes_unref);
         return;
     }
     shield_error_set(&reading->error, EILSEQ, label, name,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "large.h"
+
 #define MIN_BITS 4
 #define MAX_BITS 32 /* a hash has no more */
 #define GROWTH 8    /* times its size, at most, if so many entries are expected */
@@ -20,13 +22,12 @@ static gboolean is_full(const ShieldSet *set, gsize entries)
 }
 
 /* Written here, not zeroed by the kernel page by page: else each page would fault twice, for a look and an
- * entry. */
+ * entry. NULL: there is no memory. */
 static ShieldSetSlot *empty_slots(const ShieldSet *set)
 {
-    ShieldSetSlot *slots = g_new(ShieldSetSlot, size_of(set));
+    ShieldSetSlot *slots = shield_large_alloc(size_of(set) * sizeof *slots);
 
-    memset(slots, 0, size_of(set) * sizeof *slots);
-    return slots;
+    return slots ? memset(slots, 0, size_of(set) * sizeof *slots) : NULL;
 }
 
 void shield_set_init(ShieldSet *set, gsize expected, ShieldSlice (*entry)(const void *data, guint32 number),
@@ -36,6 +37,11 @@ void shield_set_init(ShieldSet *set, gsize expected, ShieldSlice (*entry)(const 
     while (is_full(set, expected) && set->bits < MAX_BITS)
         set->bits++;
     set->slots = empty_slots(set);
+    if (!set->slots) {
+        set->failed = TRUE;
+        set->bits = MIN_BITS;
+        set->slots = g_new0(ShieldSetSlot, size_of(set));
+    }
 }
 
 void shield_set_clear(ShieldSet *set)
@@ -83,13 +89,20 @@ gint64 shield_set_find(const ShieldSet *set, guint32 hash, ShieldSlice entry)
 /* The slots are in the order of their hashes, or nearly so: this is a walk through both tables. */
 static void grow(ShieldSet *set)
 {
-    g_autofree ShieldSetSlot *before = set->slots;
+    ShieldSetSlot *before = set->slots;
+    guint bits = set->bits;
     gsize size = size_of(set);
 
     do
         set->bits++;
     while (is_full(set, set->expected) && size_of(set) < size * GROWTH && set->bits < MAX_BITS);
     set->slots = empty_slots(set);
+    if (!set->slots) {
+        set->failed = TRUE;
+        set->bits = bits;
+        set->slots = before;
+        return;
+    }
     for (gsize i = 0; i < size; i++) {
         ShieldSetSlot *slot = first_slot(set, before[i].hash);
 
@@ -99,13 +112,14 @@ static void grow(ShieldSet *set)
             slot = next_slot(set, slot);
         *slot = before[i];
     }
+    g_free(before);
 }
 
 gboolean shield_set_add(ShieldSet *set, guint32 hash, ShieldSlice entry, guint32 number)
 {
     ShieldSetSlot *slot = find(set, hash, entry);
 
-    if (slot->number != 0)
+    if (slot->number != 0 || set->failed)
         return FALSE;
     *slot = (ShieldSetSlot){hash, number + 1};
     if (is_full(set, ++set->used) && set->bits < MAX_BITS)

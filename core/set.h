@@ -21,6 +21,7 @@ typedef struct {
     guint bits;           /* there are 2^bits slots */
     gsize used;           /* of them */
     gsize expected;       /* how many will be, by an estimate, which who adds entries may mend */
+    gboolean failed;      /* there was no memory: nothing is added any more */
 } ShieldSet;
 
 /* An empty set. There is room for `expected` entries before it grows. */
@@ -34,5 +35,6 @@ void shield_set_expect(const ShieldSet *set, guint32 hash);
 /* The number of the equal entry that is there, or -1. hash is that of entry. */
 gint64 shield_set_find(const ShieldSet *set, guint32 hash, ShieldSlice entry);
 
-/* Adds the number, below G_MAXUINT32, of an entry. FALSE if an equal one is there: then that one stays. */
+/* Adds the number, below G_MAXUINT32, of an entry. FALSE if an equal one is there: then that one stays. FALSE
+ * also if it has failed. */
 gboolean shield_set_add(ShieldSet *set, guint32 hash, ShieldSlice entry, guint32 number);

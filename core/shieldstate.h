@@ -49,7 +49,8 @@ typedef struct ShieldList ShieldList;
 gsize shield_list_length(const ShieldList *list);
 ShieldSlice shield_list_get(const ShieldList *list, gsize i);
 
-/* One entry a line, each with its newline; 0 bytes for an empty list. The caller owns the result. */
+/* One entry a line, each with its newline; 0 bytes for an empty list. The caller owns the result. NULL: there
+ * is no memory for it. */
 GBytes *shield_list_render(const ShieldList *list);
 
 ShieldList *shield_list_ref(ShieldList *list);

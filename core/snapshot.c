@@ -19,9 +19,27 @@ void shield_snapshot_unref(ShieldSnapshot *snapshot)
     g_free(snapshot);
 }
 
+/* FALSE: there is no memory for it. */
+static gboolean compute(ShieldSnapshot *snapshot, ShieldList *const *lists, const ShieldComputed *row)
+{
+    g_autoptr(ShieldList) list = NULL;
+
+    for (guint i = 0; i < row->n_sources; i++) {
+        if (!lists[i])
+            return FALSE;
+    }
+    list = row->compute(lists);
+    snapshot->text = list ? shield_list_render(list) : NULL;
+    if (!snapshot->text)
+        return FALSE;
+    snapshot->size = g_bytes_get_size(snapshot->text);
+    snapshot->digest = shield_digest(snapshot->text);
+    return TRUE;
+}
+
 ShieldSnapshot *shield_snapshot_new(ShieldReading *const *readings, const ShieldComputed *row)
 {
-    ShieldSnapshot *snapshot = g_new0(ShieldSnapshot, 1);
+    g_autoptr(ShieldSnapshot) snapshot = g_new0(ShieldSnapshot, 1);
     ShieldList *lists[SHIELD_COMPUTED_MAX_SOURCES];
 
     g_atomic_ref_count_init(&snapshot->refs);
@@ -34,14 +52,9 @@ ShieldSnapshot *shield_snapshot_new(ShieldReading *const *readings, const Shield
         if (reading->error && !snapshot->error)
             snapshot->error = g_error_copy(reading->error);
     }
-    if (!snapshot->error) {
-        g_autoptr(ShieldList) list = row->compute(lists);
-
-        snapshot->text = shield_list_render(list);
-        snapshot->size = g_bytes_get_size(snapshot->text);
-        snapshot->digest = shield_digest(snapshot->text);
-    }
-    return snapshot;
+    if (!snapshot->error && !compute(snapshot, lists, row))
+        return NULL;
+    return g_steal_pointer(&snapshot);
 }
 
 ShieldSnapshot *shield_snapshot_new_error(GError *error)

@@ -30,7 +30,7 @@ void shield_snapshot_unref(ShieldSnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldSnapshot, shield_snapshot_unref)
 
 /* Computes row of its sources' readings, in its order, which have their lists unless there is an error; keeps
- * a reference to each. Time and serial are the caller's to set. */
+ * a reference to each. Time and serial are the caller's to set. NULL: there is no memory for it. */
 ShieldSnapshot *shield_snapshot_new(ShieldReading *const *readings, const ShieldComputed *row);
 
 /* One that is an error; takes it. */

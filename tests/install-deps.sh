@@ -36,6 +36,7 @@ ninja-build
 pkgconf pkg-config
 libfuse3-dev
 libglib2.0-dev
+libseccomp-dev
 fuse3
 LIST
         ;;

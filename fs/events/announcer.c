@@ -192,18 +192,30 @@ static int act(const char *mountpoint, dev_t expected, const SfsAnnouncerRequest
     }
 }
 
-void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket)
+int sfs_announcer_prepare(const char *mountpoint, dev_t dev)
 {
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-    SfsAnnouncerRequest request;
+    g_auto(ShieldFd) fd = -1;
+    Where where;
 
     prctl(PR_SET_NAME, "shieldfs-events");
     (void)setrlimit(RLIMIT_FSIZE, &unlimited); /* ftruncate obeys it before the server is asked */
     umask(0);
+    fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && where_is(fd, &where) && where.dev == dev ? g_steal_fd(&fd) : -1;
+}
+
+void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket, unsigned confined)
+{
+    SfsAnnouncerAnswer first = {.confined = confined};
+    SfsAnnouncerRequest request;
+
+    if (send(socket, &first, sizeof first, MSG_NOSIGNAL) != sizeof first)
+        return;
     while (recv(socket, &request, sizeof request, 0) == sizeof request) {
         request.path[sizeof request.path - 1] = '\0';
 
-        SfsAnnouncerAnswer answer = {act(mountpoint, dev, &request)};
+        SfsAnnouncerAnswer answer = {.errnum = act(mountpoint, dev, &request)};
         if (send(socket, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer)
             break;
     }

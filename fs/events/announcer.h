@@ -15,6 +15,11 @@
 #include <glib.h>
 #include <sys/types.h>
 
-/* Serves requests from socket until its other end is gone. dev: the view's; 0: not known, so nothing is done.
+/* What is to be done while the process has all its rights: its name, its limits. Returns a descriptor
+ * (O_PATH) of the view's root, to confine it by and then to close; -1: the view is not there, or is covered.
  */
-void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket);
+int sfs_announcer_prepare(const char *mountpoint, dev_t dev);
+
+/* Serves requests from socket until its other end is gone. dev: the view's; 0: not known, so nothing is done.
+ * confined: not 0; its first word to the server. */
+void sfs_announcer_run(const char *mountpoint, dev_t dev, int socket, unsigned confined);

@@ -14,9 +14,10 @@
 #define COVERED_USEC (1000 * 1000) /* between two looks whether the mount is there to be acted on again */
 
 struct SfsAnnouncerClient {
-    GMutex lock; /* protects the rest */
-    int socket;  /* -1: no announcer */
-    pid_t pid;   /* 0: none */
+    GMutex lock;      /* protects the rest */
+    int socket;       /* -1: no announcer */
+    pid_t pid;        /* 0: none */
+    guint32 confined; /* its first word; 0: it has yet to come */
     gboolean ever;
     gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
     SfsNode *out;         /* a reference to what the request that is out is about; NULL: none is */
@@ -50,7 +51,7 @@ void sfs_announcer_client_connect(SfsAnnouncerClient *client, int socket, pid_t 
     shield_fd_close(client->socket);
     client->socket = socket;
     client->pid = pid;
-    client->ever |= pid != 0;
+    client->confined = 0;
     client->lost |= client->out != NULL;
 }
 
@@ -67,9 +68,16 @@ const char *sfs_announcer_client_state(SfsAnnouncerClient *client)
 
     if (client->covered_until || !client->ever)
         return "stopped";
-    if (client->socket < 0)
+    if (client->socket < 0 || !client->confined)
         return "restarting";
     return client->out && g_get_monotonic_time() - client->since > STUCK_USEC ? "stuck" : "ok";
+}
+
+guint32 sfs_announcer_client_confined(SfsAnnouncerClient *client)
+{
+    SHIELD_AUTO_LOCK(&client->lock);
+
+    return client->confined;
 }
 
 pid_t sfs_announcer_client_overdue(SfsAnnouncerClient *client)
@@ -171,6 +179,11 @@ static gboolean receive(SfsAnnouncerClient *client, int *errnum)
     SfsAnnouncerAnswer answer;
     ssize_t got = recv(client->socket, &answer, sizeof answer, MSG_DONTWAIT);
 
+    if (got == sizeof answer && !client->confined) {
+        client->confined = answer.confined;
+        client->ever = TRUE;
+        got = recv(client->socket, &answer, sizeof answer, MSG_DONTWAIT);
+    }
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return FALSE;
     *errnum = got == sizeof answer ? answer.errnum : ECONNRESET;

@@ -28,6 +28,9 @@ int sfs_announcer_client_socket(SfsAnnouncerClient *client);
 /* "ok", "restarting", "stuck" or "stopped". */
 const char *sfs_announcer_client_state(SfsAnnouncerClient *client);
 
+/* What the announcer has given up, as it said itself; 0: there is none, or it has yet to speak. */
+guint32 sfs_announcer_client_confined(SfsAnnouncerClient *client);
+
 /* The pid of an announcer that has not answered for some seconds, once for each request; else 0. */
 pid_t sfs_announcer_client_overdue(SfsAnnouncerClient *client);
 

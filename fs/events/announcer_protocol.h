@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * announcer_protocol: what the server asks of the announcer, and how the announcer answers: one request, one
- * answer, over a socket that keeps messages whole. All that the announcer knows of the rest stands here; it
- * must not know more.
+ * answer, and a word before the first, over a socket that keeps messages whole. All that the announcer knows
+ * of the rest stands here; it must not know more.
  */
 #pragma once
 
@@ -31,5 +31,7 @@ typedef struct {
 } SfsAnnouncerRequest;
 
 typedef struct {
-    int errnum; /* 0: done. ESTALE: the mount is not there, or is covered by another */
+    int errnum;        /* 0: done. ESTALE: the mount is not there, or is covered by another */
+    unsigned confined; /* in the first message, which answers nothing: what the announcer has given up, in a
+                        * number that is the supervisor's business; else 0 */
 } SfsAnnouncerAnswer;

@@ -242,6 +242,7 @@ static void *work(void *data)
         gint64 announce_due;
 
         sfs_outbox_answered(watcher->outbox);
+        note_announcer(watcher); /* a new one has said its first word */
         announce_due = sfs_outbox_work(watcher->outbox);
         note_idle(watcher);
         if (wait_for_work(watcher, announce_due, more))
@@ -335,16 +336,18 @@ void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *dat
     sfs_watchlist_set_written(watcher->watchlist, func, data);
 }
 
-void sfs_watcher_start(SfsWatcher *watcher)
+gboolean sfs_watcher_start(SfsWatcher *watcher, GError **error)
 {
-    watcher->thread = g_thread_new("watcher", work, watcher);
+    watcher->thread = g_thread_try_new("watcher", work, watcher, error);
+    return watcher->thread != NULL;
 }
 
 void sfs_watcher_stop(SfsWatcher *watcher)
 {
     g_atomic_int_set(&watcher->stop, TRUE);
     sfs_watcher_wake(watcher);
-    g_thread_join(watcher->thread);
+    if (watcher->thread)
+        g_thread_join(g_steal_pointer(&watcher->thread));
 }
 
 void sfs_watcher_free(SfsWatcher *watcher)

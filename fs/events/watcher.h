@@ -32,8 +32,8 @@ void sfs_watcher_set_written(SfsWatcher *watcher, SfsWrittenFunc func, void *dat
  * started. */
 void sfs_watcher_set_told(SfsWatcher *watcher, void (*told)(void *data), void *data);
 
-/* Starts and ends the thread. */
-void sfs_watcher_start(SfsWatcher *watcher);
+/* Starts and ends the thread; FALSE with error: there is none to be had. */
+gboolean sfs_watcher_start(SfsWatcher *watcher, GError **error);
 void sfs_watcher_stop(SfsWatcher *watcher);
 
 /* The rest may be called from any thread. */

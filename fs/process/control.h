@@ -13,6 +13,7 @@ typedef enum {
     SFS_CONTROL_FORGOTTEN,   /* server: no request is taken for that announcer's any more */
     SFS_CONTROL_REFRESHED,   /* server: to each SFS_CONTROL_REFRESH */
     SFS_CONTROL_OVERDUE,     /* server: the announcer of that pid does not answer */
+    SFS_CONTROL_CONFINED,    /* supervisor: what it has given up itself; the first word of all */
     SFS_CONTROL_END,         /* supervisor: end */
     SFS_CONTROL_REFRESH,     /* supervisor: compare everything anew; not before the answer to the last */
     SFS_CONTROL_ANNOUNCER,   /* supervisor: an announcer, its pid and its end of the wire */
@@ -21,7 +22,8 @@ typedef enum {
 
 typedef struct {
     SfsControlWord word;
-    pid_t pid; /* of SFS_CONTROL_ANNOUNCER and SFS_CONTROL_OVERDUE */
+    pid_t pid;        /* of SFS_CONTROL_ANNOUNCER and SFS_CONTROL_OVERDUE */
+    guint32 confined; /* of SFS_CONTROL_CONFINED: see confine.h */
 } SfsControlMessage;
 
 /* A connected pair of close-on-exec descriptors; FALSE with errno. */

@@ -72,14 +72,18 @@ gboolean sfs_daemonize_ready(int ready)
     return waiting;
 }
 
-void sfs_daemonize_detach(pid_t supervisor)
+int sfs_daemonize_open(void)
 {
-    g_auto(ShieldFd) null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
 
+void sfs_daemonize_detach(pid_t supervisor, int null)
+{
     if (chdir("/") < 0)
         g_message("/: %s", g_strerror(errno));
     sfs_log_to_syslog(supervisor);
     setsid();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
         dup2(null, fd);
+    shield_fd_close(null);
 }

@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "open.h"
+#include "process/confine.h"
 #include "process/control.h"
 #include "process/daemonize.h"
 #include "request/deferred.h"
@@ -44,6 +46,8 @@ typedef struct {
     SfsSession session;
     const char *place; /* the mount point, as the log shows it */
     int control;
+    int refused;                           /* as in confine.h */
+    guint32 confined, supervisor_confined; /* likewise: what both have given up */
     pthread_t loop_thread;
     int loop_ended; /* atomic */
 } Server;
@@ -76,16 +80,17 @@ static void obey(Server *server, SfsControlMessage message, int fd)
         break;
     case SFS_CONTROL_FORGET:
         sfs_announcer_client_connect(server->session.announcer, -1, 0);
-        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0}, -1);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_FORGOTTEN, 0, 0}, -1);
         break;
     case SFS_CONTROL_REFRESH:
         sfs_view_forget(server->session.view);
         sfs_watcher_refresh(server->session.watcher);
-        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0}, -1);
+        sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0, 0}, -1);
         break;
     case SFS_CONTROL_END:
         end_session(server);
         break;
+    case SFS_CONTROL_CONFINED:
     case SFS_CONTROL_MOUNTED:
     case SFS_CONTROL_FORGOTTEN:
     case SFS_CONTROL_REFRESHED:
@@ -101,6 +106,7 @@ static void *obey_supervisor(void *data)
     SfsControlMessage message;
     int fd;
 
+    pthread_setname_np(pthread_self(), "control");
     while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
         obey(server, message, fd);
     return NULL;
@@ -118,7 +124,8 @@ static int run_loop(struct fuse_session *session, const SfsOptions *options)
     return result;
 }
 
-/* Serves until the supervisor says so or the mount goes away; TRUE if the loop ended as it should. */
+/* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
+ * the loop ended as it should. */
 static gboolean serve(Server *server)
 {
     pthread_t thread;
@@ -128,7 +135,7 @@ static gboolean serve(Server *server)
         g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
         return FALSE;
     }
-    pthread_setname_np(thread, "control");
+    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
 
     int result = run_loop(server->fuse, server->options);
     g_atomic_int_set(&server->loop_ended, TRUE);
@@ -158,7 +165,7 @@ static void prepare_process(const Server *server)
 
 static void tell_overdue(void *data, pid_t pid)
 {
-    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid}, -1);
+    sfs_control_send(((Server *)data)->control, (SfsControlMessage){SFS_CONTROL_OVERDUE, pid, 0}, -1);
 }
 
 /* What fusermount3 and libfuse wrote there, as one line. */
@@ -194,18 +201,62 @@ static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
     return mounted;
 }
 
+static void confined(void *data, GPtrArray *lines)
+{
+    const Server *server = data;
+    const guint32 told[] = {
+        [SFS_SUPERVISOR] = server->supervisor_confined,
+        [SFS_SERVER] = server->confined,
+        [SFS_ANNOUNCER] = sfs_announcer_client_confined(server->session.announcer),
+    };
+
+    for (guint process = 0; process < SFS_N_PROCESSES; process++) {
+        if (told[process])
+            g_ptr_array_add(lines, sfs_confine_text(process, told[process]));
+    }
+}
+
+/* The last that is done with all rights is mounting. There is one thread yet. */
+static void confine(Server *server)
+{
+    SfsControlMessage first;
+    int fd;
+
+    if (sfs_control_receive(server->control, &first, &fd) && first.word == SFS_CONTROL_CONFINED)
+        server->supervisor_confined = first.confined;
+    server->confined = sfs_confine(SFS_SERVER, &(SfsConfinement){.allow_other = server->options->allow_other,
+                                                                 .refused = server->refused});
+    sfs_status_set_confined(server->session.status, confined, server);
+}
+
+static gboolean start_threads(Server *server)
+{
+    SfsSession *session = &server->session;
+    g_autoptr(GError) error = NULL;
+
+    if (sfs_deferred_start(session->deferred, &error) &&
+        sfs_jobs_start(sfs_view_jobs(session->view), &error) && sfs_watcher_start(session->watcher, &error))
+        return TRUE;
+    g_message("%s: could not be served: %s", server->place, error->message);
+    return FALSE;
+}
+
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
 {
+    gboolean served = FALSE;
+    int null;
+
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
-    if (!server->options->foreground)
-        sfs_daemonize_detach(getppid());
-    sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0}, -1);
+    shield_fault_stop(SHIELD_FAULT_STOP_MOUNTED);
+    null = server->options->foreground ? -1 : sfs_daemonize_open();
+    confine(server);
     sfs_outbox_set_overdue(server->session.outbox, tell_overdue, server);
-    sfs_jobs_start(sfs_view_jobs(server->session.view));
-    sfs_watcher_start(server->session.watcher);
-
-    gboolean served = serve(server);
+    if (start_threads(server)) {
+        if (!server->options->foreground)
+            sfs_daemonize_detach(getppid(), null);
+        served = serve(server);
+    }
     sfs_watcher_stop(server->session.watcher);
     sfs_jobs_stop(sfs_view_jobs(server->session.view));
     sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
@@ -268,6 +319,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     session->handles = sfs_handles_new();
     session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
     session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
+    session->texts = sfs_quota_new(options->cache, getuid(), "bytes of open computed files");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     sfs_watcher_set_told(session->watcher, sfs_deferred_told, session->deferred);
@@ -280,6 +332,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->texts)
+        sfs_quota_free(session->texts);
     if (session->listings)
         sfs_quota_free(session->listings);
     if (session->raw_files)
@@ -293,13 +347,17 @@ static void session_end(SfsSession *session)
     shield_budget_free(session->budget);
 }
 
-gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control)
+gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control, int refused)
 {
     g_auto(GStrv) words = sfs_options_mount_args(options, mountpoint);
     char *argv[] = {(char *)"shieldfs", words[0], words[1], NULL};
     struct fuse_args args = FUSE_ARGS_INIT(G_N_ELEMENTS(argv) - 1, argv);
     g_autofree char *place = shield_text_escape(mountpoint, -1);
-    Server server = {.options = options, .place = place, .control = control, .loop_thread = pthread_self()};
+    Server server = {.options = options,
+                     .place = place,
+                     .control = control,
+                     .refused = refused,
+                     .loop_thread = pthread_self()};
     gboolean served = FALSE;
 
     prepare_process(&server);

@@ -7,6 +7,6 @@
 
 #include "options.h"
 
-/* Mounts, says so on control, and serves until the supervisor says to end or the mount goes away; TRUE if it
- * ended as it should. */
-gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control);
+/* Mounts, gives up what that took, says so on control, and serves until the supervisor says to end or the
+ * mount goes away; TRUE if it ended as it should. refused: as in confine.h. */
+gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int control, int refused);

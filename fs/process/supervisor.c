@@ -3,6 +3,7 @@
 #include "process/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,8 +13,10 @@
 
 #include "events/announcer.h"
 #include "open.h"
+#include "process/confine.h"
 #include "process/control.h"
 #include "process/daemonize.h"
+#include "process/filter.h"
 #include "process/mounts.h"
 #include "process/server.h"
 #include "process/signals.h"
@@ -34,6 +37,7 @@ typedef struct {
     int ready;         /* the launcher's pipe; -1: nobody waits */
     int signals;       /* a signalfd */
     int control;       /* to the server; -1: it has closed it */
+    int refused[2];    /* a pipe: what the children are refused */
     pid_t server;
     pid_t announcer;         /* 0: none */
     gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
@@ -120,6 +124,7 @@ static void become_child(Supervisor *s, pid_t supervisor)
     shield_fd_close(s->control);
     shield_fd_close(s->lock);
     shield_fd_close(s->ready);
+    shield_fd_close(s->refused[0]);
     sfs_signals_leave();
 }
 
@@ -136,12 +141,25 @@ static gboolean start_server(Supervisor *s)
     s->server = fork();
     if (s->server == 0) {
         become_child(s, self);
-        exit(sfs_serve(s->options, s->mountpoint, ends[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
+        exit(sfs_serve(s->options, s->mountpoint, ends[1], s->refused[1]) ? EXIT_SUCCESS : EXIT_FAILURE);
     }
     close(ends[1]);
     if (s->server < 0)
         g_warning("%s: fork: %s", s->place, g_strerror(errno));
     return s->server > 0;
+}
+
+static void G_GNUC_NORETURN announce(const Supervisor *s, int socket)
+{
+    SfsConfinement confinement = {.allow_other = s->options->allow_other,
+                                  .mount = sfs_announcer_prepare(s->mountpoint, s->dev),
+                                  .refused = s->refused[1]};
+    guint32 confined = sfs_confine(SFS_ANNOUNCER, &confinement);
+
+    shield_fd_close(confinement.mount);
+    sfs_announcer_run(s->mountpoint, s->dev, socket, confined);
+    _exit(
+        EXIT_SUCCESS); /* what exit does besides, a tool's look for leaks, takes files that it may not read */
 }
 
 /* A new announcer, and its end of the socket to the server. */
@@ -159,17 +177,16 @@ static void start_announcer(Supervisor *s)
     if (s->announcer == 0) {
         become_child(s, self);
         close(ends[0]);
-        sfs_announcer_run(s->mountpoint, s->dev, ends[1]);
-        exit(EXIT_SUCCESS);
+        announce(s, ends[1]);
     }
     close(ends[1]);
     s->announcer_start = g_get_monotonic_time();
     if (s->announcer < 0) {
-        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+        g_message("%s: no process for an announcer: %s: it is tried again", s->place, g_strerror(errno));
         s->announcer = 0;
         s->announce_at = s->announcer_start + BACKOFF_MAX_USEC;
     } else {
-        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_ANNOUNCER, s->announcer}, ends[0]);
+        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_ANNOUNCER, s->announcer, 0}, ends[0]);
     }
     close(ends[0]);
 }
@@ -203,7 +220,7 @@ static void begin_end(Supervisor *s)
     if (s->control < 0)
         return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
     unmount(s, FALSE);
-    sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0}, -1);
+    sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0, 0}, -1);
 }
 
 /* Into the background. A launcher that was killed meanwhile has told nobody that there is a mount, so there
@@ -213,7 +230,7 @@ static gboolean leave_launcher(Supervisor *s)
     gboolean waiting = sfs_daemonize_ready(s->ready);
 
     s->ready = -1;
-    sfs_daemonize_detach(getpid());
+    sfs_daemonize_detach(getpid(), sfs_daemonize_open());
     if (waiting) {
         g_message("%s: mounted", s->place);
     } else {
@@ -243,7 +260,7 @@ static void refresh(Supervisor *s)
 {
     s->refresh_again = s->refreshing;
     if (!s->refreshing && s->control >= 0)
-        s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0}, -1);
+        s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0, 0}, -1);
 }
 
 static void take_refreshed(Supervisor *s)
@@ -295,6 +312,17 @@ static void tell_death(const Supervisor *s, const siginfo_t *info)
                   info->si_status, g_strsignal(info->si_status));
 }
 
+static void take_refused(const Supervisor *s)
+{
+    SfsRefused refused;
+
+    if (read(s->refused[0], &refused, sizeof refused) != sizeof refused)
+        return;
+    g_autofree char *call = sfs_filter_call_name(refused.call);
+    g_message("%s: the %s was refused the system call %s", s->place,
+              refused.process == SFS_SERVER ? "server" : "announcer", call);
+}
+
 /* One signal may stand for several children. TRUE when the server has ended. */
 static gboolean take_deaths(Supervisor *s, int *status)
 {
@@ -306,7 +334,7 @@ static gboolean take_deaths(Supervisor *s, int *status)
         s->announcer_dead = TRUE;
         tell_death(s, &info);
         if (s->control >= 0)
-            sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0}, -1);
+            sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0, 0}, -1);
     }
     return waitpid(s->server, status, WNOHANG) == s->server;
 }
@@ -357,10 +385,14 @@ static int run(Supervisor *s)
     int status = 0;
 
     for (;;) {
-        struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->control, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+                               {.fd = s->control, .events = POLLIN},
+                               {.fd = s->refused[0], .events = POLLIN}};
 
         if (poll(fds, G_N_ELEMENTS(fds), wait_msec(s)) < 0 && errno != EINTR)
             g_warning("%s: poll: %s", s->place, g_strerror(errno));
+        if (fds[2].revents)
+            take_refused(s);
         if (fds[1].revents)
             take_message(s);
         if (fds[0].revents && take_signal(s, &status))
@@ -388,6 +420,16 @@ static gboolean ended_well(const Supervisor *s, int status)
     return s->ending || well;
 }
 
+/* The rest of what only a start takes. The server, which has yet to mount, does it for itself. */
+static void confine(const Supervisor *s)
+{
+    guint32 confined =
+        sfs_confine(SFS_SUPERVISOR,
+                    &(SfsConfinement){.allow_other = s->options->allow_other, .mount = -1, .refused = -1});
+
+    sfs_control_send(s->control, (SfsControlMessage){.word = SFS_CONTROL_CONFINED, .confined = confined}, -1);
+}
+
 gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
 {
     g_autofree char *place = shield_text_escape(mountpoint, -1);
@@ -398,17 +440,25 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
                     .ready = ready,
                     .signals = sfs_signals_take(),
                     .control = -1,
+                    .refused = {-1, -1},
                     .mount_before = mount_id_at(mountpoint)};
     gboolean well = FALSE;
 
     prctl(PR_SET_NAME, "shieldfs"); /* whatever it was started as */
-    if (s.signals < 0)
+    sfs_confine_cores();
+    if (pipe2(s.refused, O_CLOEXEC | O_NONBLOCK) < 0)
+        g_warning("%s: pipe: %s", s.place, g_strerror(errno));
+    if (s.signals < 0) {
         g_warning("%s: signalfd: %s", s.place, g_strerror(errno));
-    else if (start_server(&s))
+    } else if (start_server(&s)) {
+        confine(&s);
         well = ended_well(&s, run(&s));
+    }
     end_announcer(&s);
     clear(&s);
     sfs_mounts_unlock(&s.lock);
+    shield_fd_close(s.refused[0]);
+    shield_fd_close(s.refused[1]);
     shield_fd_close(s.signals);
     shield_fd_close(s.control);
     shield_fd_close(s.ready); /* still open if nothing was mounted: tells the launcher so */

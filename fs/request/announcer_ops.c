@@ -113,6 +113,7 @@ gboolean sfs_announcer_ops_mkdir(const SfsRequest *r)
 
     if (!sfs_request_is_announcers(r))
         return FALSE;
+    shield_fault_stop(SHIELD_FAULT_STOP_MKDIR);
     node = created(r);
     if (node)
         reply_entry(r, node);

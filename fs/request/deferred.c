@@ -223,8 +223,13 @@ SfsDeferred *sfs_deferred_new(SfsView *view)
     deferred->groups = g_hash_table_new_full(NULL, NULL, NULL, group_free);
     deferred->waiting = g_hash_table_new(NULL, NULL);
     sfs_jobs_set(deferred->jobs, SFS_JOB_REQUESTS, try_group, deferred);
-    deferred->refuser = g_thread_new("interrupted", refuse_interrupted, deferred);
     return deferred;
+}
+
+gboolean sfs_deferred_start(SfsDeferred *deferred, GError **error)
+{
+    deferred->refuser = g_thread_try_new("interrupted", refuse_interrupted, deferred, error);
+    return deferred->refuser != NULL;
 }
 
 static void answer_all(Group *group)
@@ -244,7 +249,8 @@ void sfs_deferred_free(SfsDeferred *deferred)
     deferred->end = TRUE;
     g_cond_signal(&deferred->interruption);
     g_mutex_unlock(&deferred->lock);
-    g_thread_join(deferred->refuser);
+    if (deferred->refuser)
+        g_thread_join(deferred->refuser);
 
     g_hash_table_iter_init(&iter, deferred->groups);
     while (g_hash_table_iter_next(&iter, NULL, &group))

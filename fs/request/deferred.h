@@ -14,6 +14,9 @@
 /* The jobs of SFS_JOB_REQUESTS are its from now on. */
 SfsDeferred *sfs_deferred_new(SfsView *view);
 
+/* Starts its thread; FALSE with error: there is none to be had. */
+gboolean sfs_deferred_start(SfsDeferred *deferred, GError **error);
+
 /* Answers all that are still pending, with EINTR. The jobs have been stopped, no request may be added any
  * more, nor a writer be told of. */
 void sfs_deferred_free(SfsDeferred *deferred);

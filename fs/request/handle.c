@@ -19,9 +19,9 @@ SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
     return handle;
 }
 
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share)
 {
-    SfsFileHandle *handle = sfs_file_handle_new_raw(-1, (SfsShare){0});
+    SfsFileHandle *handle = sfs_file_handle_new_raw(-1, share);
 
     handle->content = content;
     return handle;
@@ -31,9 +31,9 @@ void sfs_file_handle_free(void *data)
 {
     SfsFileHandle *handle = data;
 
-    g_clear_pointer(&handle->content.text, g_bytes_unref);
     shield_fd_close(handle->fd);
-    sfs_share_clear(&handle->share);
+    sfs_share_clear(&handle->share); /* before the text goes that it is of */
+    g_clear_pointer(&handle->content.text, g_bytes_unref);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
@@ -59,10 +59,12 @@ guint64 sfs_file_handle_serial(SfsFileHandle *handle)
     return handle->content.serial;
 }
 
-void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum)
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, SfsShare share, int errnum)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
+    sfs_share_clear(&handle->share);
+    handle->share = share;
     g_clear_pointer(&handle->content.text, g_bytes_unref);
     handle->content = content;
     handle->errnum = content.text ? 0 : errnum;

@@ -13,17 +13,18 @@
 /* An open file. A computed one keeps the content it was opened with; but once it has been polled, a read from
  * the start may give it a newer one. */
 typedef struct {
-    int fd;         /* of a raw file; -1: computed */
-    SfsShare share; /* of the descriptors, for fd */
-    GMutex lock;    /* protects the rest */
+    int fd;      /* of a raw file; -1: computed */
+    GMutex lock; /* protects the rest */
     SfsContent content;
-    int errnum; /* not 0: what it was given last is this error */
+    SfsShare share; /* of the descriptors, for fd; or of the bytes, for the text */
+    int errnum;     /* not 0: what it was given last is this error */
     gboolean polled;
 } SfsFileHandle;
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);  /* takes both */
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content); /* takes the text */
-void sfs_file_handle_free(void *data);                           /* an SfsFileHandle */
+/* Each takes both. */
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share);
+void sfs_file_handle_free(void *data); /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum);
@@ -33,8 +34,8 @@ void sfs_file_handle_poll(SfsFileHandle *handle);
 gboolean sfs_file_handle_is_polled(SfsFileHandle *handle);
 guint64 sfs_file_handle_serial(SfsFileHandle *handle); /* of its content */
 
-/* Takes the newer text; without one, reads fail with errnum until it is renewed once more. */
-void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum);
+/* Takes the newer text and its share; without one, reads fail with errnum until it is renewed once more. */
+void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, SfsShare share, int errnum);
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {

@@ -141,7 +141,9 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
     sfs_reply_errno(&r, errnum);
 }
 
-/* Each open raw file is a descriptor of ours. */
+/* Each open raw file is a descriptor of ours. Too many are ENFILE: EMFILE would be about the caller's own
+ * limit.
+ */
 static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *fi)
 {
     SfsQuota *quota = sfs_request_session(r)->raw_files;
@@ -150,7 +152,7 @@ static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *
     struct stat st;
 
     if (!sfs_share_take(&share, quota, fuse_req_ctx(r->req)->uid, 1))
-        return sfs_reply_over_quota(r, node, quota);
+        return sfs_reply_over_quota(r, node, quota, ENFILE);
 
     int fd = sfs_contents_open_raw(view_of(r), node, &st, &error);
     if (fd < 0)
@@ -271,7 +273,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     g_autoptr(GPtrArray) entries =
         sfs_directory_handle_list(handle, view_of(&r), node, quota, offset, &errnum);
     if (!entries)
-        return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota);
+        return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota, ENFILE);
     if (offset == 0)
         sfs_shown_listing(sfs_request_session(&r), node);
 

@@ -40,16 +40,32 @@ static void answer_read(SfsPending *pending)
         sfs_reply_errno(&pending->r, errnum);
 }
 
+/* He has as much of the cache as he may. */
+static void refuse_content(SfsPending *pending, guint64 serial)
+{
+    if (pending->kind == SFS_PENDING_READ)
+        sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial}, (SfsShare){0}, ENOMEM);
+    sfs_reply_over_quota(&pending->r, pending->node, sfs_request_session(&pending->r)->texts, ENOMEM);
+}
+
 static void answer_content(SfsPending *pending, const SfsFound *found)
 {
-    SfsContent content = {g_bytes_ref(found->content.text), found->content.serial};
+    SfsSession *session = sfs_request_session(&pending->r);
+    gsize size;
+    const void *text = g_bytes_get_data(found->content.text, &size);
+    g_auto(SfsShare) share = {0};
 
-    sfs_shown_content(sfs_request_session(&pending->r), pending->node, content.serial);
+    if (!sfs_share_take_of(&share, session->texts, fuse_req_ctx(pending->r.req)->uid, text, size))
+        return refuse_content(pending, found->content.serial);
+
+    SfsContent content = {g_bytes_ref(found->content.text), found->content.serial};
+    sfs_shown_content(session, pending->node, content.serial);
     if (pending->kind == SFS_PENDING_READ) {
-        sfs_file_handle_renew(pending->handle, content, 0);
+        sfs_file_handle_renew(pending->handle, content, sfs_share_steal(&share), 0);
         answer_read(pending);
     } else {
-        sfs_reply_open(&pending->r, &pending->fi, sfs_file_handle_new_computed(content));
+        sfs_reply_open(&pending->r, &pending->fi,
+                       sfs_file_handle_new_computed(content, sfs_share_steal(&share)));
     }
 }
 
@@ -60,7 +76,8 @@ static void answer_error(SfsPending *pending, const SfsFound *found)
     guint64 serial = found->content.serial;
 
     if (pending->kind == SFS_PENDING_READ && error->code != EBUSY)
-        sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
+        sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial}, (SfsShare){0},
+                              shield_error_errno(error));
     if (serial)
         sfs_shown_content(sfs_request_session(&pending->r), pending->node, serial);
     if (error->code == EBUSY)

@@ -5,6 +5,13 @@
 #include "lock.h"
 #include "text.h"
 
+/* A thing of which somebody holds shares. It is its own key. */
+typedef struct {
+    uid_t uid;
+    const void *thing;
+    gsize shares;
+} Held;
+
 #define TELL_USEC (60 * G_USEC_PER_SEC)
 
 struct SfsQuota {
@@ -14,8 +21,23 @@ struct SfsQuota {
     GMutex lock; /* a leaf; protects the rest */
     gsize held, held_by_others;
     GHashTable *others; /* uid to how many, of those who hold some */
+    GHashTable *things; /* a set of Held */
     gint64 told;        /* monotonic time; 0: never */
 };
+
+static guint hash_held(const void *data)
+{
+    const Held *held = data;
+
+    return g_direct_hash(held->thing) ^ held->uid;
+}
+
+static gboolean same_held(const void *data_a, const void *data_b)
+{
+    const Held *a = data_a, *b = data_b;
+
+    return a->uid == b->uid && a->thing == b->thing;
+}
 
 SfsQuota *sfs_quota_new(gsize max, uid_t owner, const char *what)
 {
@@ -26,12 +48,14 @@ SfsQuota *sfs_quota_new(gsize max, uid_t owner, const char *what)
     quota->what = what;
     g_mutex_init(&quota->lock);
     quota->others = g_hash_table_new(NULL, NULL);
+    quota->things = g_hash_table_new_full(hash_held, same_held, g_free, NULL);
     return quota;
 }
 
 void sfs_quota_free(SfsQuota *quota)
 {
     g_hash_table_unref(quota->others);
+    g_hash_table_unref(quota->things);
     g_mutex_clear(&quota->lock);
     g_free(quota);
 }
@@ -89,10 +113,9 @@ static gboolean may_take(const SfsQuota *quota, uid_t uid, gsize n)
     return !is_other(quota, uid) || (n <= left && held_by(quota, uid) + n <= left - n);
 }
 
-gboolean sfs_share_take(SfsShare *share, SfsQuota *quota, uid_t uid, gsize n)
+/* Lock held. */
+static gboolean take(SfsQuota *quota, uid_t uid, gsize n)
 {
-    SHIELD_AUTO_LOCK(&quota->lock);
-
     if (!may_take(quota, uid, n))
         return FALSE;
     quota->held += n;
@@ -100,8 +123,54 @@ gboolean sfs_share_take(SfsShare *share, SfsQuota *quota, uid_t uid, gsize n)
         quota->held_by_others += n;
         set_held(quota, uid, held_by(quota, uid) + n);
     }
-    *share = (SfsShare){quota, uid, n};
     return TRUE;
+}
+
+gboolean sfs_share_take(SfsShare *share, SfsQuota *quota, uid_t uid, gsize n)
+{
+    SHIELD_AUTO_LOCK(&quota->lock);
+
+    if (!take(quota, uid, n))
+        return FALSE;
+    *share = (SfsShare){quota, uid, n, NULL};
+    return TRUE;
+}
+
+/* NULL: he may not have it. Lock held. */
+static Held *hold(SfsQuota *quota, uid_t uid, const void *thing, gsize n)
+{
+    const Held key = {uid, thing, 0};
+    Held *held = g_hash_table_lookup(quota->things, &key);
+
+    if (!held && take(quota, uid, n)) {
+        held = g_memdup2(&key, sizeof key);
+        g_hash_table_add(quota->things, held);
+    }
+    return held;
+}
+
+gboolean sfs_share_take_of(SfsShare *share, SfsQuota *quota, uid_t uid, const void *thing, gsize n)
+{
+    SHIELD_AUTO_LOCK(&quota->lock);
+    Held *held;
+
+    if (!is_other(quota, uid))
+        return TRUE;
+    held = hold(quota, uid, thing, n);
+    if (!held)
+        return FALSE;
+    held->shares++;
+    *share = (SfsShare){quota, uid, n, thing};
+    return TRUE;
+}
+
+/* Is it the last share of its thing, if it is of one? Lock held. */
+static gboolean is_last(SfsQuota *quota, const SfsShare *share)
+{
+    const Held key = {share->uid, share->thing, 0};
+    Held *held = share->thing ? g_hash_table_lookup(quota->things, &key) : NULL;
+
+    return !held || (--held->shares == 0 && g_hash_table_remove(quota->things, held));
 }
 
 SfsShare sfs_share_steal(SfsShare *share)
@@ -120,10 +189,12 @@ void sfs_share_clear(SfsShare *share)
         return;
     SHIELD_AUTO_LOCK(&quota->lock);
 
+    share->quota = NULL;
+    if (!is_last(quota, share))
+        return;
     quota->held -= share->n;
     if (is_other(quota, share->uid)) {
         quota->held_by_others -= share->n;
         set_held(quota, share->uid, held_by(quota, share->uid) - share->n);
     }
-    share->quota = NULL;
 }

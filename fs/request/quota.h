@@ -24,10 +24,16 @@ typedef struct {
     SfsQuota *quota; /* NULL: nothing */
     uid_t uid;
     gsize n;
+    const void *thing; /* NULL: it is of none */
 } SfsShare;
 
 /* Gives n to uid, if he may have them; share holds nothing before, and nothing if it is FALSE. */
 gboolean sfs_share_take(SfsShare *share, SfsQuota *quota, uid_t uid, gsize n);
+
+/* The same for a thing that somebody may hold several times: it costs him n once, for as long as any of his
+ * shares is of it. It must live as long as they. The mounting user and root are not counted. */
+gboolean sfs_share_take_of(SfsShare *share, SfsQuota *quota, uid_t uid, const void *thing, gsize n);
+
 SfsShare sfs_share_steal(SfsShare *share); /* what it held, for another */
 void sfs_share_clear(SfsShare *share);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SfsShare, sfs_share_clear)

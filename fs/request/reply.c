@@ -78,12 +78,12 @@ void sfs_reply_error(const SfsRequest *r, const GError *error)
     sfs_reply_errno(r, errnum);
 }
 
-void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota)
+void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota, int errnum)
 {
     g_autofree char *path = sfs_announcer_client_path(node);
 
     sfs_quota_tell(quota, path, fuse_req_ctx(r->req)->uid);
-    sfs_reply_errno(r, ENFILE); /* EMFILE would be about the caller's own limit */
+    sfs_reply_errno(r, errnum);
 }
 
 void sfs_reply_none(fuse_req_t req)

@@ -26,7 +26,7 @@ void sfs_request_trace(const SfsRequest *r, const char *format, ...) G_GNUC_PRIN
 
 void sfs_reply_errno(const SfsRequest *r, int errnum);
 void sfs_reply_error(const SfsRequest *r, const GError *error);
-void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota);
+void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota, int errnum);
 void sfs_reply_none(fuse_req_t req); /* to a FORGET */
 void sfs_reply_poll(const SfsRequest *r, unsigned events);
 void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);

@@ -21,5 +21,6 @@ typedef struct {
     SfsHandles *handles;
     SfsQuota *raw_files; /* that are open */
     SfsQuota *listings;  /* bytes of those that open directories have */
+    SfsQuota *texts;     /* bytes of open computed files */
     SfsPollers *pollers;
 } SfsSession;

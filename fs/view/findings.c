@@ -8,6 +8,7 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
+#include "lines.h"
 #include "lock.h"
 #include "view/index.h"
 #include "view/jobs.h"

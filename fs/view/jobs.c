@@ -4,7 +4,10 @@
 
 #include "lock.h"
 
-#define THREADS 3
+/* A source that hangs keeps so many of the threads, at most. The others are for the other sources, and for
+ * what concerns the whole view, which asks all of them. */
+#define THREADS 5
+#define THREADS_PER_SOURCE 3
 #define NEVER G_MAXINT64
 
 /* One in so many turns belongs to what can wait, if there is any. */
@@ -13,10 +16,17 @@
 /* There are two queues: of what somebody waits for, and of what can wait. */
 typedef enum { SOON, LATER, N_QUEUES } Queue;
 
+/* What there is to do for the bundles of one source; or for the whole view. */
+typedef struct {
+    GSequence *queues[N_QUEUES]; /* of Bundle, by the first that is due */
+    guint working;               /* turns that are going on */
+} Line;
+
 /* A bundle that there is something to do for. Who has had his turn goes to the end: what is due at one time
  * is in the order in which it came. */
 typedef struct {
-    SfsContainer *container;        /* a reference, or NULL */
+    SfsContainer *container; /* a reference, or NULL */
+    Line *line;
     gint64 due[SFS_N_JOBS];         /* NEVER: nothing is to be done */
     GSequenceIter *place[N_QUEUES]; /* NULL: not in that queue */
     gboolean working;               /* its turn is going on: it is in neither */
@@ -27,8 +37,8 @@ struct SfsJobs {
     void *data[SFS_N_JOBS];
     GMutex lock; /* a leaf; protects the rest */
     GCond changed;
-    GHashTable *bundles;         /* SfsContainer to Bundle */
-    GSequence *queues[N_QUEUES]; /* of Bundle, by the first that is due */
+    GHashTable *bundles; /* SfsContainer to Bundle */
+    GPtrArray *lines;    /* of Line: the whole view's, then one for each source, as they come */
     guint turns;
     gboolean end;
     GThread *threads[THREADS];
@@ -43,6 +53,24 @@ static void bundle_free(void *data)
     g_free(bundle);
 }
 
+static Line *line_new(void)
+{
+    Line *line = g_new0(Line, 1);
+
+    for (int queue = 0; queue < N_QUEUES; queue++)
+        line->queues[queue] = g_sequence_new(NULL);
+    return line;
+}
+
+static void line_free(void *data)
+{
+    Line *line = data;
+
+    for (int queue = 0; queue < N_QUEUES; queue++)
+        g_sequence_free(line->queues[queue]);
+    g_free(line);
+}
+
 SfsJobs *sfs_jobs_new(void)
 {
     SfsJobs *jobs = g_new0(SfsJobs, 1);
@@ -50,15 +78,13 @@ SfsJobs *sfs_jobs_new(void)
     g_mutex_init(&jobs->lock);
     g_cond_init(&jobs->changed);
     jobs->bundles = g_hash_table_new_full(NULL, NULL, NULL, bundle_free);
-    for (int queue = 0; queue < N_QUEUES; queue++)
-        jobs->queues[queue] = g_sequence_new(NULL);
+    jobs->lines = g_ptr_array_new_with_free_func(line_free);
     return jobs;
 }
 
 void sfs_jobs_free(SfsJobs *jobs)
 {
-    for (int queue = 0; queue < N_QUEUES; queue++)
-        g_sequence_free(jobs->queues[queue]);
+    g_ptr_array_unref(jobs->lines);
     g_hash_table_unref(jobs->bundles);
     g_cond_clear(&jobs->changed);
     g_mutex_clear(&jobs->lock);
@@ -104,12 +130,22 @@ static void take_out(Bundle *bundle, Queue queue)
 }
 
 /* Puts the bundle where it belongs. Lock held. */
-static void put(SfsJobs *jobs, Bundle *bundle, Queue queue)
+static void put(Bundle *bundle, Queue queue)
 {
     take_out(bundle, queue);
     if (first_due(bundle, queue) != NEVER)
-        bundle->place[queue] =
-            g_sequence_insert_sorted(jobs->queues[queue], bundle, compare_due, GINT_TO_POINTER(queue));
+        bundle->place[queue] = g_sequence_insert_sorted(bundle->line->queues[queue], bundle, compare_due,
+                                                        GINT_TO_POINTER(queue));
+}
+
+/* Lock held. */
+static Line *line_of(SfsJobs *jobs, const SfsContainer *container)
+{
+    guint i = container ? container->place->source + 1 : 0;
+
+    while (jobs->lines->len <= i)
+        g_ptr_array_add(jobs->lines, line_new());
+    return g_ptr_array_index(jobs->lines, i);
 }
 
 /* Lock held. */
@@ -120,6 +156,7 @@ static Bundle *bundle_of(SfsJobs *jobs, SfsContainer *container)
     if (!bundle) {
         bundle = g_new0(Bundle, 1);
         bundle->container = container ? sfs_container_ref(container) : NULL;
+        bundle->line = line_of(jobs, container);
         for (int kind = 0; kind < SFS_N_JOBS; kind++)
             bundle->due[kind] = NEVER;
         g_hash_table_insert(jobs->bundles, container, bundle);
@@ -137,16 +174,32 @@ void sfs_jobs_queue(SfsJobs *jobs, SfsContainer *container, SfsJobKind kind, gin
     bundle->due[kind] = due;
     if (bundle->working)
         return; /* it is queued at the end of its turn */
-    put(jobs, bundle, queue_of(kind));
+    put(bundle, queue_of(kind));
     g_cond_signal(&jobs->changed);
+}
+
+/* Its turn is over. Another thread is told of what is due later, for this one may be busy then: with what
+ * there is for this bundle, and for its source, if that had all the threads it may. Lock held. */
+static void end_turn(SfsJobs *jobs, Bundle *bundle)
+{
+    gboolean was_full = bundle->line->working-- == THREADS_PER_SOURCE, more = FALSE;
+
+    bundle->working = FALSE;
+    for (int queue = 0; queue < N_QUEUES; queue++) {
+        put(bundle, (Queue)queue);
+        more |= bundle->place[queue] != NULL;
+    }
+    if (!more)
+        g_hash_table_remove(jobs->bundles, bundle->container);
+    if (more || was_full)
+        g_cond_signal(&jobs->changed);
 }
 
 /* Its turn: all that is due. Lock held, but for the jobs. */
 static void work_for(SfsJobs *jobs, Bundle *bundle, gint64 now)
 {
-    gboolean more = FALSE;
-
     bundle->working = TRUE;
+    bundle->line->working++;
     for (int queue = 0; queue < N_QUEUES; queue++)
         take_out(bundle, (Queue)queue);
     for (int kind = 0; kind < SFS_N_JOBS && !jobs->end; kind++) {
@@ -157,25 +210,27 @@ static void work_for(SfsJobs *jobs, Bundle *bundle, gint64 now)
         jobs->func[kind](jobs->data[kind], bundle->container);
         g_mutex_lock(&jobs->lock);
     }
-    bundle->working = FALSE;
-    for (int queue = 0; queue < N_QUEUES; queue++) {
-        put(jobs, bundle, (Queue)queue);
-        more |= bundle->place[queue] != NULL;
-    }
-    if (more)
-        g_cond_signal(&jobs->changed); /* this thread may be busy with another when it is due */
-    else
-        g_hash_table_remove(jobs->bundles, bundle->container);
+    end_turn(jobs, bundle);
 }
 
-/* The first of a queue, and when it is due; NULL: there is none. Lock held. */
+/* The first of these queues, and when it is due, but for sources that have all the threads they may; NULL:
+ * there is none. Lock held. */
 static Bundle *first_of(const SfsJobs *jobs, Queue queue, gint64 *due)
 {
-    GSequenceIter *first = g_sequence_get_begin_iter(jobs->queues[queue]);
-    Bundle *bundle = g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
+    Bundle *first = NULL;
 
-    *due = bundle ? first_due(bundle, queue) : NEVER;
-    return bundle;
+    *due = NEVER;
+    for (guint i = 0; i < jobs->lines->len; i++) {
+        const Line *line = g_ptr_array_index(jobs->lines, i);
+        GSequenceIter *begin = g_sequence_get_begin_iter(line->queues[queue]);
+        Bundle *bundle = g_sequence_iter_is_end(begin) ? NULL : g_sequence_get(begin);
+
+        if (line->working >= THREADS_PER_SOURCE || !bundle || first_due(bundle, queue) >= *due)
+            continue;
+        first = bundle;
+        *due = first_due(bundle, queue);
+    }
+    return first;
 }
 
 /* Whose turn it is; NULL: nobody's before next. Lock held. */
@@ -210,10 +265,14 @@ static void *work(void *data)
     return NULL;
 }
 
-void sfs_jobs_start(SfsJobs *jobs)
+gboolean sfs_jobs_start(SfsJobs *jobs, GError **error)
 {
-    for (int i = 0; i < THREADS; i++)
-        jobs->threads[i] = g_thread_new("jobs", work, jobs);
+    for (int i = 0; i < THREADS; i++) {
+        jobs->threads[i] = g_thread_try_new("jobs", work, jobs, error);
+        if (!jobs->threads[i])
+            return FALSE;
+    }
+    return TRUE;
 }
 
 void sfs_jobs_stop(SfsJobs *jobs)

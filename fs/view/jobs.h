@@ -28,7 +28,8 @@ void sfs_jobs_free(SfsJobs *jobs); /* after sfs_jobs_stop, if it was started */
 /* Who does the jobs of this kind; before the start. */
 void sfs_jobs_set(SfsJobs *jobs, SfsJobKind kind, SfsJobFunc func, void *data);
 
-void sfs_jobs_start(SfsJobs *jobs);
+/* FALSE with error: there is no thread to be had; those that are there end with sfs_jobs_stop. */
+gboolean sfs_jobs_start(SfsJobs *jobs, GError **error);
 
 /* Waits for the jobs that go on; no other is begun any more. */
 void sfs_jobs_stop(SfsJobs *jobs);

@@ -19,6 +19,8 @@ struct SfsStatus {
     SfsAnnouncerStateFunc announcer; /* NULL: there is none yet */
     SfsDegradedFunc degraded;
     void *data;
+    SfsDegradedFunc confined; /* NULL: nothing is known yet */
+    void *confined_data;
     GMutex lock;  /* protects the rest */
     GBytes *text; /* the last one; NULL: none was put together */
     struct timespec time;
@@ -50,6 +52,12 @@ void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer
     status->announcer = announcer;
     status->degraded = degraded;
     status->data = data;
+}
+
+void sfs_status_set_confined(SfsStatus *status, SfsDegradedFunc confined, void *data)
+{
+    status->confined = confined;
+    status->confined_data = data;
 }
 
 GBytes *sfs_status_version(void)
@@ -102,6 +110,16 @@ static void add_lines(GString *out, const char *key, GPtrArray *lines)
     }
 }
 
+static void add_confined(const SfsStatus *status, GString *out)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+
+    if (status->confined)
+        status->confined(status->confined_data, lines);
+    for (guint i = 0; i < lines->len; i++)
+        g_string_append_printf(out, "confined: %s\n", (const char *)g_ptr_array_index(lines, i));
+}
+
 static GBytes *render(SfsStatus *status)
 {
     GString *out = g_string_new(NULL);
@@ -120,6 +138,7 @@ static GBytes *render(SfsStatus *status)
     g_string_append_printf(out, "announcer: %s\n",
                            status->announcer ? status->announcer(status->data) : "stopped");
     g_string_append_printf(out, "pid: %d\n", status->supervisor);
+    add_confined(status, out);
     add_lines(out, "degraded", degraded);
     add_lines(out, "problem", problems);
     return g_string_free_to_bytes(out);

@@ -21,6 +21,9 @@ typedef void (*SfsDegradedFunc)(void *data, GPtrArray *lines);
 void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer, SfsDegradedFunc degraded,
                               void *data);
 
+/* Asked for a line for each process, in their order; likewise. */
+void sfs_status_set_confined(SfsStatus *status, SfsDegradedFunc confined, void *data);
+
 /* Of bundles it says what is known (findings.h tells how to wait for more). A new reference, and the text's
  * serial number. */
 GBytes *sfs_status_text(SfsStatus *status, guint64 *serial);

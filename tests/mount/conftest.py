@@ -15,7 +15,8 @@ import threading
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / 'lib'))
-import harness  # noqa: E402 (only now it can be found)
+import bundles  # noqa: E402 (only now they can be found)
+import harness  # noqa: E402
 
 
 def pytest_configure(config):
@@ -133,6 +134,16 @@ def state(base):
     path = base / 'state'
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def place(base, state):
+    """A mount point beside a state with one container; nothing is left on it or of its servers."""
+    bundles.container(state, 'c', profile=['1.1.1.1'])
+    path = base / 'mnt'
+    path.mkdir()
+    yield path
+    harness.release(path)
 
 
 @pytest.fixture

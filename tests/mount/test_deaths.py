@@ -257,3 +257,47 @@ def test_stopped_announcer(mount, state, behind):
         assert Family(m).announcer == announcer, 'it was not replaced'
         assert log_of(m) == []
     m.take_log()
+
+
+def test_a_thousand_readers(mount, state, behind):
+    """At once, each its own process: all get what is there, and the kernel has forgotten them in the end."""
+    m = mount(state)
+    loop = 'for i in $(seq 1000); do cat "$1" & done; wait'
+    said = harness.run('sh', '-c', loop, 'sh', m.mnt / 'other/effective').stdout
+    assert said == b'2.2.2.2\n' * 1000
+
+
+def test_readers_that_never_read(mount, state, behind):
+    """What they have open is in nobody's way, and goes with them."""
+    m = mount(state)
+    holder = 'import os, sys\nfds = [os.open(sys.argv[1], os.O_RDONLY) for _ in range(900)]\nprint("open", flush=True)\n' \
+             'sys.stdin.read()'
+    with contextlib.ExitStack() as stack:
+        holders = [stack.enter_context(script(holder, m.mnt / name, stdin=subprocess.PIPE))
+                   for name in ('c/effective', 'c/denied', 'c/live.allowed', 'other')]
+        for process in holders:
+            assert process.stdout.readline() == b'open\n'
+        for i in range(20):
+            bundles.put(behind / 'live.allowed', f'1.1.1.{i}\n')
+            assert f'1.1.1.{i}\n'.encode() in (m.mnt / 'c/effective').read_bytes()
+
+
+@pytest.mark.parametrize('how', ['TERM', 'lazily', 'aborted'])
+def test_unmount_under_load(mount, state, behind, how):
+    """Everybody gets an error at once, or goes on with what he has open until it is closed; the place is free."""
+    if how == 'aborted' and os.geteuid() != 0:
+        how = 'lazily'
+    m = mount(state)
+    with load(m, behind) as (readers, _):
+        start = time.monotonic()
+        if how == 'TERM':
+            m.process.terminate()
+        elif how == 'lazily':
+            harness.run('fusermount3', '-uz', m.mnt)
+        else:
+            harness.run('umount', '-f', m.mnt, ok=False)
+        check_end(readers, start)
+        wait_for(lambda: m.process.poll() is not None, 'shieldfs to end', 5 * LIMIT)
+        assert os.fspath(m.mnt) not in harness.mounts() and os.listdir(m.mnt) == []
+    m.take_log()
+    m.kill()

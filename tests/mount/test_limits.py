@@ -8,7 +8,7 @@ import os
 import bundles
 import harness
 import pytest
-from harness import COMPUTED, NOBODY, STRANGER, fails, in_namespace
+from harness import COMPUTED, NOBODY, STRANGER, fails
 
 MAX_NAMES = 65536
 
@@ -75,27 +75,31 @@ def test_problems(mount, state):
     assert m.status()['problem'] == said
 
 
+def test_problems_of_a_source(mount, base, state):
+    """The same of what stands where bundles are looked for, for each source."""
+    for source, n in ((state, 1000), (base / 'other', 3)):
+        (source / 'containers').mkdir(parents=True)
+        for i in range(n):
+            os.symlink('x', source / f'containers/{i:03}')
+    m = mount(state, base / 'other')
+    said = m.status()['problem']
+    assert f'{state}: more than 100 problems: 900 not listed' in said
+    assert sum(line.startswith(f'{state}/containers/') for line in said) == 100
+    assert sum(line.startswith(f'{base}/other/containers/') for line in said) == 3 == len(said) - 101
+
+
 def test_degraded_of_other_owners(base, state, exe, root):
     """The same of what a plain user's announcer may not touch."""
     for name, n in (('evil', 300), ('good', 3)):
         behind = bundles.container(state, name, {f'{i:03}': '' for i in range(n)})
         os.chown(behind, NOBODY, NOBODY)
-    conf = bundles.put(base / 'fuse.conf', 'user_allow_other\n')
-    (base / 'own').mkdir()
-    os.chown(base / 'own', NOBODY, NOBODY)
 
-    def body():
-        m = harness.Mount(base / 'own', [state], exe=exe, options=['allow_other'])
-        try:
-            m.start()
-            said = m.status()['degraded']
-            evil = [line for line in said if line.startswith('evil') and 'no lease' not in line]
-            assert len(evil) == 101 and len(said) - len(evil) == 3, said
-            assert evil[-1] == 'evil: more than 100 files of another owner: 200 not listed'
-            m.stop()
-        finally:
-            m.kill()
-    in_namespace(body, uid=NOBODY, prepare=lambda: harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000))
+    def body(m):
+        said = m.status()['degraded']
+        evil = [line for line in said if line.startswith('evil') and 'no lease' not in line]
+        assert len(evil) == 101 and len(said) - len(evil) == 3, said
+        assert evil[-1] == 'evil: more than 100 files of another owner: 200 not listed'
+    harness.for_others_too(base, [state], exe, body)
 
 
 @contextlib.contextmanager
@@ -146,6 +150,38 @@ def test_descriptors(mount, base, state, root):
         harness.wait_for(lambda: open_all(stack, m.mnt / 'c002/live.allowed', NOBODY), 'the releases')
         assert open_all(stack, m.mnt / 'c000/live.allowed') >= 100
         works()
+    assert len(m.log_lines()) == 1
+
+
+def test_computed_files(mount, state, root):
+    """What others have open of the cache leaves something to everybody; what is open already costs its holder nothing
+    more, be it opened ever so often."""
+    for i in range(30):
+        bundles.container(state, f'c{i:02}', profile=[f'10.{100 + i}.{n // 256}.{n % 256}' for n in range(3000)])
+    m = mount(state, options=['allow_other', 'cache=1M'])
+    m.expect_log(r'c\d\d/effective: refused to user 65534, as too many are open: there may be 1048576 bytes of open '
+                 'computed files in all, half of them for others than who mounted')
+    size = os.stat(m.mnt / 'c00/effective').st_size
+
+    def open_each(stack, uid):
+        """How many different ones UID gets."""
+        with acting_as(uid):
+            for i in range(30):
+                try:
+                    stack.callback(os.close, os.open(m.mnt / f'c{i:02}/effective', os.O_RDONLY))
+                except OSError as error:
+                    assert error.errno == errno.ENOMEM, error
+                    return i
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as first:
+            assert open_each(first, NOBODY) == (1 << 18) // size
+            assert open_each(stack, STRANGER) == ((1 << 19) - (1 << 18) // size * size) // 2 // size
+            with acting_as(NOBODY):
+                for _ in range(100):
+                    first.callback(os.close, os.open(m.mnt / 'c00/effective', os.O_RDONLY))
+            for i in range(30):
+                assert len((m.mnt / f'c{i:02}/effective').read_bytes()) == size
+        harness.wait_for(lambda: open_each(stack, NOBODY), 'the releases')
     assert len(m.log_lines()) == 1
 
 

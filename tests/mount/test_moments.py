@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import bundles
 import harness
 import haste
 import pytest
+import test_confined as confined
 import versions
 import watching
 from harness import fails, holds_for, wait_for
@@ -409,3 +411,25 @@ def test_start_that_takes_long(mount, state, two):
         wait_for(lambda: m.status()['complete'] == ['yes'], 'all to be read')
         changed = {f'c/{name}': CHANGED for name in ('deny.list', 'denied', 'effective')}
         watch.expect({**changed, 'c/goes': ['DELETE'], 'new': ['CREATE,ISDIR']})
+
+
+def test_forbidden_calls(mount, state):
+    """A call that is not on the list fails with EPERM, and is one line in the log, whichever process makes it; what
+    Landlock takes away fails with EACCES. All goes on."""
+    behind = bundles.container(state, 'c', live=['1.1.1.1'])
+    m = watching.settled(faulty(mount, 'forbidden', state))
+    said = re.findall('^shieldfs: debug: forbidden: (.*)$', m.log_path.read_text(), re.M)
+    filtered, landlock = confined.FILTERED, confined.LANDLOCK_VERSION > 0
+    files = 'EACCES' if landlock else 'done'
+    call = 'EPERM' if filtered else 'done'
+    assert said == [f'getpriority {call}, openat {call if filtered else files}, openat2 {files}',
+                    f'getpriority {call}, openat {files}, openat2 {call if filtered else files}']
+    lines = [f'{m.mnt}: the {who} was refused the system call {name}'
+             for who, names in (('server', ['getpriority', 'openat']), ('announcer', ['getpriority', 'openat2']))
+             for name in names] if filtered else []
+    wait_for(lambda: len(m.log_lines()) >= len(lines), 'the lines')
+    assert sorted(m.take_log()) == sorted(lines)
+    with Watch(m.mnt, m.mnt / 'c/effective') as watch:
+        bundles.put(behind / 'live.allowed', '2.2.2.2\n')
+        watch.expect({'c/effective': CHANGED})
+    assert (m.mnt / 'c/effective').read_text() == '2.2.2.2\n'

@@ -91,7 +91,7 @@ def test_replaced(mount, layers):
             assert (m.mnt / 'c/effective').read_text() == f'3.3.3.{i}\n4.4.4.4\n'
 
 
-def test_replaced_with_the_same_number(mount, base, state):
+def test_replaced_with_the_same_number(root, mount, base, state):
     """As ext4 does it with a directory that is made when another has just gone: between two looks, another container,
     for the watch has ended with the first."""
     m = watching.settled(mount(state))

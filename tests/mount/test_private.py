@@ -174,8 +174,9 @@ def test_plain_user(base, state, exe, how):
                 act(m.mnt / 'web-1/effective')
         with fails(errno.EROFS):
             os.mkdir(m.mnt / 'new')
+        confined = m.status()['confined']  # test_confined.py looks at that
         assert m.status() == {'source': [f'ok {state}'], 'complete': ['yes'], 'announcer': ['ok'],
-                              'pid': [str(m.process.pid)], 'degraded': [], 'problem': []}
+                              'pid': [str(m.process.pid)], 'confined': confined, 'degraded': [], 'problem': []}
     plain_user(base, exe, body, how)
 
 
@@ -306,35 +307,23 @@ def test_what_the_announcer_may_not_touch(base, state, exe):
         if path.name != 'deny.list':
             os.chown(path, NOBODY, NOBODY)
     (mine / 'deny.list').chmod(0o666)
-    conf = bundles.put(base / 'fuse.conf', 'user_allow_other\n')
-    (base / 'own').mkdir()
-    os.chown(base / 'own', NOBODY, NOBODY)
 
-    def body():
-        m = harness.Mount(base / 'own', [state], exe=exe, options=['allow_other'])
-        try:
-            m.start()
-            said = m.status()['degraded']
-            whole = "another owner's: no event tells "
-            for path in ('theirs', 'theirs/hooks', 'theirs/dnsmasq.log', 'mine/deny.list'):
-                assert any(d.startswith(f'{path}: {whole}') for d in said), (path, said)
-            assert not any(d.startswith(('mine: ', 'mine/live.allowed: another')) for d in said), said
-            m.expect_log('mine/deny.list: could not be announced: Permission denied')
-            with watching.Inotify() as inotify:
-                inotify.add(m.mnt / 'mine/effective')
-                for i in range(3):
-                    (mine / 'deny.list').write_text(f'10.0.0.{i}\n')
-                    assert (m.mnt / 'mine/deny.list').read_text() == f'10.0.0.{i}\n'
-                    (mine / 'live.allowed').write_text(f'10.0.1.{i}\n')
-                    harness.wait_for(inotify.read, 'what is his to be announced')
-                    watching.settled(m)
-            m.stop()
-        finally:
-            m.kill()
-
-    def prepare():
-        harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000)
-    in_namespace(body, uid=NOBODY, prepare=prepare)
+    def body(m):
+        said = m.status()['degraded']
+        whole = "another owner's: no event tells "
+        for path in ('theirs', 'theirs/hooks', 'theirs/dnsmasq.log', 'mine/deny.list'):
+            assert any(d.startswith(f'{path}: {whole}') for d in said), (path, said)
+        assert not any(d.startswith(('mine: ', 'mine/live.allowed: another')) for d in said), said
+        m.expect_log('mine/deny.list: could not be announced: Permission denied')
+        with watching.Inotify() as inotify:
+            inotify.add(m.mnt / 'mine/effective')
+            for i in range(3):
+                (mine / 'deny.list').write_text(f'10.0.0.{i}\n')
+                assert (m.mnt / 'mine/deny.list').read_text() == f'10.0.0.{i}\n'
+                (mine / 'live.allowed').write_text(f'10.0.1.{i}\n')
+                harness.wait_for(inotify.read, 'what is his to be announced')
+                watching.settled(m)
+    harness.for_others_too(base, [state], exe, body)
 
 
 def test_root_has_no_say_on_a_users_mount(base, state, exe):

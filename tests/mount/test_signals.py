@@ -219,7 +219,7 @@ def status_pid(mnt):
 def check_descriptors(mnt):
     assert (mnt / 'c/effective').read_text() == '1.1.1.1\n'
     pid = status_pid(mnt)
-    for each in (pid, *watching.children_of(pid)):
+    for each in (pid, *(watching.children_of(pid) if os.geteuid() == 0 else ())):  # it alone may see the others'
         for fd in range(3):
             place = os.readlink(f'/proc/{each}/fd/{fd}')
             assert not place.startswith(('anon_inode', 'socket')) and place != '/dev/fuse', (each, fd, place)

@@ -228,7 +228,7 @@ def test_bundle_made_and_removed_in_haste(mount, base, removed):
     haste.make_and_remove(mount(base / 'x/state'), base / 'x', removed, 100)
 
 
-def test_directories_are_closed(mount, base, state):
+def test_directories_are_closed(root, mount, base, state):
     """Those of bundles are kept for a while by who reads, and no longer: what they lie on can be unmounted."""
     for i in range(3):
         bundles.full(state / f'containers/c{i}')
@@ -241,7 +241,7 @@ def test_directories_are_closed(mount, base, state):
     wait_for(lambda: not watching.open_directories(server), 'them to be closed')
 
 
-def test_no_descriptors_left(mount, state):
+def test_no_descriptors_left(root, mount, state):
     """Nothing is taken for gone: who looks is told of the want, watchers hear nothing, and all is well later."""
     for i in range(3):
         bundles.full(state / f'containers/c{i}')

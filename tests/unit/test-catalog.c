@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "catalog.h"
+#include "lines.h"
 #include "unit.h"
 
 static ShieldCatalog *catalog_of(const UnitDir *dir, const char *first, const char *second)
@@ -170,8 +171,8 @@ static void test_clashes(void)
         "web-1 0:containers/web-1\n"
         "! s1/tasks/a/b.c/shield: not shown: s1/tasks/a.b/c/shield is called a.b.c too and comes first\n"
         "! s2/containers/a.b.c: not shown: s1/tasks/a.b/c/shield is called a.b.c too and comes first\n"
-        "! s2/tasks/p/1/shield: not shown: s2/containers/p.1 is called p.1 too and comes first\n"
-        "! s2/containers/web-1: not shown: s1/containers/web-1 is called web-1 too and comes first\n");
+        "! s2/containers/web-1: not shown: s1/containers/web-1 is called web-1 too and comes first\n"
+        "! s2/tasks/p/1/shield: not shown: s2/containers/p.1 is called p.1 too and comes first\n");
 
     /* When the first goes, the next takes its place. */
     unit_remove(dir, "s1/tasks/a.b");
@@ -205,9 +206,9 @@ static void test_links(void)
                 "good 0:containers/good\n"
                 "! s1/containers/bad: symbolic link: not followed\n"
                 "! s1/containers/etc: symbolic link: not followed\n"
-                "! s1/tasks/q: symbolic link: not followed\n"
                 "! s1/tasks/p/1: symbolic link: not followed\n"
                 "! s1/tasks/p/2/shield: symbolic link: not followed\n"
+                "! s1/tasks/q: symbolic link: not followed\n"
                 "! s2/containers: symbolic link: not followed\n"
                 "! s2/tasks: symbolic link: not followed\n");
     static const char *const names[] = {"bad", "etc", "q.1", "p.1", "p.2"};
@@ -255,6 +256,32 @@ static void note_visit(int fd, const char *path, guint source, const char *below
     g_assert_no_errno(stat(path, &by_path));
     g_assert_cmpuint(by_fd.st_ino, ==, by_path.st_ino);
     g_string_append_printf(visits->got, "%s\n", path + strlen(visits->dir->path));
+}
+
+/* However many things stand there that can't be shown, a source has so many lines of them and one that counts
+ * the rest. */
+static void test_many_problems(void)
+{
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    g_autoptr(ShieldCatalog) catalog = catalog_of(dir, "s1", "s2");
+    g_autoptr(GString) expected = g_string_new(NULL);
+
+    for (int i = 0; i < 150; i++) {
+        g_autofree char *link = g_strdup_printf("s1/containers/x%03d", i);
+        g_autofree char *task = g_strdup_printf("s1/tasks/p/%03d", i);
+        g_autofree char *shield = g_strconcat(task, "/shield", NULL);
+
+        unit_mkdir(dir, "s1/containers");
+        unit_link(dir, "nowhere", link);
+        unit_mkdir(dir, task);
+        unit_link(dir, "nowhere", shield);
+        if (i < SHIELD_MAX_LINES)
+            g_string_append_printf(expected, "! %s: symbolic link: not followed\n", link);
+    }
+    g_string_append(expected, "! s1: more than 100 problems: 200 not listed\n");
+    unit_mkdir(dir, "s2/containers/a b");
+    g_string_append(expected, "! s2/containers/a b: no legal container name: not shown\n");
+    assert_scan(catalog, dir, expected->str);
 }
 
 static void test_visits(void)
@@ -338,6 +365,7 @@ int main(int argc, char **argv)
     g_test_add_func("/catalog/clashes", test_clashes);
     g_test_add_func("/catalog/links", test_links);
     g_test_add_func("/catalog/long-names", test_long_names);
+    g_test_add_func("/catalog/many-problems", test_many_problems);
     g_test_add_func("/catalog/visits", test_visits);
     g_test_add_func("/catalog/latest", test_latest);
     g_test_add_func("/catalog/unreadable", test_unreadable);

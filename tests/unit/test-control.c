@@ -18,8 +18,8 @@ static void test_messages(void)
 
     g_assert_true(sfs_control_pair(ends));
     g_assert_true(fcntl(ends[0], F_GETFD) & FD_CLOEXEC);
-    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_OVERDUE, 4711}, -1));
-    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_END, 0}, -1));
+    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_OVERDUE, 4711, 0}, -1));
+    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_END, 0, 0}, -1));
     g_assert_true(sfs_control_receive(ends[1], &message, &fd));
     g_assert_cmpint(message.word, ==, SFS_CONTROL_OVERDUE);
     g_assert_cmpint(message.pid, ==, 4711);
@@ -38,7 +38,7 @@ static void test_descriptor(void)
 
     g_assert_true(sfs_control_pair(ends));
     g_assert_cmpint(pipe2(pipe_ends, O_CLOEXEC), ==, 0);
-    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_ANNOUNCER, 1}, pipe_ends[1]));
+    g_assert_true(sfs_control_send(ends[0], (SfsControlMessage){SFS_CONTROL_ANNOUNCER, 1, 0}, pipe_ends[1]));
     close(pipe_ends[1]);
     g_assert_true(sfs_control_receive(ends[1], &message, &fd));
     g_assert_cmpint(fd, >=, 0);
@@ -62,7 +62,7 @@ static void test_end(void)
     g_assert_false(sfs_control_receive(ends[1], &message, &fd));
     g_assert_cmpint(fd, ==, -1);
     g_assert_false(
-        sfs_control_send(ends[1], (SfsControlMessage){SFS_CONTROL_END, 0}, -1)); /* and no SIGPIPE */
+        sfs_control_send(ends[1], (SfsControlMessage){SFS_CONTROL_END, 0, 0}, -1)); /* and no SIGPIPE */
     close(ends[1]);
 }
 

@@ -62,6 +62,14 @@ int fuse_req_interrupted(fuse_req_t req)
     return 0;
 }
 
+const struct fuse_ctx *fuse_req_ctx(fuse_req_t req)
+{
+    static const struct fuse_ctx nobody = {.uid = 65534};
+
+    (void)req;
+    return &nobody;
+}
+
 static int answered(fuse_req_t req, int errnum, void *handle)
 {
     Request *request = request_of(req);
@@ -116,9 +124,11 @@ static Case setup(guint settle_ms)
     session->announcer = sfs_announcer_client_new();
     session->outbox = sfs_outbox_new(session->view, session->announcer, "/mnt");
     session->watcher = sfs_watcher_new(session->view, session->outbox, 60);
+    session->texts = sfs_quota_new(1 << 20, 0, "bytes");
     session->deferred = sfs_deferred_new(session->view);
     session->handles = sfs_handles_new();
-    sfs_jobs_start(sfs_view_jobs(session->view));
+    g_assert_true(sfs_deferred_start(session->deferred, NULL));
+    g_assert_true(sfs_jobs_start(sfs_view_jobs(session->view), NULL));
 
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(session->view));
     g_autoptr(SfsNode) container = NULL;
@@ -134,6 +144,7 @@ static void teardown(Case *c)
     if (c->session.deferred)
         sfs_deferred_free(c->session.deferred);
     sfs_handles_free(c->session.handles);
+    sfs_quota_free(c->session.texts);
     sfs_watcher_free(c->session.watcher);
     sfs_outbox_free(c->session.outbox);
     sfs_announcer_client_free(c->session.announcer);

@@ -13,6 +13,7 @@
 #include "directory.h"
 #include "error.h"
 #include "inspect.h"
+#include "lines.h"
 #include "open.h"
 #include "unit.h"
 

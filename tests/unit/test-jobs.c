@@ -15,8 +15,9 @@
 
 static const ShieldPolicy policy = {.max_size = 1000};
 
-#define FLOODS 3 /* as many as there are threads */
+#define FLOODS 3 /* as many as there are threads for one source */
 #define BUNDLES 40
+#define OTHER_SOURCE 30 /* the first bundle of another */
 
 /* Some bundles, and what has been done for them. */
 typedef struct {
@@ -30,9 +31,9 @@ typedef struct {
     gboolean endless; /* each job of the first FLOODS asks for another; these are not noted */
 } Case;
 
-static SfsContainer *container_new(const char *name, guint64 ino)
+static SfsContainer *container_new(const char *name, guint64 ino, guint source)
 {
-    ShieldPlace place = {(char *)name, 0, (char *)"containers/c"};
+    ShieldPlace place = {(char *)name, source, (char *)"containers/c"};
     ShieldIdentity identity = {.dev = 1, .ino = ino};
 
     return sfs_container_new(&place, &identity, &policy);
@@ -81,7 +82,7 @@ static void setup(Case *c)
     g_mutex_init(&c->lock);
     g_cond_init(&c->changed);
     for (guint i = 0; i < G_N_ELEMENTS(c->bundles); i++)
-        c->bundles[i] = container_new("c", i + 1);
+        c->bundles[i] = container_new("c", i + 1, i >= OTHER_SOURCE);
     sfs_jobs_set(c->jobs, SFS_JOB_REQUESTS, do_soon, c);
     sfs_jobs_set(c->jobs, SFS_JOB_UPKEEP, do_soon, c);
     sfs_jobs_set(c->jobs, SFS_JOB_LATER, do_later, c);
@@ -128,7 +129,7 @@ static void test_one_at_a_time(void)
 
     setup(&c);
     hold(&c, TRUE);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     ask(&c, 0, SFS_JOB_UPKEEP);
     wait_for_jobs(&c, 1);
     for (int i = 0; i < 10; i++) {
@@ -149,7 +150,7 @@ static void test_one_at_a_time(void)
 static void start_floods(Case *c)
 {
     c->endless = TRUE;
-    sfs_jobs_start(c->jobs);
+    g_assert_true(sfs_jobs_start(c->jobs, NULL));
     for (int i = 0; i < FLOODS; i++)
         ask(c, i, SFS_JOB_UPKEEP);
 }
@@ -169,6 +170,28 @@ static void test_in_turn(void)
     teardown(&c);
 }
 
+/* A source that hangs, with all its bundles, leaves threads to another, and to the whole view. */
+static void test_source_that_hangs(void)
+{
+    Case c;
+
+    setup(&c);
+    hold(&c, TRUE);
+    for (int i = 0; i < 10; i++)
+        ask(&c, i, SFS_JOB_REQUESTS);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
+    wait_for_jobs(&c, FLOODS);
+    ask(&c, OTHER_SOURCE, SFS_JOB_REQUESTS);
+    wait_for_jobs(&c, FLOODS + 1);
+    ask(&c, OTHER_SOURCE + 1, SFS_JOB_LATER);
+    wait_for_jobs(&c, FLOODS + 2);
+    g_assert_cmpint((guchar)c.done->str[FLOODS], ==, 'a' + OTHER_SOURCE);
+    g_assert_cmpint((guchar)c.done->str[FLOODS + 1], ==, 'A' + OTHER_SOURCE + 1);
+    hold(&c, FALSE);
+    wait_for_jobs(&c, 12); /* it hangs no more */
+    teardown(&c);
+}
+
 static void test_due(void)
 {
     Case c;
@@ -177,7 +200,7 @@ static void test_due(void)
     sfs_jobs_queue(c.jobs, c.bundles[0], SFS_JOB_REQUESTS, g_get_monotonic_time() + G_TIME_SPAN_DAY);
     sfs_jobs_queue(c.jobs, c.bundles[1], SFS_JOB_REQUESTS, g_get_monotonic_time() + 50 * 1000);
     sfs_jobs_queue(c.jobs, c.bundles[2], SFS_JOB_REQUESTS, g_get_monotonic_time() + 20 * 1000);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     wait_for_jobs(&c, 2);
     g_assert_cmpstr(c.done->str, ==, "cb");
     ask(&c, 0, SFS_JOB_REQUESTS); /* now after all */
@@ -210,7 +233,7 @@ static void test_sooner(void)
     setup(&c);
     for (guint i = 0; i < BUNDLES; i++)
         ask(&c, (int)i, i < half ? SFS_JOB_LATER : SFS_JOB_UPKEEP);
-    sfs_jobs_start(c.jobs);
+    g_assert_true(sfs_jobs_start(c.jobs, NULL));
     wait_for_jobs(&c, BUNDLES);
     for (guint i = 0; i < half; i++)
         sooner += (guchar)c.done->str[i] >= 'a' + half;
@@ -221,7 +244,7 @@ static void test_sooner(void)
 static SfsNode *file_of(SfsTree *tree, const char *name, const char *file)
 {
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
-    g_autoptr(SfsContainer) container = container_new(name, g_str_hash(name));
+    g_autoptr(SfsContainer) container = container_new(name, g_str_hash(name), 0);
     g_autoptr(SfsNode) known = sfs_tree_child(tree, root, name);
     g_autoptr(SfsNode) node =
         known ? sfs_node_ref(known) : sfs_tree_attach(tree, root, name, SFS_CONTAINER, NULL, container);
@@ -269,6 +292,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/jobs/one-at-a-time", test_one_at_a_time);
     g_test_add_func("/jobs/in-turn", test_in_turn);
+    g_test_add_func("/jobs/source-that-hangs", test_source_that_hangs);
     g_test_add_func("/jobs/due", test_due);
     g_test_add_func("/jobs/later", test_later);
     g_test_add_func("/jobs/sooner", test_sooner);

@@ -30,6 +30,8 @@ static void connect_announcer(Case *c)
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), ==, 0);
     c->announcer = ends[1];
+    g_assert_cmpint(send(ends[1], &(SfsAnnouncerAnswer){.confined = 1}, sizeof(SfsAnnouncerAnswer), 0), ==,
+                    sizeof(SfsAnnouncerAnswer));
     sfs_announcer_client_connect(c->client, ends[0], getpid());
 }
 

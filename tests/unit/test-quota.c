@@ -81,11 +81,38 @@ static void test_large_shares(void)
     sfs_quota_free(quota);
 }
 
+/* What he has several times counts once, until he has it no more; what another has too counts for each. */
+static void test_things(void)
+{
+    SfsQuota *quota = sfs_quota_new(200, OWNER, "bytes");
+    const char *const things[] = {"a", "b"};
+    g_auto(SfsShare) first = {0}, second = {0}, third = {0}, others = {0}, owners = {0}, roots = {0};
+
+    g_assert_true(sfs_share_take_of(&first, quota, 1, things[0], 50));
+    g_assert_true(sfs_share_take_of(&second, quota, 1, things[0], 50));
+    g_assert_false(sfs_share_take_of(&third, quota, 1, things[1], 1));
+    g_assert_false(sfs_share_take_of(&others, quota, 2, things[0], 26));
+    g_assert_true(sfs_share_take_of(&others, quota, 2, things[0], 25));
+    g_assert_true(sfs_share_take_of(&owners, quota, OWNER, things[1], 1000));
+    g_assert_true(sfs_share_take_of(&roots, quota, 0, things[1], 1000));
+    sfs_share_clear(&first);
+    sfs_share_clear(&first); /* it is of nothing any more */
+    g_assert_false(sfs_share_take_of(&third, quota, 1, things[1], 1));
+    sfs_share_clear(&second);
+    g_assert_true(sfs_share_take_of(&third, quota, 1, things[1], 37));
+    sfs_share_clear(&third);
+    sfs_share_clear(&others);
+    g_assert_true(sfs_share_take_of(&first, quota, 1, things[0], 50));
+    sfs_share_clear(&first);
+    sfs_quota_free(quota);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/quota/others", test_others);
     g_test_add_func("/quota/owner", test_owner);
     g_test_add_func("/quota/large-shares", test_large_shares);
+    g_test_add_func("/quota/things", test_things);
     return g_test_run();
 }

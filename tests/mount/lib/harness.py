@@ -184,13 +184,16 @@ class Mount:
         self.env = dict(os.environ, G_DEBUG='fatal-criticals', **(env or {}))
         self.process, self.status_code = None, None
 
-    def start(self):
+    def begin(self):
         with contextlib.suppress(FileExistsError):  # exist_ok would ask whether it is a dead mount
             self.mnt.mkdir()
         with open(self.log_path, 'wb') as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={k: v for k, v in self.env.items() if v is not None})
         Mount.running.append(self)
+
+    def start(self):
+        self.begin()
         wait_for(self.answers, f'{self.mnt} to answer')
         return self
 
@@ -226,7 +229,7 @@ class Mount:
         """.shieldfs/status as {word: [rest of line, …]}; its grammar and order are checked."""
         text = (self.mnt / '.shieldfs' / 'status').read_bytes().decode('utf-8')
         assert text.endswith('\n') and text[:-1].replace('\n', '').isprintable(), text
-        words = {w: [] for w in ('source', 'complete', 'announcer', 'pid', 'degraded', 'problem')}
+        words = {w: [] for w in ('source', 'complete', 'announcer', 'pid', 'confined', 'degraded', 'problem')}
         lines = [ln.split(': ', 1) for ln in text[:-1].split('\n')]
         for word, rest in lines:
             words[word].append(rest)
@@ -234,6 +237,8 @@ class Mount:
         assert words['complete'] in (['yes'], ['no']), text
         assert words['announcer'] in (['ok'], ['restarting'], ['stuck'], ['stopped']), text
         assert words['pid'] == [str(self.process.pid)], text
+        who = [c.split(':')[0] for c in words['confined']]  # the announcer's is missing while there is none
+        assert who in (['supervisor', 'server', 'announcer'], ['supervisor', 'server']), text
         problems = [p.encode() for p in words['problem']]
         assert problems == sorted(problems), text
         return words
@@ -430,6 +435,24 @@ def in_namespace(function, uid=0, fuse_mode=0o666, prepare=lambda: None):
         if uid:
             become(uid)
     in_child(function, enter)
+
+
+def for_others_too(base, sources, exe, function):
+    """Run FUNCTION(m) with a mount that a plain user, NOBODY, has made for others too (allow_other), which fuse.conf
+    lets him; it ends as it should."""
+    conf, own = base / 'fuse.conf', base / 'own'
+    conf.write_text('user_allow_other\n', encoding='ascii')
+    own.mkdir()
+    os.chown(own, NOBODY, NOBODY)
+
+    def body():
+        m = Mount(own, sources, exe=exe, options=['allow_other'])
+        try:
+            function(m.start())
+            m.stop()
+        finally:
+            m.kill()
+    in_namespace(body, uid=NOBODY, prepare=lambda: system_mount(conf, '/etc/fuse.conf', None, 0x1000))
 
 
 def in_user_namespace(function):
