@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "open.h"
 
 /* Room for one descriptor beside the message. */
 typedef union {
@@ -53,11 +54,12 @@ gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd)
     do {
         got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
-    if (got != sizeof *message)
-        return FALSE;
-
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
-    if (header && header->cmsg_type == SCM_RIGHTS)
+    const struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(fd, CMSG_DATA(header), sizeof *fd);
-    return TRUE;
+    if (got == sizeof *message && !(msg.msg_flags & MSG_TRUNC))
+        return TRUE;
+    shield_fd_close(*fd); /* what is too short or too long is no message */
+    *fd = -1;
+    return FALSE;
 }

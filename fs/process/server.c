@@ -101,8 +101,11 @@ static void *obey_supervisor(void *data)
     SfsControlMessage message;
     int fd;
 
-    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
+    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended)) {
         obey(server, message, fd);
+        if (message.word != SFS_CONTROL_ANNOUNCER)
+            shield_fd_close(fd);
+    }
     return NULL;
 }
 
