@@ -99,6 +99,14 @@ gboolean sfs_index_is_exact(SfsIndex *index)
     return index->exact;
 }
 
+gboolean sfs_index_is_settled(SfsIndex *index, guint64 *now)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+
+    *now = index->now;
+    return index->exact && index->all <= index->scanned;
+}
+
 /* The last mark that concerned name. Lock held. */
 static guint64 mark_of(const SfsIndex *index, const char *name)
 {
