@@ -46,8 +46,11 @@ gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd)
 {
     Control control = {0};
     struct iovec iov = {message, sizeof *message};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         /* The space that is taken for alignment would hold a second descriptor. */
+                         .msg_controllen = CMSG_LEN(sizeof *fd)};
     ssize_t got;
 
     *fd = -1;
