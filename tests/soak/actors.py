@@ -230,7 +230,7 @@ class Actor:
     def spoil_kind(self, place):
         file = place / self.choose.choice(['deny.list', 'live.allowed', 'interactive', 'hooks', 'odd'])
         bundles.remove(file)
-        make = self.choose.choice([os.mkfifo, os.mkdir, lambda p: os.symlink(self.choose.choice(['.', '/', 'deny.list']), p),
+        make = self.choose.choice([os.mkfifo, os.mkdir, lambda p: os.symlink(self.choose.choice(['.', 'nowhere', 'deny.list']), p),
                                    self.make_socket])
         make(file)
 
@@ -239,9 +239,11 @@ class Actor:
             made.bind(os.path.relpath(path))
 
     def spoil_bytes(self, place):
+        bundles.remove(place / 'live.domains')  # else it may be a FIFO
         bundles.put(place / 'live.domains', self.choose.randbytes(self.choose.randrange(1, 3000)))
 
     def spoil_size(self, place):
+        bundles.remove(place / 'deny.list')
         with open(place / 'deny.list', 'wb') as file:
             file.truncate(1 << 40)
 
@@ -258,7 +260,8 @@ class Actor:
             (place / 'hooks' / f'd{i}').mkdir(parents=True, exist_ok=True)
 
     def spoil_mode(self, place):
-        os.chmod(self.choose.choice([place, place / 'live.allowed']), self.choose.choice([0, 0o700, 0o755]))
+        path = self.choose.choice([place, place / 'profile.allowed'])  # no link, which chmod would follow
+        os.chmod(path, self.choose.choice([0, 0o700, 0o755]))
 
     def spoil_place(self, place):
         self.clear(place)

@@ -16,6 +16,7 @@ import hashlib
 import multiprocessing
 import os
 import pathlib
+import queue
 import random
 import re
 import shutil
@@ -144,12 +145,24 @@ class Soak:
             time.sleep(0.1)
         self.over.set()
         for _ in crew:
-            name, figures, worst, wrong, count = self.results.get(timeout=harness.TIMEOUT * 4)
+            try:
+                name, figures, worst, wrong, count = self.results.get(timeout=harness.TIMEOUT)
+            except queue.Empty:
+                self.give_up(crew)
+                return
             self.figures.update(figures)
             self.worst |= {what: max(took, self.worst.get(what, 0)) for what, took in worst.items()}
             self.wrong += [f'{name}: {text}' for text in wrong] + ([f'{name}: {count} things were wrong'] if wrong else [])
         for process in crew:
             process.join()
+
+    def give_up(self, crew):
+        """Somebody does not come to an end."""
+        for (name, about), process in zip(CREW, crew):
+            if process.is_alive():
+                where = pathlib.Path(f'/proc/{process.pid}/wchan').read_text(encoding='ascii')
+                self.wrong.append(f'{name} {about}: does not end, waits in {where}')
+                process.kill()
 
     def look(self, pids):
         now = time.monotonic()
