@@ -6,7 +6,15 @@
 
 #include "text.h"
 
-G_DEFINE_QUARK(shield - error - quark, shield_error)
+/* Not G_DEFINE_QUARK, whose variable is written without a lock by whichever threads come first. */
+GQuark shield_error_quark(void)
+{
+    static gsize quark;
+
+    if (g_once_init_enter(&quark))
+        g_once_init_leave(&quark, g_quark_from_static_string("shield-error-quark"));
+    return (GQuark)quark;
+}
 
 char *shield_error_subject(const char *label, const char *name)
 {

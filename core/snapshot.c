@@ -84,12 +84,18 @@ ShieldSnapshot *shield_snapshot_without_text(const ShieldSnapshot *snapshot)
 {
     ShieldSnapshot *copy = g_new(ShieldSnapshot, 1);
 
-    *copy = *snapshot;
+    /* Not all at once: others may be counting its references. */
+    *copy = (ShieldSnapshot){
+        .n_readings = snapshot->n_readings,
+        .size = snapshot->size,
+        .digest = snapshot->digest,
+        .error = snapshot->error ? g_error_copy(snapshot->error) : NULL,
+        .mtime = snapshot->mtime,
+        .serial = snapshot->serial,
+    };
     g_atomic_ref_count_init(&copy->refs);
-    copy->text = NULL;
-    copy->error = snapshot->error ? g_error_copy(snapshot->error) : NULL;
     for (guint i = 0; i < copy->n_readings; i++)
-        shield_reading_ref(copy->readings[i]);
+        copy->readings[i] = shield_reading_ref(snapshot->readings[i]);
     return copy;
 }
 

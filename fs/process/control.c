@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "open.h"
 
 /* Room for one descriptor beside the message. */
 typedef union {
@@ -45,19 +46,23 @@ gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd)
 {
     Control control = {0};
     struct iovec iov = {message, sizeof *message};
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         /* The space that is taken for alignment would hold a second descriptor. */
+                         .msg_controllen = CMSG_LEN(sizeof *fd)};
     ssize_t got;
 
     *fd = -1;
     do {
         got = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
-    if (got != sizeof *message)
-        return FALSE;
-
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
-    if (header && header->cmsg_type == SCM_RIGHTS)
+    const struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(fd, CMSG_DATA(header), sizeof *fd);
-    return TRUE;
+    if (got == sizeof *message && !(msg.msg_flags & MSG_TRUNC))
+        return TRUE;
+    shield_fd_close(*fd); /* what is too short or too long is no message */
+    *fd = -1;
+    return FALSE;
 }

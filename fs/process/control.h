@@ -32,5 +32,5 @@ gboolean sfs_control_pair(int ends[2]);
 /* FALSE if the other side is gone. fd: a descriptor to send along, which stays the caller's, or -1. */
 gboolean sfs_control_send(int socket, SfsControlMessage message, int fd);
 
-/* FALSE if the other side is gone. *fd: the caller's, or -1. */
+/* FALSE if the other side is gone, or sends what is no message. *fd: the caller's, or -1. */
 gboolean sfs_control_receive(int socket, SfsControlMessage *message, int *fd);

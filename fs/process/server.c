@@ -107,8 +107,11 @@ static void *obey_supervisor(void *data)
     int fd;
 
     pthread_setname_np(pthread_self(), "control");
-    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended))
+    while (sfs_control_receive(server->control, &message, &fd) && !g_atomic_int_get(&server->loop_ended)) {
         obey(server, message, fd);
+        if (message.word != SFS_CONTROL_ANNOUNCER)
+            shield_fd_close(fd);
+    }
     return NULL;
 }
 

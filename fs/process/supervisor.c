@@ -290,13 +290,14 @@ static void take_message(Supervisor *s)
         s->announce_at = 0;
         return;
     }
+    shield_fd_close(fd); /* the server has none to send */
     if (message.word == SFS_CONTROL_FORGOTTEN && s->announcer_dead)
         reap_announcer(s);
     if (message.word == SFS_CONTROL_REFRESHED)
         take_refreshed(s);
     if (message.word == SFS_CONTROL_OVERDUE)
         kill_announcer(s, message.pid);
-    if (message.word == SFS_CONTROL_MOUNTED)
+    if (message.word == SFS_CONTROL_MOUNTED && s->announcer_start == 0) /* once: there is one announcer */
         take_mounted(s);
 }
 

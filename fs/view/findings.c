@@ -28,11 +28,11 @@ typedef struct {
 struct SfsFindings {
     SfsView *view;
     int begun;        /* atomic */
-    GMutex scan_lock; /* protects the next four; held while sources are scanned */
-    guint64 mark;     /* the index's last before the scan that follows; 0: keep none */
+    GMutex scan_lock; /* protects the next five; held while sources are scanned */
+    guint64 mark;     /* the index's last before the scan */
     GArray *states;   /* NULL: there was no scan yet */
     GPtrArray *problems;
-    gboolean complete;
+    gboolean complete, settled;
     GMutex lock; /* a leaf but for the tree's; protects the rest. The keys are references to SfsContainer */
     guint64 clock;
     GHashTable *changes;   /* to Change */
@@ -356,10 +356,11 @@ static void add_covered(SfsView *view, GPtrArray *places, GPtrArray *problems)
 static void scan(SfsFindings *findings)
 {
     SfsIndex *index = sfs_view_index(findings->view);
-    guint64 mark = sfs_index_now(index);
+    guint64 mark;
+    gboolean settled = sfs_index_is_settled(index, &mark); /* else what has come is not yet watched */
     ShieldScan found = {0};
 
-    if (findings->states && sfs_index_is_exact(index) && findings->mark == mark)
+    if (findings->states && settled && findings->settled && findings->mark == mark)
         return;
     forget_scan(findings);
     found.states = findings->states = g_array_new(FALSE, FALSE, sizeof(int));
@@ -369,6 +370,7 @@ static void scan(SfsFindings *findings)
     add_covered(findings->view, places, findings->problems);
     findings->complete = !found.incomplete;
     findings->mark = mark;
+    findings->settled = settled;
 }
 
 static gboolean add_sources(SfsFindings *findings, GArray *states, GPtrArray *problems)

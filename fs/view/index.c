@@ -103,6 +103,14 @@ gboolean sfs_index_is_exact(SfsIndex *index)
     return index->exact;
 }
 
+gboolean sfs_index_is_settled(SfsIndex *index, guint64 *now)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+
+    *now = index->now;
+    return index->exact && index->all <= index->scanned;
+}
+
 /* The last mark that concerned name. Lock held. */
 static guint64 mark_of(const SfsIndex *index, const char *name)
 {
@@ -111,8 +119,8 @@ static guint64 mark_of(const SfsIndex *index, const char *name)
     return own ? MAX(*own, index->all) : index->all;
 }
 
-/* What a mark tells of may have become unwatched by that. So until the watcher's thread has gone by it, a
- * look does not stand for long. Lock held. */
+/* Not before the watcher has been where the last mark says: what has come may not be watched yet, or what was
+ * renamed be watched under its old name. Lock held. */
 static gboolean is_known(const SfsIndex *index, const SfsContainer *container)
 {
     guint64 mark = mark_of(index, container->place->name);

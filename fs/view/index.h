@@ -40,6 +40,10 @@ void sfs_index_set_scanned(SfsIndex *index, const SfsScanned *scanned);
 /* Is what a name leads to told by marks? */
 gboolean sfs_index_is_exact(SfsIndex *index);
 
+/* The same, and has all been looked at since the last mark that concerned every name? Else there may be
+ * directories that are not watched yet. *now: the number of the last mark. */
+gboolean sfs_index_is_settled(SfsIndex *index, guint64 *now);
+
 /* The container called name; an errno. */
 int sfs_index_find(SfsIndex *index, SfsNode *root, const char *name, SfsNode **node);
 

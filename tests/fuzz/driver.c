@@ -2,7 +2,8 @@
 /*
  * driver: a main for a fuzz target, where libFuzzer is not there to give it one: it runs the target on every
  * file of a corpus directory, and then on what comes of each by taking bytes away or changing them, the same
- * each time. TAP on standard output; what does not hold aborts.
+ * each time, as often as its second argument says; fewer where SHIELD_ROUNDS is less than usual. TAP on
+ * standard output; what does not hold aborts.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -10,8 +11,8 @@
 
 #include "fuzz.h"
 
-#define MUTATIONS 500
 #define MAX_CHANGES 8
+#define USUAL_ROUNDS 2000
 
 static void run(const char *bytes, gsize len)
 {
@@ -21,13 +22,13 @@ static void run(const char *bytes, gsize len)
     (void)LLVMFuzzerTestOneInput(copy, len);
 }
 
-static void run_mutations(const char *bytes, gsize len)
+static void run_mutations(const char *bytes, gsize len, guint64 mutations)
 {
     static const char interesting[] = "\r\n\t \v\f\x1c\x1f\x80\x85\xa0\xc2\xe2\xff.:\\/*-aA0k\xaa\x84";
     g_autoptr(GRand) random = g_rand_new_with_seed(1);
     gint32 end = (gint32)MIN(len, G_MAXINT32);
 
-    for (int i = 0; i < MUTATIONS && end > 0; i++) {
+    for (guint64 i = 0; i < mutations && end > 0; i++) {
         g_autofree char *mutant = g_memdup2(bytes, len);
 
         for (gint32 changes = g_rand_int_range(random, 1, MAX_CHANGES); changes > 0; changes--)
@@ -58,12 +59,21 @@ static GPtrArray *list_corpus(const char *path)
     return names;
 }
 
+static guint64 count_mutations(const char *usual)
+{
+    const char *rounds = g_getenv("SHIELD_ROUNDS");
+    guint64 asked = rounds && *rounds ? g_ascii_strtoull(rounds, NULL, 10) : USUAL_ROUNDS;
+
+    return MAX(g_ascii_strtoull(usual, NULL, 10) * MIN(asked, USUAL_ROUNDS) / USUAL_ROUNDS, 1);
+}
+
 int main(int argc, char **argv)
 {
-    g_autoptr(GPtrArray) names = list_corpus(argc == 2 ? argv[1] : "");
+    g_autoptr(GPtrArray) names = list_corpus(argc == 3 ? argv[1] : "");
+    guint64 mutations = count_mutations(argc == 3 ? argv[2] : "");
 
     if (names->len == 0) {
-        puts("Bail out! no corpus: the argument must be a directory of inputs");
+        puts("Bail out! no corpus: the arguments must be a directory of inputs and a number");
         return 1;
     }
     printf("1..%u\n", names->len);
@@ -76,7 +86,7 @@ int main(int argc, char **argv)
 
         if (read) {
             run(bytes, len);
-            run_mutations(bytes, len);
+            run_mutations(bytes, len, mutations);
         }
         printf("%sok %u %s\n", read ? "" : "not ", i + 1, name);
         fflush(stdout);
