@@ -19,9 +19,11 @@ SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
     return handle;
 }
 
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsCaller *opener)
 {
     SfsFileHandle *handle = sfs_file_handle_new_raw(-1, (SfsShare){0});
+
+    handle->opener = opener;
 
     handle->content = content;
     return handle;
@@ -31,7 +33,8 @@ void sfs_file_handle_free(void *data)
 {
     SfsFileHandle *handle = data;
 
-    g_clear_pointer(&handle->content.text, g_bytes_unref);
+    sfs_content_clear(&handle->content);
+    g_clear_pointer(&handle->opener, sfs_caller_free);
     shield_fd_close(handle->fd);
     sfs_share_clear(&handle->share);
     g_mutex_clear(&handle->lock);
@@ -106,11 +109,12 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
     return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
 
-SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid)
+SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid, SfsCaller *opener)
 {
     SfsDirectoryHandle *handle = g_new0(SfsDirectoryHandle, 1);
 
     handle->uid = uid;
+    handle->opener = opener;
     g_mutex_init(&handle->lock);
     return handle;
 }
@@ -126,6 +130,7 @@ void sfs_directory_handle_free(void *data)
     SfsDirectoryHandle *handle = data;
 
     drop_listing(handle);
+    g_clear_pointer(&handle->opener, sfs_caller_free);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
@@ -142,12 +147,13 @@ static gsize size_of(const GPtrArray *entries)
 }
 
 /* Lock held. FALSE with *errnum. */
-static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsQuota *quota,
-                             int *errnum)
+static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsCaller *caller,
+                             SfsQuota *quota, int *errnum)
 {
+    SfsCaller *const callers[] = {caller, handle->opener, NULL};
     g_autoptr(GPtrArray) entries = NULL;
 
-    *errnum = sfs_view_list(view, directory, &entries);
+    *errnum = sfs_view_list(view, directory, callers, &entries);
     if (*errnum)
         return FALSE;
     drop_listing(handle);
@@ -158,11 +164,11 @@ static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode 
 }
 
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     SfsQuota *quota, off_t offset, int *errnum)
+                                     SfsCaller *caller, SfsQuota *quota, off_t offset, int *errnum)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
-    if ((offset == 0 || !handle->entries) && !take_listing(handle, view, directory, quota, errnum))
+    if ((offset == 0 || !handle->entries) && !take_listing(handle, view, directory, caller, quota, errnum))
         return NULL;
     return g_ptr_array_ref(handle->entries);
 }

@@ -6,6 +6,7 @@
 #include <poll.h>
 
 #include "error.h"
+#include "request/caller.h"
 #include "request/shown.h"
 
 SfsPending *sfs_pending_new(SfsPending init)
@@ -28,6 +29,13 @@ gboolean sfs_pending_is_old(const SfsPending *pending, guint64 serial)
     return sfs_file_handle_serial(pending->handle) != serial;
 }
 
+void sfs_found_clear(SfsFound *found)
+{
+    sfs_content_clear(&found->content);
+    sfs_sight_clear(&found->sight);
+    g_clear_error(&found->error);
+}
+
 /* What the handle has by now. */
 static void answer_read(SfsPending *pending)
 {
@@ -40,16 +48,47 @@ static void answer_read(SfsPending *pending)
         sfs_reply_errno(&pending->r, errnum);
 }
 
+/* Who opens, to be asked for again when the handle is to get something newer. */
+static SfsCaller *opener_of(const SfsPending *pending)
+{
+    g_auto(SfsCaller) caller = sfs_caller_of(&pending->r);
+
+    return sfs_view_allows_others(sfs_request_session(&pending->r)->view) ? sfs_caller_copy(&caller) : NULL;
+}
+
+/* May he who asks, and may he who opened what he asks by, be given what was found? */
+typedef struct {
+    gboolean caller, opener;
+} Verdict;
+
+static Verdict judge(const SfsPending *pending, const SfsFound *found)
+{
+    g_auto(SfsCaller) caller = sfs_caller_of(&pending->r);
+    SfsCaller *opener = pending->handle ? pending->handle->opener : NULL;
+
+    return (Verdict){sfs_access_allows(found->content.demands, &caller),
+                     !opener || sfs_access_allows(found->content.demands, opener)};
+}
+
+/* A handle whose opener may read no more has no more than that, until he may: whoever reads it otherwise
+ * leaves it alone. */
+static void refuse(SfsPending *pending, Verdict verdict)
+{
+    if (pending->kind == SFS_PENDING_READ && !verdict.opener)
+        sfs_file_handle_renew(pending->handle, (SfsContent){0}, EACCES);
+    sfs_reply_errno(&pending->r, EACCES);
+}
+
 static void answer_content(SfsPending *pending, const SfsFound *found)
 {
-    SfsContent content = {g_bytes_ref(found->content.text), found->content.serial};
+    SfsContent content = {g_bytes_ref(found->content.text), found->content.serial, NULL};
 
     sfs_shown_content(sfs_request_session(&pending->r), pending->node, content.serial);
     if (pending->kind == SFS_PENDING_READ) {
         sfs_file_handle_renew(pending->handle, content, 0);
         answer_read(pending);
     } else {
-        sfs_reply_open(&pending->r, &pending->fi, sfs_file_handle_new_computed(content));
+        sfs_reply_open(&pending->r, &pending->fi, sfs_file_handle_new_computed(content, opener_of(pending)));
     }
 }
 
@@ -60,7 +99,7 @@ static void answer_error(SfsPending *pending, const SfsFound *found)
     guint64 serial = found->content.serial;
 
     if (pending->kind == SFS_PENDING_READ && error->code != EBUSY)
-        sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial}, shield_error_errno(error));
+        sfs_file_handle_renew(pending->handle, (SfsContent){NULL, serial, NULL}, shield_error_errno(error));
     if (serial)
         sfs_shown_content(sfs_request_session(&pending->r), pending->node, serial);
     if (error->code == EBUSY)
@@ -74,7 +113,7 @@ static void answer_attributes(SfsPending *pending, const SfsFound *found)
     if (found->errnum)
         sfs_reply_errno(&pending->r, found->errnum);
     else
-        sfs_reply_attributes_of(&pending->r, pending->node, &found->st);
+        sfs_reply_attributes_of(&pending->r, pending->node, &found->sight);
 }
 
 static void answer_poll(const SfsPending *pending, gboolean news)
@@ -91,14 +130,26 @@ void sfs_pending_interrupt(SfsPending *pending)
     pending_free(pending);
 }
 
-void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found)
+/* To him who may not read it the only news is that he may not, or that he may again. */
+static void answer_poll_found(const SfsPending *pending, const SfsFound *found, Verdict verdict)
 {
     gboolean busy = found->error && found->error->code == EBUSY;
 
-    if (pending->kind == SFS_PENDING_GETATTR)
-        answer_attributes(pending, found);
-    else if (pending->kind == SFS_PENDING_POLL)
+    if (verdict.caller && verdict.opener)
         answer_poll(pending, (found->serial || !busy) && sfs_pending_is_old(pending, found->serial));
+    else
+        answer_poll(pending, !verdict.opener && sfs_file_handle_serial(pending->handle) != 0);
+}
+
+static void answer_contents(SfsPending *pending, const SfsFound *found)
+{
+    gboolean busy = found->error && found->error->code == EBUSY;
+    Verdict verdict = judge(pending, found);
+
+    if (pending->kind == SFS_PENDING_POLL)
+        answer_poll_found(pending, found, verdict);
+    else if (!verdict.caller || !verdict.opener)
+        refuse(pending, verdict);
     else if (pending->kind == SFS_PENDING_READ && (busy || found->serial == found->content.serial) &&
              !sfs_pending_is_old(pending, found->serial))
         answer_read(pending); /* it has that already */
@@ -106,5 +157,13 @@ void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found)
         answer_error(pending, found);
     else
         answer_content(pending, found);
+}
+
+void sfs_pending_answer_found(SfsPending *pending, const SfsFound *found)
+{
+    if (pending->kind == SFS_PENDING_GETATTR)
+        answer_attributes(pending, found);
+    else
+        answer_contents(pending, found);
     pending_free(pending);
 }

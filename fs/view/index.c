@@ -223,6 +223,13 @@ gboolean sfs_index_is_certain_of_all(SfsIndex *index)
     return index->exact && index->scanned == index->now;
 }
 
+gboolean sfs_index_is_certain_since(SfsIndex *index, const SfsContainer *container, guint64 mark)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+
+    return index->exact && mark >= mark_of(index, container->place->name);
+}
+
 gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container)
 {
     SHIELD_AUTO_LOCK(&index->lock);

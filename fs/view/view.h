@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "catalog.h"
+#include "view/access.h"
 #include "view/directories.h"
 #include "view/tree.h"
 
@@ -58,6 +59,9 @@ void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);
 typedef gboolean (*SfsVouchFunc)(void *data, const SfsContainer *container);
 void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data);
 
+/* An event tells that a directory above a source may have other rights. Any thread, under any lock. */
+void sfs_view_touch_ways(SfsView *view);
+
 /* What to call when a directory is kept open, so that it is to be closed later: on any thread. */
 void sfs_view_set_kept(SfsView *view, void (*kept)(void *data), void *data);
 
@@ -80,8 +84,9 @@ typedef struct {
 } SfsEntry;
 
 /* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them, and
- * is not to be changed. */
-int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries);
+ * is not to be changed. callers: NULL, or who asks, up to another NULL; with allow_other it is what all of
+ * them may know, and EACCES if one may not list it. */
+int sfs_view_list(SfsView *view, SfsNode *directory, SfsCaller *const *callers, GPtrArray **entries);
 
 int sfs_view_count_containers(SfsView *view, guint *count);
 
