@@ -33,7 +33,7 @@ static guint32 mask_of(ShieldDirwatchKind kind)
 {
     switch (kind) {
     case SHIELD_DIRWATCH_SELF:
-        return ITSELF | IN_ATTRIB;
+        return ITSELF;
     case SHIELD_DIRWATCH_ENTRIES:
         return ENTRIES;
     case SHIELD_DIRWATCH_NAMES:

@@ -100,12 +100,6 @@ static void touch(SfsWatchlist *list, const SfsTarget *target, guint32 mask, con
         sfs_findings_touch(sfs_view_findings(list->view), target->container);
 }
 
-/* A directory above a source, for its own sake. */
-static gboolean is_way(const SfsTarget *target)
-{
-    return target->only && *target->only == '\0';
-}
-
 static gboolean on_event(void *data, guint32 mask, const char *name, void *user_data)
 {
     SfsWatchlist *list = user_data;
@@ -123,10 +117,6 @@ static gboolean on_event(void *data, guint32 mask, const char *name, void *user_
         shield_bundle_set_watched(target->container->bundle, mask == 0);
     if (mask == 0)
         return FALSE;
-    if (is_way(target) && !(mask & ~(guint32)(IN_ATTRIB | IN_ISDIR))) {
-        sfs_view_touch_ways(list->view); /* it leads where it did, but not everybody perhaps */
-        return FALSE;
-    }
     if (target->only && name && strcmp(name, target->only) != 0)
         return FALSE;
     return sfs_marking_event(&list->marking, target, mask, name);

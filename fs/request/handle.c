@@ -19,7 +19,7 @@ SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
     return handle;
 }
 
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsCaller *opener)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsCaller opener)
 {
     SfsFileHandle *handle = sfs_file_handle_new_raw(-1, (SfsShare){0});
 
@@ -34,7 +34,6 @@ void sfs_file_handle_free(void *data)
     SfsFileHandle *handle = data;
 
     sfs_content_clear(&handle->content);
-    g_clear_pointer(&handle->opener, sfs_caller_free);
     shield_fd_close(handle->fd);
     sfs_share_clear(&handle->share);
     g_mutex_clear(&handle->lock);
@@ -109,11 +108,10 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
     return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
 
-SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid, SfsCaller *opener)
+SfsDirectoryHandle *sfs_directory_handle_new(SfsCaller opener)
 {
     SfsDirectoryHandle *handle = g_new0(SfsDirectoryHandle, 1);
 
-    handle->uid = uid;
     handle->opener = opener;
     g_mutex_init(&handle->lock);
     return handle;
@@ -130,7 +128,6 @@ void sfs_directory_handle_free(void *data)
     SfsDirectoryHandle *handle = data;
 
     drop_listing(handle);
-    g_clear_pointer(&handle->opener, sfs_caller_free);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
@@ -150,14 +147,15 @@ static gsize size_of(const GPtrArray *entries)
 static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsCaller *caller,
                              SfsQuota *quota, int *errnum)
 {
-    SfsCaller *const callers[] = {caller, handle->opener, NULL};
+    SfsCaller *other = sfs_caller_is(&handle->opener, caller) ? NULL : &handle->opener;
+    SfsCaller *const callers[] = {caller, other, NULL};
     g_autoptr(GPtrArray) entries = NULL;
 
     *errnum = sfs_view_list(view, directory, callers, &entries);
     if (*errnum)
         return FALSE;
     drop_listing(handle);
-    if (!sfs_share_take(&handle->share, quota, handle->uid, size_of(entries)))
+    if (!sfs_share_take(&handle->share, quota, handle->opener.uid, size_of(entries)))
         return FALSE;
     handle->entries = g_steal_pointer(&entries);
     return TRUE;

@@ -19,13 +19,12 @@ typedef struct {
     SfsContent content;
     int errnum; /* not 0: what it was given last is this error */
     gboolean polled;
-    SfsCaller *opener; /* with allow_other; never changes */
+    SfsCaller opener; /* of a computed file; never changes */
 } SfsFileHandle;
 
-SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share); /* takes both */
-/* Takes the text, and opener, who may be NULL. */
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsCaller *opener);
-void sfs_file_handle_free(void *data); /* an SfsFileHandle */
+SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);                    /* takes both */
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsCaller opener); /* takes the text */
+void sfs_file_handle_free(void *data);                                             /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum);
@@ -40,15 +39,14 @@ void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, int errnum
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {
-    uid_t uid;         /* who opened it */
-    SfsCaller *opener; /* the same, with allow_other; never changes */
-    GMutex lock;       /* several threads may read through one descriptor */
+    SfsCaller opener; /* never changes */
+    GMutex lock;      /* several threads may read through one descriptor */
     GPtrArray *entries;
     SfsShare share; /* of the bytes of listings */
 } SfsDirectoryHandle;
 
-SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid, SfsCaller *opener); /* takes opener; or NULL */
-void sfs_directory_handle_free(void *data);                                 /* an SfsDirectoryHandle */
+SfsDirectoryHandle *sfs_directory_handle_new(SfsCaller opener);
+void sfs_directory_handle_free(void *data); /* an SfsDirectoryHandle */
 
 /* The listing to serve offset from (a new reference); NULL with *errnum: 0 if quota has no room for it.
  * caller: who asks for it; a new one is what both he and the opener may know. */

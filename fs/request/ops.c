@@ -247,9 +247,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     int errnum = sfs_view_list(view_of(&r), node, callers, &entries);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-
-    SfsCaller *opener = sfs_view_allows_others(view_of(&r)) ? sfs_caller_copy(&caller) : NULL;
-    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(caller.uid, opener));
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(sfs_caller_remember(caller.uid, caller.gid)));
 }
 
 /* As many of the entries from offset on as fit into size bytes. */

@@ -48,14 +48,6 @@ static void answer_read(SfsPending *pending)
         sfs_reply_errno(&pending->r, errnum);
 }
 
-/* Who opens, to be asked for again when the handle is to get something newer. */
-static SfsCaller *opener_of(const SfsPending *pending)
-{
-    g_auto(SfsCaller) caller = sfs_caller_of(&pending->r);
-
-    return sfs_view_allows_others(sfs_request_session(&pending->r)->view) ? sfs_caller_copy(&caller) : NULL;
-}
-
 /* May he who asks, and may he who opened what he asks by, be given what was found? */
 typedef struct {
     gboolean caller, opener;
@@ -64,10 +56,11 @@ typedef struct {
 static Verdict judge(const SfsPending *pending, const SfsFound *found)
 {
     g_auto(SfsCaller) caller = sfs_caller_of(&pending->r);
-    SfsCaller *opener = pending->handle ? pending->handle->opener : NULL;
+    SfsCaller *opener = pending->handle ? &pending->handle->opener : &caller;
+    gboolean may = sfs_access_allows(found->content.demands, &caller);
 
-    return (Verdict){sfs_access_allows(found->content.demands, &caller),
-                     !opener || sfs_access_allows(found->content.demands, opener)};
+    return (Verdict){may, sfs_caller_is(opener, &caller) ? may
+                                                         : sfs_access_allows(found->content.demands, opener)};
 }
 
 /* A handle whose opener may read no more has no more than that, until he may: whoever reads it otherwise
@@ -82,13 +75,15 @@ static void refuse(SfsPending *pending, Verdict verdict)
 static void answer_content(SfsPending *pending, const SfsFound *found)
 {
     SfsContent content = {g_bytes_ref(found->content.text), found->content.serial, NULL};
+    const struct fuse_ctx *ctx = fuse_req_ctx(pending->r.req);
 
     sfs_shown_content(sfs_request_session(&pending->r), pending->node, content.serial);
     if (pending->kind == SFS_PENDING_READ) {
         sfs_file_handle_renew(pending->handle, content, 0);
         answer_read(pending);
     } else {
-        sfs_reply_open(&pending->r, &pending->fi, sfs_file_handle_new_computed(content, opener_of(pending)));
+        sfs_reply_open(&pending->r, &pending->fi,
+                       sfs_file_handle_new_computed(content, sfs_caller_remember(ctx->uid, ctx->gid)));
     }
 }
 

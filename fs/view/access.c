@@ -66,24 +66,19 @@ static void ask(SfsCaller *caller)
         how(caller);
 }
 
-SfsCaller *sfs_caller_copy(SfsCaller *caller)
+SfsCaller sfs_caller_remember(uid_t uid, gid_t gid)
 {
-    ask(caller);
+    return (SfsCaller){.uid = uid, .gid = gid, .vague = TRUE};
+}
 
-    SfsCaller *copy = g_memdup2(caller, sizeof *caller);
-    copy->groups = caller->groups ? g_array_ref(caller->groups) : NULL;
-    return copy;
+gboolean sfs_caller_is(const SfsCaller *opener, const SfsCaller *now)
+{
+    return opener->uid == now->uid && opener->gid == now->gid;
 }
 
 void sfs_caller_clear(SfsCaller *caller)
 {
     g_clear_pointer(&caller->groups, g_array_unref);
-}
-
-void sfs_caller_free(SfsCaller *caller)
-{
-    sfs_caller_clear(caller);
-    g_free(caller);
 }
 
 /* A POSIX ACL as the kernel hands it out: a version, then entries; little-endian. */
@@ -180,9 +175,11 @@ static gboolean allows(const ShieldRights *rights, SfsCaller *caller, guint what
     if (rights->uid == caller->uid)
         return owner_bits(rights) & what;
     if (has_acl(rights))
-        return acl_allows(rights, caller, what);
+        return !caller->vague && acl_allows(rights, caller, what);
     if ((middle_bits(rights) & what) == (other_bits(rights) & what))
         return other_bits(rights) & what; /* whatever his groups */
+    if (caller->vague && caller->gid != rights->gid)
+        return FALSE;
     return (is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights)) & what;
 }
 

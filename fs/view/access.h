@@ -37,17 +37,21 @@ typedef struct SfsCaller SfsCaller;
 struct SfsCaller {
     uid_t uid;
     gid_t gid;
+    gboolean vague; /* there is nobody to ask any more: he may do what he may whatever his other groups */
     void (*ask)(SfsCaller *caller); /* fills the rest; NULL: that has been done */
     gint64 pid;
     gboolean privileged; /* passes every check, as root does */
     GArray *groups;      /* of gid_t; NULL: none */
 };
 
-/* A copy of which everything is known. */
-SfsCaller *sfs_caller_copy(SfsCaller *caller);
+/* Of what somebody has opened: him, as far as that is to be remembered. */
+SfsCaller sfs_caller_remember(uid_t uid, gid_t gid);
+
+/* Is it he who asks now, as far as can be told? */
+gboolean sfs_caller_is(const SfsCaller *opener, const SfsCaller *now);
+
 void sfs_caller_clear(SfsCaller *caller);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SfsCaller, sfs_caller_clear)
-void sfs_caller_free(SfsCaller *caller);
 
 /* May he do all that is demanded? NULL: nothing is. */
 gboolean sfs_access_allows(const SfsDemands *demands, SfsCaller *caller);

@@ -10,13 +10,23 @@
 #include "view/index.h"
 #include "view/view_private.h"
 
+/* No event tells of its rights. But they don't change without its stamp, unless that is young. */
+typedef struct {
+    char *path;
+    ShieldStamp stamp;
+} Above;
+
+/* So young that it may be changed once more and look the same: some ticks of the clock. */
+#define YOUNG_USEC (20 * 1000)
+
 /* Immutable. It holds as long as there is no event that any of this may have changed. */
 struct SfsPassage {
     gatomicrefcount refs;
     SfsDemands *to, *into;
-    guint64 mark; /* the index's, from before it was gone */
-    int ways;     /* likewise, the view's count of events in the ways to the sources */
-    int touched;  /* likewise, the container's */
+    guint64 mark;   /* the index's, from before it was gone */
+    int touched;    /* likewise, the container's */
+    gboolean young; /* one of those is */
+    GArray *above;  /* of Above: the directories above the source, in which too much happens to hear of it */
 };
 
 static SfsPassage *sfs_passage_ref(SfsPassage *passage)
@@ -29,9 +39,35 @@ void sfs_passage_unref(SfsPassage *passage)
 {
     if (!g_atomic_ref_count_dec(&passage->refs))
         return;
+    g_array_unref(passage->above);
     g_clear_pointer(&passage->to, sfs_demands_unref);
     g_clear_pointer(&passage->into, sfs_demands_unref);
     g_free(passage);
+}
+
+static void above_clear(void *data)
+{
+    g_free(((Above *)data)->path);
+}
+
+static gboolean is_as_it_was(const Above *above)
+{
+    struct stat st;
+
+    if (shield_stat(AT_FDCWD, above->path, &st) < 0)
+        return FALSE;
+
+    ShieldStamp now = shield_stamp(&st);
+    return shield_stamp_equal(&now, &above->stamp);
+}
+
+static gboolean are_as_they_were(const GArray *above)
+{
+    for (guint i = 0; i < above->len; i++) {
+        if (!is_as_it_was(&g_array_index(above, Above, i)))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* What has happened by now must have been told. */
@@ -41,10 +77,10 @@ static gboolean holds(SfsView *view, SfsContainer *container, const SfsPassage *
 
     if (policy->drain)
         policy->drain(policy->drain_data);
-    return shield_bundle_is_watched(container->bundle) &&
-           passage->ways == g_atomic_int_get(&view->ways_touched) &&
+    return !passage->young && shield_bundle_is_watched(container->bundle) &&
            passage->touched == g_atomic_int_get(&container->touched) &&
-           sfs_index_is_certain_since(view->index, container, passage->mark);
+           sfs_index_is_certain_since(view->index, container, passage->mark) &&
+           are_as_they_were(passage->above);
 }
 
 static gboolean demand_search(SfsDemands *demands, int fd)
@@ -66,9 +102,25 @@ static gboolean is_bundle(int fd, SfsContainer *container)
     return shield_identity_of(fd, &now) && known.dev == now.dev && known.ino == now.ino;
 }
 
-/* Goes to the end of path, which is absolute. FALSE with errno. */
-static gboolean go(SfsPassage *passage, const char *path, SfsContainer *container)
+/* Notes how fd is, which lies at path above the source. FALSE with errno. */
+static gboolean note_above(SfsPassage *passage, int fd, const char *path)
 {
+    Above above;
+    struct stat st;
+
+    if (shield_fstat(fd, &st) < 0)
+        return FALSE;
+    above = (Above){g_strdup(path), shield_stamp(&st)};
+    g_array_append_val(passage->above, above);
+    passage->young |=
+        g_get_real_time() - (st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000) < YOUNG_USEC;
+    return TRUE;
+}
+
+/* Goes to the end of path, which is absolute, by way of source, which is part of it. FALSE with errno. */
+static gboolean go(SfsPassage *passage, const char *source, const char *path, SfsContainer *container)
+{
+    g_autoptr(GString) here = g_string_new("/");
     g_auto(GStrv) names = g_strsplit(path, "/", -1);
     g_auto(ShieldFd) at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -76,8 +128,12 @@ static gboolean go(SfsPassage *passage, const char *path, SfsContainer *containe
     for (char **name = names; *name; name++) {
         if (**name == '\0')
             continue;
-        if (at < 0 || !demand_search(passage->to, at))
+        if (at < 0 || (here->len < strlen(source) && !note_above(passage, at, here->str)) ||
+            !demand_search(passage->to, at))
             return FALSE;
+        if (here->len > 1)
+            g_string_append_c(here, '/');
+        g_string_append(here, *name);
 
         int next = shield_open_beneath(at, *name);
         shield_fd_close(at);
@@ -98,12 +154,13 @@ static SfsPassage *go_anew(SfsView *view, SfsContainer *container)
     g_autofree char *source = NULL, *path = NULL;
 
     g_atomic_ref_count_init(&passage->refs);
+    passage->above = g_array_new(FALSE, FALSE, sizeof(Above));
+    g_array_set_clear_func(passage->above, above_clear);
     passage->mark = sfs_index_now(view->index);
-    passage->ways = g_atomic_int_get(&view->ways_touched);
     passage->touched = g_atomic_int_get(&container->touched);
     source = shield_sources_resolved(shield_catalog_sources(view->catalog), place->source);
     path = g_build_filename(source ? source : "/", place->path, NULL);
-    return go(passage, path, container) ? g_steal_pointer(&passage) : NULL;
+    return go(passage, source ? source : "/", path, container) ? g_steal_pointer(&passage) : NULL;
 }
 
 /* The one that was gone last, whether it holds or not; NULL: none was. */

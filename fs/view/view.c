@@ -117,11 +117,6 @@ void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data)
     view->vouch_data = data;
 }
 
-void sfs_view_touch_ways(SfsView *view)
-{
-    g_atomic_int_inc(&view->ways_touched);
-}
-
 void sfs_view_set_kept(SfsView *view, void (*kept)(void *data), void *data)
 {
     view->kept = kept;

@@ -59,9 +59,6 @@ void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);
 typedef gboolean (*SfsVouchFunc)(void *data, const SfsContainer *container);
 void sfs_view_set_vouch(SfsView *view, SfsVouchFunc vouch, void *data);
 
-/* An event tells that a directory above a source may have other rights. Any thread, under any lock. */
-void sfs_view_touch_ways(SfsView *view);
-
 /* What to call when a directory is kept open, so that it is to be closed later: on any thread. */
 void sfs_view_set_kept(SfsView *view, void (*kept)(void *data), void *data);
 

@@ -27,7 +27,6 @@ struct SfsView {
     GMutex lock;             /* protects the next two; held while the tree is asked */
     GPtrArray *listing;      /* of the root, of SfsEntry; NULL: none was asked for */
     guint64 listed;          /* the tree's count of changes when it was taken */
-    int ways_touched;        /* atomic: counts the events of rights in the directories above the sources */
     struct timespec changed; /* when the last bundle came or went; with the next, the lock protects it */
     guint64 changed_mark;    /* one more than the index's when that was asked for; 0: never */
     SfsVouchFunc vouch;      /* NULL: nobody knows */

@@ -142,18 +142,19 @@ def test_one_users_directory_is_nobody_elses_lock(mount, state):
         each_user(others)
 
 
-def test_above_the_source(mount, base):
-    """A directory above the source that is closed while the view is there, and opened again."""
-    top = base / 'above'
-    bundles.full(top / 'state/containers/c')
-    m = mount(top / 'state', options=['allow_other'])
+@pytest.mark.parametrize('level', ['one/two', 'one', 'one/two/state', 'one/two/state/containers'])
+def test_above_a_bundle(mount, base, level):
+    """A directory on the way that is closed while the view is there, and opened again."""
+    bundles.full(base / 'one/two/state/containers/c')
+    m = mount(base / 'one/two/state', options=['allow_other'])
     for mode in (0o755, 0o700, 0o711, 0o700, 0o755):
-        top.chmod(mode)
+        (base / level).chmod(mode)
 
         def others(_uid, opens=mode != 0o700):
             assert can(read, m.mnt / 'c/effective') == can(os.listdir, m.mnt / 'c') == opens
             assert ('c' in os.listdir(m.mnt)) == opens
-        each_user(others)
+        for _ in range(2):  # what is remembered, too
+            each_user(others)
 
 
 def acl(*entries):

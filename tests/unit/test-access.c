@@ -487,10 +487,32 @@ static void test_asking(void)
     g_assert_true(sfs_access_allows(demands, &bob) && sfs_access_allows(demands, &bob));
     g_assert_cmpuint(asked, ==, 1);
     g_assert_true(sfs_access_allows(demands, &root));
+}
 
-    SfsCaller *copy = sfs_caller_copy(&bob);
-    g_assert_true(sfs_access_allows(demands, copy));
-    sfs_caller_free(copy);
+/* Who opened something is remembered without his groups: he may do what he may in the group and out of it. */
+static void test_remembered(void)
+{
+    static const struct {
+        mode_t mode;
+        uid_t uid;
+        gid_t gid;
+        gboolean may;
+    } cases[] = {
+        {0644, BOB, 0, TRUE},     {0640, BOB, 0, FALSE},  {0604, BOB, 0, FALSE},
+        {0640, BOB, STAFF, TRUE}, {0600, ALICE, 0, TRUE}, {0600, 0, 0, FALSE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const ShieldRights rights = {S_IFREG | cases[i].mode, ALICE, STAFF, NULL};
+        g_autoptr(SfsDemands) demands = sfs_demands_new(NULL);
+        g_auto(SfsCaller) opener = sfs_caller_remember(cases[i].uid, cases[i].gid), now = opener;
+
+        sfs_demands_add(demands, &rights, SFS_READ);
+        g_assert_cmpint(sfs_access_allows(demands, &opener), ==, cases[i].may);
+        g_assert_true(sfs_caller_is(&opener, &now));
+        now.gid = GUESTS;
+        g_assert_false(sfs_caller_is(&opener, &now));
+    }
 }
 
 /* What proc(5) says of a process. */
@@ -573,6 +595,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/access/rules", test_rules);
     g_test_add_func("/access/asking", test_asking);
+    g_test_add_func("/access/remembered", test_remembered);
     g_test_add_func("/access/status", test_status);
     g_test_add_func("/access/listing", test_listing);
     g_test_add_func("/access/bits", test_bits);
