@@ -142,7 +142,8 @@ def test_one_users_directory_is_nobody_elses_lock(mount, state):
         each_user(others)
 
 
-@pytest.mark.parametrize('level', ['one/two', 'one', 'one/two/state', 'one/two/state/containers'])
+@pytest.mark.parametrize('level', ['one/two', 'one', 'one/two/state', 'one/two/state/containers',
+                                   'one/two/state/containers/c'])
 def test_above_a_bundle(mount, base, level):
     """A directory on the way that is closed while the view is there, and opened again."""
     bundles.full(base / 'one/two/state/containers/c')
@@ -150,9 +151,10 @@ def test_above_a_bundle(mount, base, level):
     for mode in (0o755, 0o700, 0o711, 0o700, 0o755):
         (base / level).chmod(mode)
 
-        def others(_uid, opens=mode != 0o700):
-            assert can(read, m.mnt / 'c/effective') == can(os.listdir, m.mnt / 'c') == opens
-            assert ('c' in os.listdir(m.mnt)) == opens
+        def others(_uid, opens=mode != 0o700, lists=mode == 0o755, itself=level.endswith('c')):
+            assert can(read, m.mnt / 'c/effective') == can(read, m.mnt / 'c/audit.jsonl') == opens
+            assert can(os.listdir, m.mnt / 'c') == (lists if itself else opens)
+            assert ('c' in os.listdir(m.mnt)) == (opens or itself)
         for _ in range(2):  # what is remembered, too
             each_user(others)
 
