@@ -159,6 +159,21 @@ def test_above_a_bundle(mount, base, level):
             each_user(others)
 
 
+def test_where_nobody_may_list(mount, state):
+    """Of what lies where he may not list, the root lists to each what he may search, and no more once it is closed."""
+    behind = bundles.full(state / 'containers/c')
+    (state / 'containers').chmod(0o711)
+    m = mount(state, options=['allow_other'])
+    for mode in (0o755, 0o700, 0o711, 0o700, 0o755):
+        behind.chmod(mode)
+
+        def others(_uid, opens=mode != 0o700):
+            assert os.listdir(m.mnt) == ['.shieldfs', *['c'] * opens]
+        for _ in range(2):
+            each_user(others)
+        assert os.listdir(m.mnt) == ['.shieldfs', 'c']
+
+
 def acl(*entries):
     return struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in entries)
 
