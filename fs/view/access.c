@@ -76,6 +76,15 @@ gboolean sfs_caller_is(const SfsCaller *opener, const SfsCaller *now)
     return opener->uid == now->uid && opener->gid == now->gid;
 }
 
+/* Root may be without the capability. */
+gboolean sfs_caller_is_privileged(SfsCaller *caller)
+{
+    if (caller->uid != 0)
+        return FALSE;
+    ask(caller);
+    return caller->privileged;
+}
+
 void sfs_caller_clear(SfsCaller *caller)
 {
     g_clear_pointer(&caller->groups, g_array_unref);
@@ -183,15 +192,6 @@ static gboolean allows(const ShieldRights *rights, SfsCaller *caller, guint what
     return (is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights)) & what;
 }
 
-/* Root may be without the capability. */
-static gboolean is_privileged(SfsCaller *caller)
-{
-    if (caller->uid != 0)
-        return FALSE;
-    ask(caller);
-    return caller->privileged;
-}
-
 /* Those of the first n steps that demand this. */
 static gboolean passes(const SfsDemands *demands, guint n, guint what, SfsCaller *caller)
 {
@@ -199,7 +199,7 @@ static gboolean passes(const SfsDemands *demands, guint n, guint what, SfsCaller
         const Step *step = &g_array_index(demands->steps, Step, i);
 
         if ((step->what & what) && !allows(&step->rights, caller, step->what))
-            return is_privileged(caller);
+            return sfs_caller_is_privileged(caller);
     }
     return TRUE;
 }
@@ -220,7 +220,7 @@ gboolean sfs_access_lists(const SfsDemands *demands, guint n, SfsCaller *caller)
 
     for (guint i = last - n; i < last; i++) {
         if (!allows(&g_array_index(demands->steps, Step, i).rights, caller, SFS_READ))
-            return is_privileged(caller);
+            return sfs_caller_is_privileged(caller);
     }
     return passes(demands, last, SFS_SEARCH, caller);
 }

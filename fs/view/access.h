@@ -50,6 +50,9 @@ SfsCaller sfs_caller_remember(uid_t uid, gid_t gid);
 /* Is it he who asks now, as far as can be told? */
 gboolean sfs_caller_is(const SfsCaller *opener, const SfsCaller *now);
 
+/* Does he pass every check, as root does? */
+gboolean sfs_caller_is_privileged(SfsCaller *caller);
+
 void sfs_caller_clear(SfsCaller *caller);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SfsCaller, sfs_caller_clear)
 

@@ -70,17 +70,25 @@ static gboolean are_as_they_were(const GArray *above)
     return TRUE;
 }
 
-/* What has happened by now must have been told. */
-static gboolean holds(SfsView *view, SfsContainer *container, const SfsPassage *passage)
+static gboolean are_the_same(const GArray *a, const GArray *b)
 {
-    const ShieldPolicy *policy = &view->policy;
+    for (guint i = 0; i < a->len && i < b->len; i++) {
+        const Above *of_a = &g_array_index(a, Above, i), *of_b = &g_array_index(b, Above, i);
 
-    if (policy->drain)
-        policy->drain(policy->drain_data);
+        if (strcmp(of_a->path, of_b->path) != 0 || !shield_stamp_equal(&of_a->stamp, &of_b->stamp))
+            return FALSE;
+    }
+    return a->len == b->len;
+}
+
+/* After a drain. known: another that holds, or NULL. */
+static gboolean holds(SfsView *view, SfsContainer *container, const SfsPassage *passage,
+                      const SfsPassage *known)
+{
     return !passage->young && shield_bundle_is_watched(container->bundle) &&
            passage->touched == g_atomic_int_get(&container->touched) &&
            sfs_index_is_certain_since(view->index, container, passage->mark) &&
-           are_as_they_were(passage->above);
+           ((known && are_the_same(known->above, passage->above)) || are_as_they_were(passage->above));
 }
 
 static gboolean demand_search(SfsDemands *demands, int fd)
@@ -181,12 +189,12 @@ static void remember(SfsContainer *container, SfsPassage *passage)
 }
 
 /* A new reference; NULL with errno. */
-static SfsPassage *find(SfsView *view, SfsContainer *container)
+static SfsPassage *find(SfsView *view, SfsContainer *container, const SfsPassage *known)
 {
-    g_autoptr(SfsPassage) known = recall(container);
+    g_autoptr(SfsPassage) last = recall(container);
 
-    if (known && holds(view, container, known))
-        return g_steal_pointer(&known);
+    if (last && holds(view, container, last, known))
+        return g_steal_pointer(&last);
 
     SfsPassage *passage = go_anew(view, container);
     if (passage)
@@ -194,16 +202,26 @@ static SfsPassage *find(SfsView *view, SfsContainer *container)
     return passage;
 }
 
+/* What has happened by now must have been told. */
+static SfsPassage *find_now(SfsView *view, SfsContainer *container)
+{
+    const ShieldPolicy *policy = &view->policy;
+
+    if (policy->drain)
+        policy->drain(policy->drain_data);
+    return find(view, container, NULL);
+}
+
 SfsDemands *sfs_passage_into(SfsView *view, SfsContainer *container)
 {
-    g_autoptr(SfsPassage) passage = find(view, container);
+    g_autoptr(SfsPassage) passage = find_now(view, container);
 
     return passage ? sfs_demands_ref(passage->into) : NULL;
 }
 
 SfsDemands *sfs_passage_to(SfsView *view, SfsContainer *container)
 {
-    g_autoptr(SfsPassage) passage = find(view, container);
+    g_autoptr(SfsPassage) passage = find_now(view, container);
 
     return passage ? sfs_demands_ref(passage->to) : NULL;
 }
@@ -218,10 +236,12 @@ static guint count_holders(const char *path)
     return n;
 }
 
-SfsShows sfs_passage_shows(SfsView *view, SfsContainer *container, SfsCaller *caller)
+SfsShows sfs_passage_shows(SfsView *view, SfsContainer *container, SfsCaller *caller, SfsPassage **known)
 {
-    g_autoptr(SfsPassage) passage = find(view, container);
+    SfsPassage *passage = find(view, container, *known);
 
+    g_clear_pointer(known, sfs_passage_unref);
+    *known = passage;
     if (!passage)
         return SFS_SHOWN_NOT;
     if (sfs_access_lists(passage->into, count_holders(container->place->path), caller))

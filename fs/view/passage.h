@@ -17,6 +17,7 @@ SfsDemands *sfs_passage_into(SfsView *view, SfsContainer *container);
 SfsDemands *sfs_passage_to(SfsView *view, SfsContainer *container);
 
 /* Is the caller to be told that there is such a container? He is if he may search it, or list where it lies;
- * then he is told of all that lie there. */
+ * then he is told of all that lie there. known: for questions about one container after the other, after a
+ * drain; what was found out for the last, at first NULL; the caller gives the reference back. */
 typedef enum { SFS_SHOWN_NOT, SFS_SHOWN, SFS_SHOWN_ALL } SfsShows;
-SfsShows sfs_passage_shows(SfsView *view, SfsContainer *container, SfsCaller *caller);
+SfsShows sfs_passage_shows(SfsView *view, SfsContainer *container, SfsCaller *caller, SfsPassage **known);
