@@ -167,7 +167,7 @@ static gboolean acl_allows(const ShieldRights *rights, SfsCaller *caller, guint 
         guint perm = masked(rights, entry.perm);
 
         if (entry.tag == ACL_USER && entry.id == caller->uid)
-            return perm & what;
+            return (perm & what) != 0;
         if ((entry.tag == ACL_GROUP_OBJ && is_in_group(caller, rights->gid)) ||
             (entry.tag == ACL_GROUP && is_in_group(caller, entry.id))) {
             if (perm & what)
@@ -175,21 +175,23 @@ static gboolean acl_allows(const ShieldRights *rights, SfsCaller *caller, guint 
             found = TRUE;
         }
     }
-    return !found && (other_bits(rights) & what);
+    return !found && (other_bits(rights) & what) != 0;
 }
 
 /* what: one bit. */
 static gboolean allows(const ShieldRights *rights, SfsCaller *caller, guint what)
 {
     if (rights->uid == caller->uid)
-        return owner_bits(rights) & what;
+        return (owner_bits(rights) & what) != 0;
     if (has_acl(rights))
         return !caller->vague && acl_allows(rights, caller, what);
     if ((middle_bits(rights) & what) == (other_bits(rights) & what))
-        return other_bits(rights) & what; /* whatever his groups */
+        return (other_bits(rights) & what) != 0; /* whatever his groups */
     if (caller->vague && caller->gid != rights->gid)
         return FALSE;
-    return (is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights)) & what;
+
+    guint bits = is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights);
+    return (bits & what) != 0;
 }
 
 /* Those of the first n steps that demand this. */

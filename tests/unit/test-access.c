@@ -157,6 +157,7 @@ static void randomise(GRand *random, const char *path, gboolean alike, gboolean 
 
 static void demand(SfsDemands *demands, const char *path, SfsDemand what)
 {
+    g_assert_true(path != NULL);
     g_auto(ShieldFd) fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     ShieldRights rights;
 
@@ -419,32 +420,32 @@ static void test_rules(void)
                        guests_not[6] = {{1, 6, 0}, {4, 0, 0}, {8, 0, GUESTS}, {16, 4, 0}, {32, 4, 0}},
                        mask_of_nothing[6] = {{1, 6, 0}, {2, 0, BOB}, {4, 4, 0}, {16, 0, 0}, {32, 4, 0}};
     static const struct {
-        mode_t mode;
         const Entry *acl;
+        mode_t mode;
         uid_t uid;
         gid_t group;
         gboolean may;
     } cases[] = {
         /* the file is alice's and staff's */
-        {0600, none, ALICE, 0, TRUE},
-        {0600, none, BOB, STAFF, FALSE},
-        {0644, none, BOB, 0, TRUE},
-        {0640, none, BOB, STAFF, TRUE},
-        {0640, none, BOB, GUESTS, FALSE},
-        {0604, none, BOB, GUESTS, TRUE},
-        {0604, none, BOB, STAFF, FALSE},   /* one class is his, and no other */
-        {0044, none, ALICE, STAFF, FALSE}, /* likewise */
-        {0640, bob_reads, BOB, 0, TRUE},
-        {0640, bob_reads, CAROL, STAFF, FALSE},
-        {0614, bob_masked, BOB, 0, FALSE},
-        {0614, bob_masked, CAROL, STAFF, FALSE},
-        {0614, bob_masked, CAROL, 0, TRUE},
-        {0640, guests_read, BOB, GUESTS, TRUE},
-        {0640, guests_read, BOB, STAFF, FALSE},
-        {0644, guests_not, BOB, GUESTS, FALSE},
-        {0644, guests_not, BOB, 0, TRUE},
-        {0604, mask_of_nothing, BOB, 0, TRUE}, /* the kernel doesn't look at it then */
-        {0000, none, 0, 0, FALSE},
+        {none, 0600, ALICE, 0, TRUE},
+        {none, 0600, BOB, STAFF, FALSE},
+        {none, 0644, BOB, 0, TRUE},
+        {none, 0640, BOB, STAFF, TRUE},
+        {none, 0640, BOB, GUESTS, FALSE},
+        {none, 0604, BOB, GUESTS, TRUE},
+        {none, 0604, BOB, STAFF, FALSE},   /* one class is his, and no other */
+        {none, 0044, ALICE, STAFF, FALSE}, /* likewise */
+        {bob_reads, 0640, BOB, 0, TRUE},
+        {bob_reads, 0640, CAROL, STAFF, FALSE},
+        {bob_masked, 0614, BOB, 0, FALSE},
+        {bob_masked, 0614, CAROL, STAFF, FALSE},
+        {bob_masked, 0614, CAROL, 0, TRUE},
+        {guests_read, 0640, BOB, GUESTS, TRUE},
+        {guests_read, 0640, BOB, STAFF, FALSE},
+        {guests_not, 0644, BOB, GUESTS, FALSE},
+        {guests_not, 0644, BOB, 0, TRUE},
+        {mask_of_nothing, 0604, BOB, 0, TRUE}, /* the kernel doesn't look at it then */
+        {none, 0000, 0, 0, FALSE},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -519,17 +520,17 @@ static void test_remembered(void)
 static void test_status(void)
 {
     static const struct {
-        uid_t uid;
         const char *status;
+        uid_t uid;
         gboolean is_one, privileged;
         guint n;
     } cases[] = {
-        {BOB, "Name:\tx\nGroups:\t5001 5002 \nCapEff:\t000001ffffffffff\n", TRUE, FALSE, 2},
-        {0, "Name:\tx\nGroups:\t\nCapEff:\t000001ffffffffff\n", TRUE, TRUE, 0},
-        {0, "Name:\tx\nGroups:\t0 \nCapEff:\t0000000000000004\n", TRUE, TRUE, 1},
-        {0, "Name:\tx\nGroups:\t0 \nCapEff:\t0000000000000001\n", TRUE, FALSE, 1},
-        {0, "Name:\tx\nCapEff:\t000001ffffffffff\n", FALSE, FALSE, 0},
-        {0, "", FALSE, FALSE, 0},
+        {"Name:\tx\nGroups:\t5001 5002 \nCapEff:\t000001ffffffffff\n", BOB, TRUE, FALSE, 2},
+        {"Name:\tx\nGroups:\t\nCapEff:\t000001ffffffffff\n", 0, TRUE, TRUE, 0},
+        {"Name:\tx\nGroups:\t0 \nCapEff:\t0000000000000004\n", 0, TRUE, TRUE, 1},
+        {"Name:\tx\nGroups:\t0 \nCapEff:\t0000000000000001\n", 0, TRUE, FALSE, 1},
+        {"Name:\tx\nCapEff:\t000001ffffffffff\n", 0, FALSE, FALSE, 0},
+        {"", 0, FALSE, FALSE, 0},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
