@@ -159,7 +159,8 @@ gboolean shield_kept_put(ShieldKept *kept, ShieldFile file, ShieldReading *fresh
     ShieldReading *last = kept->readings[file];
 
     fresh = share(kept, fresh);
-    if (!last || !same_content(last, fresh) || !shield_stamp_equal(&last->stamp, &fresh->stamp)) {
+    if (!last || !same_content(last, fresh) || !shield_stamp_equal(&last->stamp, &fresh->stamp) ||
+        !shield_rights_equal(&last->rights, &fresh->rights)) {
         drop_reading(kept, file);
         kept->readings[file] = fresh;
         return TRUE;

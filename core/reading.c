@@ -38,6 +38,7 @@ void shield_reading_unref(ShieldReading *reading)
     g_clear_pointer(&reading->text, g_bytes_unref);
     g_clear_pointer(&reading->list, shield_list_unref);
     g_clear_error(&reading->error);
+    shield_rights_clear(&reading->rights);
     g_free(reading);
 }
 
@@ -190,6 +191,17 @@ static GBytes *read_at_most(int fd, gsize size, const ShieldPolicy *policy)
     return NULL;
 }
 
+/* Who may read what has just been read: taken while that still stands there, as is_whole is to find. Where
+ * nothing is found out about that (settle=0), the file must be as it was. Else nobody may. */
+static void take_rights(int fd, ShieldReading *reading, const ShieldPolicy *policy)
+{
+    if (policy->rights && (!shield_rights_of(fd, &reading->rights) ||
+                           (policy->settle_ms == 0 && !is_as_it_was(fd, &reading->stamp)))) {
+        shield_rights_clear(&reading->rights);
+        reading->rights = (ShieldRights){.mode = S_IFREG, .uid = G_MAXUINT32, .gid = G_MAXUINT32};
+    }
+}
+
 /* NULL with errno: EBUSY if somebody is writing it. */
 static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *policy, const ShieldProbe *probe)
 {
@@ -209,6 +221,8 @@ static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *pol
         if (probe)
             release_lease(fd);
         text = read_at_most(fd, (gsize)MAX(st.st_size, 0), policy);
+        if (text)
+            take_rights(fd, reading, policy);
     }
     int failed = errno;
 

@@ -17,6 +17,7 @@
 #include "layout.h"
 #include "lists.h"
 #include "open.h"
+#include "rights.h"
 
 #define SHIELD_DEFAULT_MAX_SIZE (16 * 1024 * 1024)
 #define SHIELD_DEFAULT_SETTLE_MS 1000
@@ -29,6 +30,7 @@ typedef struct {
     void (*drain)(void *data);
     void *drain_data;
     ShieldBudget *budget; /* of what is kept and open; NULL: no limit */
+    gboolean rights;      /* a reading remembers who may read the file */
 } ShieldPolicy;
 
 typedef struct {
@@ -36,6 +38,7 @@ typedef struct {
     guint8 racy;          /* it may have changed since without a change of its stamp: read again next time */
     guint8 without_lease; /* no lease to be had: two equal readings a tick apart stand for it */
     ShieldStamp stamp;    /* mode 0: nothing there. Not regular: what stood in the file's place */
+    ShieldRights rights;  /* of the file that was read, if the policy wants that; mode 0: not known */
     GBytes *text;         /* the bytes as they were; NULL on error */
     ShieldList *list;     /* NULL on error; empty for a missing file */
     ShieldDigest digest;  /* of the text */

@@ -302,7 +302,7 @@ static void assume_listed(SfsLooks *looks, SfsNode *directory)
 {
     g_autoptr(GPtrArray) entries = NULL;
 
-    if (sfs_view_list(looks->view, directory, &entries) == 0)
+    if (sfs_view_list(looks->view, directory, NULL, &entries) == 0)
         sfs_tree_assume_children(sfs_view_tree(looks->view), directory);
 }
 

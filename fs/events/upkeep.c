@@ -136,7 +136,7 @@ static gboolean list(SfsView *view, SfsNode *directory)
 {
     g_autoptr(GPtrArray) entries = NULL;
 
-    return !shield_error_is_shortage(sfs_view_list(view, directory, &entries));
+    return !shield_error_is_shortage(sfs_view_list(view, directory, NULL, &entries));
 }
 
 static gboolean list_all(SfsView *view, SfsNode *node)

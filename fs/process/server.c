@@ -303,6 +303,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
 {
     ShieldPolicy policy = options->policy;
 
+    policy.rights = options->allow_other;
     session->budget = policy.budget = shield_budget_new(options->cache);
     session->view = sfs_view_new(&(SfsViewOptions){.sources = (const char *const *)options->sources,
                                                    .policy = policy,

@@ -16,9 +16,13 @@ static SfsTree *tree_of(const SfsRequest *r)
 /* The attributes as they are; of what is gone, as they were told last. */
 static void attributes(const SfsRequest *r, SfsNode *node, struct stat *st)
 {
+    g_auto(SfsSight) sight = {0};
+
     if (sfs_tree_is_attached(tree_of(r), node) &&
-        sfs_attributes_at_once(sfs_request_session(r)->view, node, st) == 0)
+        sfs_attributes_at_once(sfs_request_session(r)->view, node, &sight) == 0) {
+        *st = sight.st;
         return;
+    }
 
     *st = sfs_tree_announced_state(tree_of(r), node).st;
     st->st_ino = node->ino;

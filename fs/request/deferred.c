@@ -105,7 +105,7 @@ static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView
     gboolean busy = found.error && found.error->code == EBUSY;
     found.serial = busy ? sfs_contents_serial(view, node) : found.content.serial;
     if (wanted.attributes)
-        found.errnum = sfs_attributes_get(view, node, &found.st);
+        found.errnum = sfs_attributes_get(view, node, &found.sight);
 
     g_mutex_lock(&deferred->lock);
     GQueue answered = take_answered(deferred, group, &found);
@@ -113,8 +113,7 @@ static void try_node(SfsDeferred *deferred, Group *group, SfsNode *node, SfsView
 
     while ((link = g_queue_pop_head_link(&answered)))
         sfs_pending_answer_found(link->data, &found);
-    g_clear_pointer(&found.content.text, g_bytes_unref);
-    g_clear_error(&found.error);
+    sfs_found_clear(&found);
     g_mutex_lock(&deferred->lock);
 }
 
@@ -345,7 +344,7 @@ static gboolean find_at_once(SfsPending *pending, SfsFound *found)
             return FALSE;
     }
     if (pending->kind == SFS_PENDING_GETATTR)
-        return sfs_attributes_warm(view, pending->node, &found->st, &found->errnum);
+        return sfs_attributes_warm(view, pending->node, &found->sight, &found->errnum);
     if (!sfs_contents_at_once(view, pending->node, &found->content, &found->error) && !found->error)
         return FALSE;
     found->serial = found->content.serial;
@@ -365,8 +364,7 @@ static void take(SfsDeferred *deferred, SfsPending *pending)
         sfs_pending_answer_found(pending, &found);
     else
         enqueue(deferred, pending);
-    g_clear_pointer(&found.content.text, g_bytes_unref);
-    g_clear_error(&found.error);
+    sfs_found_clear(&found);
 }
 
 void sfs_deferred_take(SfsDeferred *deferred, SfsPending init)

@@ -19,10 +19,11 @@ SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
     return handle;
 }
 
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener)
 {
     SfsFileHandle *handle = sfs_file_handle_new_raw(-1, share);
 
+    handle->opener = opener;
     handle->content = content;
     return handle;
 }
@@ -33,7 +34,7 @@ void sfs_file_handle_free(void *data)
 
     shield_fd_close(handle->fd);
     sfs_share_clear(&handle->share); /* before the text goes that it is of */
-    g_clear_pointer(&handle->content.text, g_bytes_unref);
+    sfs_content_clear(&handle->content);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
@@ -108,11 +109,11 @@ GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, in
     return handle->errnum ? NULL : read_snapshot(handle->content.text, size, offset);
 }
 
-SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid)
+SfsDirectoryHandle *sfs_directory_handle_new(SfsCaller opener)
 {
     SfsDirectoryHandle *handle = g_new0(SfsDirectoryHandle, 1);
 
-    handle->uid = uid;
+    handle->opener = opener;
     g_mutex_init(&handle->lock);
     return handle;
 }
@@ -144,27 +145,29 @@ static gsize size_of(const GPtrArray *entries)
 }
 
 /* Lock held. FALSE with *errnum. */
-static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsQuota *quota,
-                             int *errnum)
+static gboolean take_listing(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory, SfsCaller *caller,
+                             SfsQuota *quota, int *errnum)
 {
+    SfsCaller *other = sfs_caller_is(&handle->opener, caller) ? NULL : &handle->opener;
+    SfsCaller *const callers[] = {caller, other, NULL};
     g_autoptr(GPtrArray) entries = NULL;
 
-    *errnum = sfs_view_list(view, directory, &entries);
+    *errnum = sfs_view_list(view, directory, callers, &entries);
     if (*errnum)
         return FALSE;
     drop_listing(handle);
-    if (!sfs_share_take(&handle->share, quota, handle->uid, size_of(entries)))
+    if (!sfs_share_take(&handle->share, quota, handle->opener.uid, size_of(entries)))
         return FALSE;
     handle->entries = g_steal_pointer(&entries);
     return TRUE;
 }
 
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     SfsQuota *quota, off_t offset, int *errnum)
+                                     SfsCaller *caller, SfsQuota *quota, off_t offset, int *errnum)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
-    if ((offset == 0 || !handle->entries) && !take_listing(handle, view, directory, quota, errnum))
+    if ((offset == 0 || !handle->entries) && !take_listing(handle, view, directory, caller, quota, errnum))
         return NULL;
     return g_ptr_array_ref(handle->entries);
 }

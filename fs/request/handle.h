@@ -19,11 +19,12 @@ typedef struct {
     SfsShare share; /* of the descriptors, for fd; or of the bytes, for the text */
     int errnum;     /* not 0: what it was given last is this error */
     gboolean polled;
+    SfsCaller opener; /* of a computed file; never changes */
 } SfsFileHandle;
 
-/* Each takes both. */
+/* Each takes what it is given. */
 SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share);
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener);
 void sfs_file_handle_free(void *data); /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
@@ -39,19 +40,19 @@ void sfs_file_handle_renew(SfsFileHandle *handle, SfsContent content, SfsShare s
 
 /* A directory's listing is taken when it is read from the start, and stays until it is again. */
 typedef struct {
-    uid_t uid;   /* who opened it */
-    GMutex lock; /* several threads may read through one descriptor */
+    SfsCaller opener; /* never changes */
+    GMutex lock;      /* several threads may read through one descriptor */
     GPtrArray *entries;
     SfsShare share; /* of the bytes of listings */
 } SfsDirectoryHandle;
 
-SfsDirectoryHandle *sfs_directory_handle_new(uid_t uid);
+SfsDirectoryHandle *sfs_directory_handle_new(SfsCaller opener);
 void sfs_directory_handle_free(void *data); /* an SfsDirectoryHandle */
 
-/* The listing to serve offset from (a new reference); NULL with *errnum: ENFILE if quota has no room for it.
- */
+/* The listing to serve offset from (a new reference); NULL with *errnum: 0 if quota has no room for it.
+ * caller: who asks for it; a new one is what both he and the opener may know. */
 GPtrArray *sfs_directory_handle_list(SfsDirectoryHandle *handle, SfsView *view, SfsNode *directory,
-                                     SfsQuota *quota, off_t offset, int *errnum);
+                                     SfsCaller *caller, SfsQuota *quota, off_t offset, int *errnum);
 
 /* All handles that are open: what the kernel has not released by the end of the session is freed with it. */
 typedef struct SfsHandles SfsHandles;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "request/announcer_ops.h"
+#include "request/caller.h"
 #include "request/deferred.h"
 #include "request/handle.h"
 #include "request/pollers.h"
@@ -51,8 +52,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     SfsRequest r = {req, "LOOKUP", parent_ino, name};
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;
-    struct stat st;
-    int errnum;
+    g_auto(SfsSight) sight = {0};
+    g_auto(SfsCaller) caller = sfs_caller_of(&r);
+    int errnum, refused;
 
     if (sfs_announcer_ops_lookup(&r))
         return;
@@ -63,14 +65,17 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     /* A LOOKUP in progress keeps changes out of its directory, and all other LOOKUPs there: it must not take
      * long. What it says of size and time lives no longer than the reply; who wants to know asks again. */
     if (!errnum)
-        errnum = sfs_attributes_at_once(view_of(&r), node, &st);
+        errnum = sfs_attributes_at_once(view_of(&r), node, &sight);
     if (errnum) {
         sfs_shown_absence(sfs_request_session(&r), parent, name);
         return sfs_reply_errno(&r, errnum);
     }
     sfs_shown_node(sfs_request_session(&r), node);
-    sfs_shown_attributes(sfs_request_session(&r), node, &st);
-    sfs_reply_entry(&r, node, &st);
+    sfs_shown_attributes(sfs_request_session(&r), node, &sight.st);
+    /* Whoever may not get to it is told so when he goes on: an error here would take the entry from others.
+     */
+    (void)sfs_sight_hide(&sight, &caller, &refused);
+    sfs_reply_entry(&r, node, &sight.st);
 }
 
 static void forget(const SfsRequest *r, guint64 n)
@@ -106,7 +111,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     SfsRequest r = {req, "GETATTR", ino, NULL};
     g_autoptr(SfsNode) node = NULL;
-    struct stat st;
+    g_auto(SfsSight) sight = {0};
 
     (void)fi;
     if (sfs_announcer_ops_attributes(&r))
@@ -119,10 +124,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         return sfs_deferred_take(sfs_request_session(&r)->deferred,
                                  (SfsPending){.kind = SFS_PENDING_GETATTR, .r = r, .node = node});
 
-    int errnum = sfs_attributes_get(view_of(&r), node, &st);
+    int errnum = sfs_attributes_get(view_of(&r), node, &sight);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-    sfs_reply_attributes_of(&r, node, &st);
+    sfs_reply_attributes_of(&r, node, &sight);
 }
 
 /* Without default_permissions the kernel asks here, for access(2) and chdir(2). */
@@ -130,13 +135,14 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
     SfsRequest r = {req, "ACCESS", ino, NULL};
     g_autoptr(SfsNode) node = resolve(&r);
-    struct stat st;
+    g_auto(SfsSight) sight = {0};
 
     if (!node)
         return;
 
-    int errnum = mask & W_OK ? EROFS : sfs_attributes_at_once(view_of(&r), node, &st);
-    if (!errnum && (((mask & R_OK) && !(st.st_mode & 0444)) || ((mask & X_OK) && !(st.st_mode & 0111))))
+    int errnum = mask & W_OK ? EROFS : sfs_attributes_at_once(view_of(&r), node, &sight);
+    mode_t mode = sight.st.st_mode;
+    if (!errnum && (((mask & R_OK) && !(mode & 0444)) || ((mask & X_OK) && !(mode & 0111))))
         errnum = EACCES;
     sfs_reply_errno(&r, errnum);
 }
@@ -149,12 +155,15 @@ static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *
     SfsQuota *quota = sfs_request_session(r)->raw_files;
     g_autoptr(GError) error = NULL;
     g_auto(SfsShare) share = {0};
+    g_auto(SfsCaller) caller = sfs_caller_of(r);
     struct stat st;
 
     if (!sfs_share_take(&share, quota, fuse_req_ctx(r->req)->uid, 1))
         return sfs_reply_over_quota(r, node, quota, ENFILE);
 
-    int fd = sfs_contents_open_raw(view_of(r), node, &st, &error);
+    int fd = sfs_contents_open_raw(view_of(r), node, &caller, &st, &error);
+    if (fd < 0 && !error)
+        return sfs_reply_errno(r, EACCES);
     if (fd < 0)
         return sfs_reply_error(r, error);
     sfs_shown_file(sfs_request_session(r), node, &st);
@@ -235,10 +244,12 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
     /* Taken now too, so that what can't be listed fails at the open, as everywhere. */
     g_autoptr(GPtrArray) entries = NULL;
-    int errnum = sfs_view_list(view_of(&r), node, &entries);
+    g_auto(SfsCaller) caller = sfs_caller_of(&r);
+    SfsCaller *const callers[] = {&caller, NULL};
+    int errnum = sfs_view_list(view_of(&r), node, callers, &entries);
     if (errnum)
         return sfs_reply_errno(&r, errnum);
-    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(fuse_req_ctx(req)->uid));
+    sfs_reply_opendir(&r, fi, sfs_directory_handle_new(sfs_caller_remember(caller.uid, caller.gid)));
 }
 
 /* As many of the entries from offset on as fit into size bytes. */
@@ -270,8 +281,9 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 
     SfsDirectoryHandle *handle = (SfsDirectoryHandle *)(uintptr_t)fi->fh;
     SfsQuota *quota = sfs_request_session(&r)->listings;
+    g_auto(SfsCaller) caller = sfs_caller_of(&r);
     g_autoptr(GPtrArray) entries =
-        sfs_directory_handle_list(handle, view_of(&r), node, quota, offset, &errnum);
+        sfs_directory_handle_list(handle, view_of(&r), node, &caller, quota, offset, &errnum);
     if (!entries)
         return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota, ENFILE);
     if (offset == 0)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "request/reply.h"
+#include "view/attributes.h"
 #include "view/contents.h"
 
 typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR, SFS_PENDING_POLL } SfsPendingKind;
@@ -32,8 +33,10 @@ typedef struct {
     GError *error;
     guint64 serial; /* of what was complete last; 0: nothing was */
     int errnum;     /* of the attributes */
-    struct stat st;
+    SfsSight sight;
 } SfsFound;
+
+void sfs_found_clear(SfsFound *found);
 
 /* Takes the reference to the node that is in init. */
 SfsPending *sfs_pending_new(SfsPending init);

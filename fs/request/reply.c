@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "request/caller.h"
 #include "request/shown.h"
 #include "text.h"
 
@@ -118,10 +119,18 @@ void sfs_reply_attributes(const SfsRequest *r, const struct stat *st)
     fuse_reply_attr(r->req, st, 0);
 }
 
-void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st)
+void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const SfsSight *sight)
 {
-    sfs_shown_attributes(sfs_request_session(r), node, st);
-    sfs_reply_attributes(r, st);
+    SfsSight shown = *sight; /* what it refers to stays the caller's */
+    g_auto(SfsCaller) caller = sfs_caller_of(r);
+    int errnum;
+
+    sfs_shown_attributes(sfs_request_session(r), node, &sight->st);
+    (void)sfs_sight_hide(&shown, &caller, &errnum);
+    if (errnum)
+        sfs_reply_errno(r, errnum);
+    else
+        sfs_reply_attributes(r, &shown.st);
 }
 
 /* For how long the kernel may go by a name without asking, in seconds. Its end must reach the kernel, so for

@@ -10,6 +10,7 @@
 
 #include "request/handle.h"
 #include "request/session.h"
+#include "view/attributes.h"
 
 typedef struct {
     fuse_req_t req;
@@ -33,8 +34,9 @@ void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);
 void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
 
-/* The same to somebody other than the announcer, who has then been shown them (see shown.h). */
-void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const struct stat *st);
+/* The same to somebody other than the announcer, who has then been shown them (see shown.h), but for what is
+ * to be hidden from him. */
+void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const SfsSight *sight);
 
 /* Gives the kernel node once more, with these attributes. */
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st);

@@ -1,16 +1,94 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* access: modes under allow_other; see access.h. */
+/* access: the kernel's rules (path_resolution(7), acl(5)), for one caller and for classes; see access.h. */
 #include "view/access.h"
 
 #include <endian.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include "open.h"
+typedef struct {
+    ShieldRights rights;
+    SfsDemand what;
+} Step;
+
+struct SfsDemands {
+    gatomicrefcount refs;
+    GArray *steps; /* of Step */
+};
+
+static void step_clear(void *data)
+{
+    shield_rights_clear(&((Step *)data)->rights);
+}
+
+SfsDemands *sfs_demands_new(const SfsDemands *before)
+{
+    SfsDemands *demands = g_new0(SfsDemands, 1);
+
+    g_atomic_ref_count_init(&demands->refs);
+    demands->steps = g_array_new(FALSE, FALSE, sizeof(Step));
+    g_array_set_clear_func(demands->steps, step_clear);
+    for (guint i = 0; before && i < before->steps->len; i++) {
+        const Step *step = &g_array_index(before->steps, Step, i);
+
+        sfs_demands_add(demands, &step->rights, step->what);
+    }
+    return demands;
+}
+
+void sfs_demands_add(SfsDemands *demands, const ShieldRights *rights, SfsDemand what)
+{
+    const Step step = {shield_rights_copy(rights), what};
+
+    g_array_append_val(demands->steps, step);
+}
+
+SfsDemands *sfs_demands_ref(SfsDemands *demands)
+{
+    g_atomic_ref_count_inc(&demands->refs);
+    return demands;
+}
+
+void sfs_demands_unref(SfsDemands *demands)
+{
+    if (!g_atomic_ref_count_dec(&demands->refs))
+        return;
+    g_array_unref(demands->steps);
+    g_free(demands);
+}
+
+static void ask(SfsCaller *caller)
+{
+    void (*how)(SfsCaller *) = caller->ask;
+
+    caller->ask = NULL;
+    if (how)
+        how(caller);
+}
+
+SfsCaller sfs_caller_remember(uid_t uid, gid_t gid)
+{
+    return (SfsCaller){.uid = uid, .gid = gid, .vague = TRUE};
+}
+
+gboolean sfs_caller_is(const SfsCaller *opener, const SfsCaller *now)
+{
+    return opener->uid == now->uid && opener->gid == now->gid;
+}
+
+/* Root may be without the capability. */
+gboolean sfs_caller_is_privileged(SfsCaller *caller)
+{
+    if (caller->uid != 0)
+        return FALSE;
+    ask(caller);
+    return caller->privileged;
+}
+
+void sfs_caller_clear(SfsCaller *caller)
+{
+    g_clear_pointer(&caller->groups, g_array_unref);
+}
 
 /* A POSIX ACL as the kernel hands it out: a version, then entries; little-endian. */
 typedef struct {
@@ -18,101 +96,238 @@ typedef struct {
     guint32 id;
 } AclEntry;
 
-enum {
-    ACL_VERSION_SIZE = 4,
-    ACL_USER = 0x02,
-    ACL_GROUP_OBJ = 0x04,
-    ACL_GROUP = 0x08,
-    ACL_MASK = 0x10,
-    ACL_MAX_SIZE = 64 * 1024
-};
+enum { ACL_VERSION_SIZE = 4, ACL_USER = 0x02, ACL_GROUP_OBJ = 0x04, ACL_GROUP = 0x08, ACL_MASK = 0x10 };
 
-SfsAccess sfs_access_start(uid_t uid, gid_t gid)
+/* What the mode has for owner, group and others; with an ACL the group's bits are those of its mask. */
+static guint owner_bits(const ShieldRights *rights)
 {
-    return (SfsAccess){uid, gid, 0777};
+    return rights->mode >> 6 & 7;
 }
 
-/* What the owning group, and everyone whom the ACL of fd names by id, may do at least; 7 if there is no ACL.
- * *extended says whether there is one that tells more than the mode. One that can't be read allows nothing.
- */
-static mode_t acl_minimum(int fd, gboolean *extended)
+static guint middle_bits(const ShieldRights *rights)
 {
-    char path[SHIELD_FD_PATH_SIZE];
-    g_autofree char *acl = g_malloc(ACL_MAX_SIZE);
-    mode_t named = 7, mask = 7;
+    return rights->mode >> 3 & 7;
+}
 
-    ssize_t size = getxattr(shield_fd_path(fd, path), "system.posix_acl_access", acl, ACL_MAX_SIZE);
+static guint other_bits(const ShieldRights *rights)
+{
+    return rights->mode & 7;
+}
 
-    *extended = size < 0 && errno != ENODATA && errno != EOPNOTSUPP;
-    if (*extended)
-        return 0;
-    for (ssize_t at = ACL_VERSION_SIZE; at + (ssize_t)sizeof(AclEntry) <= size;
-         at += (ssize_t)sizeof(AclEntry)) {
-        AclEntry entry;
+/* Where the mask has nothing, the kernel doesn't look at the ACL. */
+static gboolean has_acl(const ShieldRights *rights)
+{
+    return rights->acl && middle_bits(rights) != 0;
+}
 
-        memcpy(&entry, acl + at, sizeof entry);
-        mode_t perm = le16toh(entry.perm) & 7;
-        guint16 tag = le16toh(entry.tag);
-        *extended |= tag == ACL_USER || tag == ACL_GROUP || tag == ACL_MASK;
-        if (tag == ACL_USER || tag == ACL_GROUP_OBJ || tag == ACL_GROUP)
-            named &= perm;
-        if (tag == ACL_MASK)
-            mask = perm;
+/* The i-th entry; FALSE: there are no more. */
+static gboolean acl_entry(const ShieldRights *rights, gsize i, AclEntry *entry)
+{
+    gsize size, at = ACL_VERSION_SIZE + i * sizeof *entry;
+    const char *acl = g_bytes_get_data(rights->acl, &size);
+
+    if (at + sizeof *entry > size)
+        return FALSE;
+    memcpy(entry, acl + at, sizeof *entry);
+    *entry = (AclEntry){le16toh(entry->tag), le16toh(entry->perm) & 7, le32toh(entry->id)};
+    return TRUE;
+}
+
+/* The bits of those entries that hold with the mask. */
+static guint masked(const ShieldRights *rights, guint perm)
+{
+    AclEntry entry;
+
+    for (gsize i = 0; acl_entry(rights, i, &entry); i++) {
+        if (entry.tag == ACL_MASK)
+            return perm & entry.perm;
     }
-    return named & mask;
+    return perm;
 }
 
-/* The bits of st, seen from the classes of access. Where owner and group are the same and there is no ACL,
- * the classes are the same. Else somebody of the node's group or others may be of any class here, so they
- * have what all classes have; and so has the owner, unless he is the same. */
-static mode_t seen_from(const SfsAccess *access, int fd, const struct stat *st)
+/* One caller. */
+static gboolean is_in_group(SfsCaller *caller, guint32 gid)
 {
-    gboolean extended;
-    mode_t named = acl_minimum(fd, &extended), mode = st->st_mode & 0777;
-    mode_t all = (mode >> 6) & (mode >> 3) & mode & named & 7;
-
-    if (!extended && st->st_uid == access->uid && st->st_gid == access->gid)
-        return mode;
-    return (st->st_uid == access->uid ? mode & 0700 : all << 6) | all << 3 | all;
+    if (caller->gid == gid)
+        return TRUE;
+    ask(caller);
+    for (guint i = 0; caller->groups && i < caller->groups->len; i++) {
+        if (g_array_index(caller->groups, gid_t, i) == gid)
+            return TRUE;
+    }
+    return FALSE;
 }
 
-void sfs_access_on_the_way(SfsAccess *access, int fd, const struct stat *st)
+static gboolean acl_allows(const ShieldRights *rights, SfsCaller *caller, guint what)
 {
-    mode_t seen = seen_from(access, fd, st);
+    gboolean found = FALSE;
+    AclEntry entry;
 
-    /* Whoever mounted got here, and so does root: only for other owners does the way matter. */
-    if (!(seen & 0100) && access->uid != geteuid() && access->uid != 0)
-        access->left &= 0077;
-    if (!(seen & 0010))
-        access->left &= 0707;
-    if (!(seen & 0001))
-        access->left &= 0770;
-}
+    for (gsize i = 0; acl_entry(rights, i, &entry); i++) {
+        guint perm = masked(rights, entry.perm);
 
-void sfs_access_at_the_end(SfsAccess *access, int fd, const struct stat *st)
-{
-    access->left &= seen_from(access, fd, st);
-}
-
-void sfs_access_walk(SfsAccess *access, const char *path)
-{
-    g_auto(GStrv) names = g_strsplit(path, "/", -1);
-    g_auto(ShieldFd) at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct stat st;
-
-    for (char **name = names;; name++) {
-        if (at < 0 || fstat(at, &st) < 0) {
-            access->left = 0; /* not to be judged */
-            return;
+        if (entry.tag == ACL_USER && entry.id == caller->uid)
+            return (perm & what) != 0;
+        if ((entry.tag == ACL_GROUP_OBJ && is_in_group(caller, rights->gid)) ||
+            (entry.tag == ACL_GROUP && is_in_group(caller, entry.id))) {
+            if (perm & what)
+                return TRUE;
+            found = TRUE;
         }
-        sfs_access_on_the_way(access, at, &st);
-        while (*name && **name == '\0')
-            name++;
-        if (!*name)
-            return;
-
-        int next = shield_open_beneath(at, *name);
-        shield_fd_close(at);
-        at = next;
     }
+    return !found && (other_bits(rights) & what) != 0;
+}
+
+/* what: one bit. */
+static gboolean allows(const ShieldRights *rights, SfsCaller *caller, guint what)
+{
+    if (rights->uid == caller->uid)
+        return (owner_bits(rights) & what) != 0;
+    if (has_acl(rights))
+        return !caller->vague && acl_allows(rights, caller, what);
+    if ((middle_bits(rights) & what) == (other_bits(rights) & what))
+        return (other_bits(rights) & what) != 0; /* whatever his groups */
+    if (caller->vague && caller->gid != rights->gid)
+        return FALSE;
+
+    guint bits = is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights);
+    return (bits & what) != 0;
+}
+
+/* Those of the first n steps that demand this. */
+static gboolean passes(const SfsDemands *demands, guint n, guint what, SfsCaller *caller)
+{
+    for (guint i = 0; i < n; i++) {
+        const Step *step = &g_array_index(demands->steps, Step, i);
+
+        if ((step->what & what) && !allows(&step->rights, caller, step->what))
+            return sfs_caller_is_privileged(caller);
+    }
+    return TRUE;
+}
+
+gboolean sfs_access_allows(const SfsDemands *demands, SfsCaller *caller)
+{
+    return !demands || passes(demands, demands->steps->len, SFS_SEARCH | SFS_READ, caller);
+}
+
+gboolean sfs_access_reaches(const SfsDemands *demands, SfsCaller *caller)
+{
+    return !demands || passes(demands, demands->steps->len, SFS_SEARCH, caller);
+}
+
+gboolean sfs_access_lists(const SfsDemands *demands, guint n, SfsCaller *caller)
+{
+    guint last = demands->steps->len - 1;
+
+    for (guint i = last - n; i < last; i++) {
+        if (!allows(&g_array_index(demands->steps, Step, i).rights, caller, SFS_READ))
+            return sfs_caller_is_privileged(caller);
+    }
+    return passes(demands, last, SFS_SEARCH, caller);
+}
+
+/* A class of users, as a mode has it: who is shown as the owner; who is in the group that is shown; others.
+ */
+typedef struct {
+    enum { OWNER, GROUP, OTHER } class;
+    uid_t uid;
+    gid_t gid;
+} Class;
+
+typedef enum { NOBODY, SOME, ALL } HowMany;
+
+static HowMany are_user(const Class *class, guint32 uid)
+{
+    if (class->class == OWNER)
+        return class->uid == uid ? ALL : NOBODY;
+    return class->uid == uid || uid == 0 ? NOBODY : SOME;
+}
+
+static HowMany are_in_group(const Class *class, guint32 gid)
+{
+    if (class->class == OWNER || class->gid != gid)
+        return SOME;
+    return class->class == GROUP ? ALL : NOBODY;
+}
+
+/* What is known so far of the groups' entries: all are in one of those that give `sure`; some may be in each
+ * of those that give no more than `maybe`. */
+typedef struct {
+    gboolean all;
+    guint sure, maybe;
+} Groups;
+
+static void add_group(Groups *groups, HowMany how_many, guint perm)
+{
+    if (how_many == ALL) {
+        groups->all = TRUE;
+        groups->sure |= perm; /* one group that allows is enough */
+    } else if (how_many == SOME) {
+        groups->maybe &= perm;
+    }
+}
+
+/* The bits that everyone in class has at least, who are not the owner. */
+static guint others_least(const ShieldRights *rights, const Class *class)
+{
+    Groups groups = {FALSE, 0, 7};
+    guint users = 7;
+    AclEntry entry;
+
+    if (!has_acl(rights))
+        add_group(&groups, are_in_group(class, rights->gid), middle_bits(rights));
+    for (gsize i = 0; has_acl(rights) && acl_entry(rights, i, &entry); i++) {
+        guint perm = masked(rights, entry.perm);
+        HowMany how_many = entry.tag == ACL_USER ? are_user(class, entry.id) : NOBODY;
+
+        if (how_many == ALL)
+            return perm;
+        if (how_many == SOME)
+            users &= perm;
+        if (entry.tag == ACL_GROUP_OBJ || entry.tag == ACL_GROUP)
+            add_group(&groups,
+                      are_in_group(class, entry.tag == ACL_GROUP_OBJ ? rights->gid : (gid_t)entry.id), perm);
+    }
+    return users & (groups.all ? groups.sure : groups.maybe & other_bits(rights));
+}
+
+/* The bits that everyone in class has at least. */
+static guint least(const ShieldRights *rights, const Class *class)
+{
+    HowMany owners = are_user(class, rights->uid);
+
+    if (owners == ALL)
+        return owner_bits(rights);
+    return others_least(rights, class) & (owners == SOME ? owner_bits(rights) : 7);
+}
+
+/* The bits that are left to class of 7. */
+static guint left_to(const SfsDemands *demands, const Class *class)
+{
+    /* What this process is let in to, who mounted is: what he owns alone asks anything of him. */
+    gboolean mounted = class->class == OWNER && (class->uid == geteuid() || class->uid == 0);
+    guint left = 7;
+
+    for (guint i = 0; i < demands->steps->len; i++) {
+        const Step *step = &g_array_index(demands->steps, Step, i);
+
+        if (step->what == SFS_READ && !(mounted && step->rights.uid != class->uid))
+            left &= least(&step->rights, class);
+        else if (step->what == SFS_SEARCH && !mounted && !(least(&step->rights, class) & SFS_SEARCH))
+            return 0;
+    }
+    return left;
+}
+
+mode_t sfs_access_mode(const SfsDemands *demands, uid_t uid, gid_t gid)
+{
+    mode_t mode = 0;
+
+    for (int class = OWNER; class <= OTHER; class ++) {
+        const Class of = {class, uid, gid};
+
+        mode = mode << 3 | left_to(demands, &of);
+    }
+    return mode;
 }

@@ -11,15 +11,13 @@
 
 #include "inspect.h"
 #include "lock.h"
-#include "view/access.h"
+#include "times.h"
 #include "view/attributes.h"
 #include "view/contents.h"
 #include "view/index.h"
 #include "view/status.h"
 #include "view/view_private.h"
 
-#define FILE_MODE (S_IFREG | 0444)
-#define DIRECTORY_MODE (S_IFDIR | 0555)
 /* What is left of a mode in .shieldfs with allow_other, for it tells of all containers. */
 #define META_LEFT (S_IFMT | 0500)
 
@@ -41,13 +39,6 @@ static void set_size(struct stat *st, off_t size)
     st->st_blocks = (size + 511) / 512; /* with 0, tools would take the file for a hole */
 }
 
-/* With allow_other the kernel checks modes, the announcer's too: it may act on what belongs to who mounted.
- * Whoever else tries is answered EROFS by the server. */
-static mode_t let_announcer(SfsView *view, mode_t mode, uid_t uid)
-{
-    return view->allow_other && uid == geteuid() ? mode | S_IWUSR : mode;
-}
-
 /* What the owner of the backing file is denied, nobody is shown as having. */
 static mode_t deny_with_owner(mode_t mode, mode_t backing)
 {
@@ -58,69 +49,42 @@ static mode_t deny_with_owner(mode_t mode, mode_t backing)
     return mode;
 }
 
-/* Takes what the directory that the container's bundle lies in (with inside: the bundle itself) denies, and
- * all above it. */
-static void walk_to_bundle(SfsView *view, SfsAccess *access, const SfsContainer *container, gboolean inside)
+/* When the last bundle came or went. It is known as long as no event may have told of another. */
+static struct timespec last_change(SfsView *view)
 {
-    g_autofree char *source =
-        shield_sources_resolved(shield_catalog_sources(view->catalog), container->place->source);
-    g_autofree char *below =
-        inside ? g_strdup(container->place->path) : g_path_get_dirname(container->place->path);
-    g_autofree char *path = source ? g_build_filename(source, below, NULL) : NULL;
+    guint64 now = sfs_index_now(view->index);
+    ShieldScan scan = {0};
 
-    if (path)
-        sfs_access_walk(access, path);
-    else
-        access->left = 0;
+    g_mutex_lock(&view->lock);
+    struct timespec known = view->changed;
+    gboolean holds = view->changed_mark && view->changed_mark == now + 1 && sfs_index_is_exact(view->index);
+    g_mutex_unlock(&view->lock);
+    if (holds)
+        return known;
+
+    shield_catalog_visit(view->catalog, &scan);
+    SHIELD_AUTO_LOCK(&view->lock);
+    view->changed = scan.latest;
+    view->changed_mark = now + 1;
+    return scan.latest;
 }
 
-/* Does to access what name in parent says, at the end or on the way. */
-static void judge_child(SfsAccess *access, int parent, const char *name,
-                        void (*judge)(SfsAccess *, int, const struct stat *))
-{
-    g_auto(ShieldFd) fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
-
-    if (fd >= 0 && fstat(fd, &st) == 0)
-        judge(access, fd, &st);
-    else
-        access->left = 0;
-}
-
-/* What is left for the root of being searched and of being listed. */
-typedef struct {
-    SfsAccess search, list;
-} RootAccess;
-
-static void judge_holder(int fd, const char *path, guint source, const char *below, void *data)
-{
-    RootAccess *root = data;
-    struct stat st;
-
-    (void)source, (void)below;
-    sfs_access_walk(&root->search, path);
-    if (fstat(fd, &st) == 0)
-        sfs_access_at_the_end(&root->list, fd, &st);
-}
-
-/* The root belongs to who mounted. It lists what the directories that hold bundles list, so whoever may not
- * enter or list one of these may not do so here. */
+/* The root belongs to who mounted. It is open to all who get in: what each of them is to see in it is found
+ * out when he lists it, and what he may do there, in each container. */
 static int root_attributes(SfsView *view, struct stat *st)
 {
-    RootAccess access = {sfs_access_start(getuid(), getgid()), sfs_access_start(getuid(), getgid())};
-    ShieldScan scan = {.visit = view->allow_other ? judge_holder : NULL, .data = &access};
     guint count;
     int errnum = sfs_view_count_containers(view, &count);
 
     if (errnum)
         return errnum;
-    shield_catalog_visit(view->catalog, &scan);
+
+    struct timespec changed = last_change(view);
     st->st_uid = getuid();
     st->st_gid = getgid();
-    st->st_mode = DIRECTORY_MODE & (S_IFMT | (access.search.left & (0111 | access.list.left)));
-    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
+    st->st_mode = sfs_sight_let_announcer(view, SFS_DIRECTORY_MODE, st->st_uid);
     st->st_nlink = 3 + count; /* ".", ".." of .shieldfs, and of each container */
-    set_times(st, scan.latest.tv_sec == 0 ? view->started : scan.latest);
+    set_times(st, changed.tv_sec == 0 ? view->started : changed);
     return 0;
 }
 
@@ -130,9 +94,10 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
 
     st->st_uid = getuid();
     st->st_gid = getgid();
-    st->st_mode = (directory ? DIRECTORY_MODE : FILE_MODE) & (view->allow_other ? META_LEFT : (mode_t)~0);
+    st->st_mode =
+        (directory ? SFS_DIRECTORY_MODE : SFS_FILE_MODE) & (view->allow_other ? META_LEFT : (mode_t)~0);
     st->st_nlink = directory ? 2 : 1;
-    st->st_mode = let_announcer(view, st->st_mode, st->st_uid);
+    st->st_mode = sfs_sight_let_announcer(view, st->st_mode, st->st_uid);
     set_times(st, view->started);
     if (directory)
         return 0;
@@ -193,22 +158,9 @@ static int stat_container(SfsView *view, SfsContainer *container, struct stat *b
     return 0;
 }
 
-static void judge_container(SfsView *view, SfsNode *node, const struct stat *backing, struct stat *st)
+static int container_attributes(SfsView *view, SfsNode *node, SfsSight *sight)
 {
-    SfsAccess access = sfs_access_start(backing->st_uid, backing->st_gid);
-    g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
-
-    walk_to_bundle(view, &access, node->container, FALSE);
-    if (directory)
-        sfs_access_at_the_end(&access, directory->fd, backing);
-    else
-        access.left = 0;
-    st->st_mode = let_announcer(view, DIRECTORY_MODE & (S_IFMT | access.left), st->st_uid);
-}
-
-static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
-{
-    struct stat backing = {0};
+    struct stat backing = {0}, *st = &sight->st;
     int errnum = stat_container(view, node->container, &backing);
 
     if (errnum)
@@ -217,9 +169,9 @@ static int container_attributes(SfsView *view, SfsNode *node, struct stat *st)
     st->st_gid = backing.st_gid;
     st->st_nlink = backing.st_nlink;
     set_times(st, backing.st_mtim);
-    st->st_mode = deny_with_owner(DIRECTORY_MODE, backing.st_mode);
+    st->st_mode = deny_with_owner(SFS_DIRECTORY_MODE, backing.st_mode);
     if (view->allow_other)
-        judge_container(view, node, &backing, st);
+        sfs_sight_judge_container(view, node, sight);
     return 0;
 }
 
@@ -234,11 +186,11 @@ static void set_file(SfsState *state, SfsDirectory *parent, const struct stat *b
 }
 
 /* A raw file or hooks. */
-static int backing_attributes(SfsView *view, SfsNode *node, SfsState *state)
+static int backing_attributes(SfsView *view, SfsNode *node, SfsState *state, SfsSight *sight)
 {
-    struct stat *st = &state->st;
+    struct stat *st = &sight->st;
     gboolean directory = node->kind == SFS_HOOKS;
-    mode_t base = directory ? DIRECTORY_MODE : FILE_MODE;
+    mode_t base = directory ? SFS_DIRECTORY_MODE : SFS_FILE_MODE;
     g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
     struct stat backing;
 
@@ -254,16 +206,8 @@ static int backing_attributes(SfsView *view, SfsNode *node, SfsState *state)
     set_times(st, backing.st_mtim);
     st->st_ctim = backing.st_ctim;
     st->st_mode = deny_with_owner(base, backing.st_mode);
-    if (view->allow_other) {
-        SfsAccess access = sfs_access_start(backing.st_uid, backing.st_gid);
-        g_autoptr(SfsDirectory) bundle = sfs_view_open_container(view, node->container);
-
-        walk_to_bundle(view, &access, node->container, TRUE);
-        if (node->parent->kind == SFS_HOOKS)
-            judge_child(&access, bundle ? bundle->fd : -1, node->parent->name, sfs_access_on_the_way);
-        judge_child(&access, parent->fd, node->name, sfs_access_at_the_end);
-        st->st_mode = let_announcer(view, base & (S_IFMT | access.left), st->st_uid);
-    }
+    if (view->allow_other)
+        sfs_sight_judge_backing(view, node, parent, base, sight);
     if (!directory && !S_ISREG(backing.st_mode))
         st->st_mode = deny_others(st->st_mode);
     return 0;
@@ -282,36 +226,26 @@ static mode_t source_mode(const SfsNode *node, guint source, int dirfd, const Sh
     return S_ISREG(st.st_mode) ? st.st_mode : 0;
 }
 
-/* Whoever may not read one of the sources may not read what is computed from it. */
-static mode_t computed_mode(SfsView *view, SfsNode *node, int dirfd, const struct stat *st,
-                            const ShieldSnapshot *snapshot)
+/* Without allow_other: nobody is shown as having what the owner of a list is denied. */
+static mode_t computed_mode(const SfsNode *node, int dirfd, const ShieldSnapshot *snapshot)
 {
-    SfsAccess access = sfs_access_start(st->st_uid, st->st_gid);
-    mode_t mode = FILE_MODE;
+    mode_t mode = SFS_FILE_MODE;
 
-    if (view->allow_other)
-        walk_to_bundle(view, &access, node->container, TRUE);
     for (guint i = 0; i < node->computed->n_sources; i++) {
         mode_t source = source_mode(node, i, dirfd, snapshot);
 
-        if (!source)
-            continue;
-        mode = deny_with_owner(mode, source);
-        if (view->allow_other)
-            judge_child(&access, dirfd, shield_layout_name(node->computed->sources[i]),
-                        sfs_access_at_the_end);
+        if (source)
+            mode = deny_with_owner(mode, source);
     }
-    if (view->allow_other)
-        mode = let_announcer(view, FILE_MODE & (S_IFMT | access.left), st->st_uid);
     return mode;
 }
 
 /* snapshot: what the size and the times are of, or NULL. current: and it was made of the lists as they are.
  */
 static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSnapshot *snapshot,
-                         gboolean current, struct stat *st)
+                         gboolean current, SfsSight *sight)
 {
-    struct stat backing = {0};
+    struct stat backing = {0}, *st = &sight->st;
     int errnum = stat_container(view, node->container, &backing);
 
     if (errnum)
@@ -319,40 +253,46 @@ static int fill_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSn
     st->st_uid = backing.st_uid;
     st->st_gid = backing.st_gid;
     st->st_nlink = 1;
-    st->st_mode = computed_mode(view, node, dirfd, st, current ? snapshot : NULL);
+    if (view->allow_other)
+        sfs_sight_judge_computed(view, node, dirfd, snapshot, current, sight);
+    else
+        st->st_mode = computed_mode(node, dirfd, current ? snapshot : NULL);
     set_size(st, snapshot ? (off_t)snapshot->size : 0);
     if (!snapshot || snapshot->error)
         st->st_mode = deny_others(st->st_mode);
+    sight->bare = snapshot && snapshot->n_readings
+                      ? shield_latest_time(dirfd, snapshot->readings, snapshot->n_readings)
+                      : backing.st_mtim;
     set_times(st, snapshot ? snapshot->mtime : backing.st_mtim);
     return 0;
 }
 
-static void start(const SfsNode *node, struct stat *st)
+static void start(const SfsNode *node, SfsSight *sight)
 {
-    *st = (struct stat){.st_ino = node->ino, .st_blksize = 4096};
+    *sight = (SfsSight){.st = {.st_ino = node->ino, .st_blksize = 4096}};
 }
 
-gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int *errnum)
+gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, SfsSight *sight, int *errnum)
 {
     g_autoptr(SfsDirectory) directory = NULL;
     g_autoptr(ShieldSnapshot) snapshot = NULL;
 
     if (node->kind != SFS_COMPUTED) {
-        *errnum = sfs_attributes_get(view, node, st);
+        *errnum = sfs_attributes_get(view, node, sight);
         return TRUE;
     }
-    start(node, st);
+    start(node, sight);
     directory = sfs_view_open_container(view, node->container);
     *errnum = directory ? 0 : errno;
     if (!directory)
         return TRUE;
     snapshot = shield_bundle_known(node->container->bundle, directory->fd, node->computed);
     if (snapshot)
-        *errnum = fill_computed(view, node, directory->fd, snapshot, TRUE, st);
+        *errnum = fill_computed(view, node, directory->fd, snapshot, TRUE, sight);
     return snapshot != NULL;
 }
 
-static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, struct stat *st)
+static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, SfsSight *sight)
 {
     g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
     ShieldBundle *bundle = node->container->bundle;
@@ -362,48 +302,42 @@ static int computed_attributes(SfsView *view, SfsNode *node, gboolean at_once, s
 
     g_autoptr(ShieldSnapshot) snapshot = at_once ? shield_bundle_last(bundle, node->computed)
                                                  : shield_bundle_peek(bundle, directory->fd, node->computed);
-    return fill_computed(view, node, directory->fd, snapshot, FALSE, st);
+    return fill_computed(view, node, directory->fd, snapshot, FALSE, sight);
 }
 
-static int attributes(SfsView *view, SfsNode *node, gboolean at_once, SfsState *state)
+static int attributes(SfsView *view, SfsNode *node, gboolean at_once, SfsState *state, SfsSight *sight)
 {
-    struct stat *st = &state->st;
-
-    start(node, st);
+    start(node, sight);
     switch (node->kind) {
     case SFS_ROOT:
-        return root_attributes(view, st);
+        return root_attributes(view, &sight->st);
     case SFS_META:
     case SFS_VERSION:
     case SFS_STATUS:
-        return meta_attributes(view, node, at_once, st);
+        return meta_attributes(view, node, at_once, &sight->st);
     case SFS_CONTAINER:
-        return container_attributes(view, node, st);
+        return container_attributes(view, node, sight);
     case SFS_COMPUTED:
-        return computed_attributes(view, node, at_once, st);
+        return computed_attributes(view, node, at_once, sight);
     case SFS_HOOKS:
     case SFS_RAW:
     default:
-        return backing_attributes(view, node, state);
+        return backing_attributes(view, node, state, sight);
     }
 }
 
-int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st)
+int sfs_attributes_get(SfsView *view, SfsNode *node, SfsSight *sight)
 {
     SfsState state = {0};
-    int errnum = attributes(view, node, FALSE, &state);
 
-    *st = state.st;
-    return errnum;
+    return attributes(view, node, FALSE, &state, sight);
 }
 
-int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st)
+int sfs_attributes_at_once(SfsView *view, SfsNode *node, SfsSight *sight)
 {
     SfsState state = {0};
-    int errnum = attributes(view, node, TRUE, &state);
 
-    *st = state.st;
-    return errnum;
+    return attributes(view, node, TRUE, &state, sight);
 }
 
 static SfsFinding finding_of(int errnum)
@@ -426,9 +360,13 @@ static SfsFinding computed_state(SfsView *view, SfsNode *node, gboolean current,
 {
     g_autoptr(SfsDirectory) directory = sfs_view_open_container(view, node->container);
     g_autoptr(ShieldSnapshot) last = shield_bundle_last(node->container->bundle, node->computed);
-    SfsFinding finding =
-        finding_of(directory ? fill_computed(view, node, directory->fd, last, current, &now->st) : errno);
+    g_auto(SfsSight) sight = {0};
 
+    start(node, &sight);
+    SfsFinding finding =
+        finding_of(directory ? fill_computed(view, node, directory->fd, last, current, &sight) : errno);
+
+    now->st = sight.st;
     now->serial = last ? last->serial : 0;
     return finding == SFS_CLEAR && !last ? SFS_COLD : finding;
 }
@@ -446,18 +384,21 @@ static SfsFinding status_state(SfsView *view, SfsNode *node, SfsState *now)
 
 SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *now)
 {
-    start(node, &now->st);
+    g_auto(SfsSight) sight = {0};
+
     if (node->kind == SFS_COMPUTED)
         return computed_state(view, node, FALSE, now);
 
     if (node->kind == SFS_STATUS)
         return status_state(view, node, now);
-    return finding_of(attributes(view, node, FALSE, now));
+
+    SfsFinding finding = finding_of(attributes(view, node, FALSE, now, &sight));
+    now->st = sight.st;
+    return finding;
 }
 
 SfsFinding sfs_attributes_just_computed(SfsView *view, SfsNode *node, SfsState *now)
 {
-    start(node, &now->st);
     return computed_state(view, node, TRUE, now);
 }
 

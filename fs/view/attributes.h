@@ -5,16 +5,17 @@
  */
 #pragma once
 
+#include "view/sight.h"
 #include "view/view.h"
 
 /* Attributes as the view shows them; an errno. */
-int sfs_attributes_get(SfsView *view, SfsNode *node, struct stat *st);
+int sfs_attributes_get(SfsView *view, SfsNode *node, SfsSight *sight);
 
 /* The same, but of what is computed size and time are as they were last: nothing is read or computed. */
-int sfs_attributes_at_once(SfsView *view, SfsNode *node, struct stat *st);
+int sfs_attributes_at_once(SfsView *view, SfsNode *node, SfsSight *sight);
 
 /* The same if nothing has to be read or computed for it; else FALSE. */
-gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, struct stat *st, int *errnum);
+gboolean sfs_attributes_warm(SfsView *view, SfsNode *node, SfsSight *sight, int *errnum);
 
 /* What there is to tell of a node now. */
 typedef enum {

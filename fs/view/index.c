@@ -238,6 +238,14 @@ gboolean sfs_index_is_certain_of_all(SfsIndex *index)
     return index->exact && index->scanned == index->now;
 }
 
+gboolean sfs_index_is_certain_since(SfsIndex *index, const SfsContainer *container, guint64 mark)
+{
+    SHIELD_AUTO_LOCK(&index->lock);
+    guint64 last = mark_of(index, container->place->name);
+
+    return index->exact && index->scanned >= last && mark >= last;
+}
+
 /* *all: the last mark that concerned every name. */
 static gboolean is_certain(SfsIndex *index, const SfsContainer *container, guint64 *all)
 {

@@ -67,5 +67,9 @@ gboolean sfs_index_is_certain_of_all(SfsIndex *index);
 /* After a drain: does the container's name still lead to it, and would an event tell otherwise? */
 gboolean sfs_index_is_certain(SfsIndex *index, const SfsContainer *container);
 
+/* After a drain: has no event told since the mark of that number that a directory on the way to the container
+ * is another, or has other rights, and would one tell? */
+gboolean sfs_index_is_certain_since(SfsIndex *index, const SfsContainer *container, guint64 mark);
+
 /* Closes descriptors that are not in use any more; as sfs_directories_expire. */
 gint64 sfs_index_expire(SfsIndex *index, gboolean all);

@@ -8,6 +8,7 @@
 #include "inspect.h"
 #include "lock.h"
 #include "view/index.h"
+#include "view/passage.h"
 #include "view/view_private.h"
 
 static void entry_free(void *data)
@@ -75,6 +76,55 @@ static GPtrArray *entries_of_tree(SfsView *view, SfsNode *root)
     return g_ptr_array_ref(view->listing);
 }
 
+/* The directory of a source that a container lies in. */
+static char *holder_of(const SfsContainer *container)
+{
+    g_autofree char *holder = g_path_get_dirname(container->place->path);
+
+    return g_strdup_printf("%u/%s", container->place->source, holder);
+}
+
+/* Is the caller to be told of the container? Who may list what holds one may list all that it holds. */
+static gboolean shows(SfsView *view, SfsContainer *container, SfsCaller *caller, GHashTable *listed,
+                      SfsPassage **known)
+{
+    g_autofree char *holder = holder_of(container);
+
+    if (g_hash_table_contains(listed, holder))
+        return TRUE;
+    switch (sfs_passage_shows(view, container, caller, known)) {
+    case SFS_SHOWN_ALL:
+        g_hash_table_add(listed, g_steal_pointer(&holder));
+        return TRUE;
+    case SFS_SHOWN:
+        return TRUE;
+    case SFS_SHOWN_NOT:
+    default:
+        return FALSE;
+    }
+}
+
+/* Takes those out that the caller is not to be told of. */
+static GPtrArray *shown_to(SfsView *view, SfsNode *root, GPtrArray *entries, SfsCaller *caller)
+{
+    g_autoptr(GHashTable) listed = g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
+    g_autoptr(SfsPassage) known = NULL;
+    GPtrArray *shown;
+
+    if (sfs_caller_is_privileged(caller))
+        return g_ptr_array_ref(entries);
+    shown = g_ptr_array_new_with_free_func(entry_free);
+    for (guint i = 0; i < entries->len; i++) {
+        const SfsEntry *entry = g_ptr_array_index(entries, i);
+        g_autoptr(SfsNode) node = sfs_tree_child(view->tree, root, entry->name);
+
+        if (*entry->name == '.' ||
+            (node && node->container && shows(view, node->container, caller, listed, &known)))
+            add_entry(shown, entry->ino, entry->name, S_ISDIR(entry->type));
+    }
+    return shown;
+}
+
 static int list_root(SfsView *view, SfsNode *root, GPtrArray **entries)
 {
     g_autoptr(SfsNode) meta = sfs_tree_attach(view->tree, root, SFS_META_NAME, SFS_META, NULL, NULL);
@@ -121,14 +171,40 @@ static void retain_listed(SfsView *view, SfsNode *directory, GPtrArray *found, g
     sfs_tree_retain(view->tree, directory, names, time);
 }
 
-static int list_bundle(SfsView *view, SfsNode *directory, GPtrArray *entries)
+/* May all callers list what is open? */
+static gboolean may_list(SfsView *view, SfsNode *directory, const SfsDirectory *open,
+                         SfsCaller *const *callers)
+{
+    g_autoptr(SfsDemands) way = NULL;
+    g_autoptr(SfsDemands) demands = NULL;
+    ShieldRights rights;
+
+    if (!view->allow_other || !callers)
+        return TRUE;
+    way = directory->kind == SFS_HOOKS ? sfs_passage_into(view, directory->container)
+                                       : sfs_passage_to(view, directory->container);
+    if (!way || !shield_rights_of(open->fd, &rights))
+        return FALSE;
+    demands = sfs_demands_new(way);
+    sfs_demands_add(demands, &rights, SFS_READ);
+    shield_rights_clear(&rights);
+    for (; *callers; callers++) {
+        if (!sfs_access_allows(demands, *callers))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static int list_bundle(SfsView *view, SfsNode *directory, SfsCaller *const *callers, GPtrArray *entries)
 {
     Listing listing = {view, directory};
     guint64 time = sfs_tree_time(view->tree);
     g_autoptr(SfsDirectory) open = sfs_view_open_directory(view, directory);
-    g_autoptr(GPtrArray) found =
-        open ? shield_directory_list_most(open->fd, SHIELD_MAX_NAMES, keep, &listing) : NULL;
+    g_autoptr(GPtrArray) found = NULL;
 
+    if (open && !may_list(view, directory, open, callers))
+        return EACCES;
+    found = open ? shield_directory_list_most(open->fd, SHIELD_MAX_NAMES, keep, &listing) : NULL;
     if (!found)
         return errno;
     retain_listed(view, directory, found, time);
@@ -153,19 +229,32 @@ static void list_meta(SfsView *view, SfsNode *meta, GPtrArray *entries)
                                           NULL, NULL));
 }
 
-int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries)
+/* The root's entries, without those that one of the callers is not to be told of. */
+static int list_root_to(SfsView *view, SfsNode *root, SfsCaller *const *callers, GPtrArray **entries)
+{
+    int errnum = list_root(view, root, entries);
+
+    for (; !errnum && view->allow_other && callers && *callers; callers++) {
+        g_autoptr(GPtrArray) all = *entries;
+
+        *entries = shown_to(view, root, all, *callers);
+    }
+    return errnum;
+}
+
+int sfs_view_list(SfsView *view, SfsNode *directory, SfsCaller *const *callers, GPtrArray **entries)
 {
     g_autoptr(GPtrArray) found = NULL;
     int errnum = 0;
 
     *entries = NULL;
     if (directory->kind == SFS_ROOT)
-        return list_root(view, directory, entries);
+        return list_root_to(view, directory, callers, entries);
     found = g_ptr_array_new_with_free_func(entry_free);
     if (directory->kind == SFS_META)
         list_meta(view, directory, found);
     else
-        errnum = list_bundle(view, directory, found);
+        errnum = list_bundle(view, directory, callers, found);
     if (errnum)
         return errnum;
     finish_listing(directory, found);

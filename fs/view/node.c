@@ -30,6 +30,7 @@ void sfs_container_unref(SfsContainer *container)
 {
     if (!g_atomic_ref_count_dec(&container->refs))
         return;
+    g_clear_pointer(&container->passage, sfs_passage_unref);
     shield_bundle_unref(container->bundle);
     shield_place_free(container->place);
     g_mutex_clear(&container->lock);

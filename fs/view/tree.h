@@ -43,22 +43,28 @@ typedef enum {
     SFS_RAW,
 } SfsKind;
 
+/* What it takes to get to a container; passage.h has more. */
+typedef struct SfsPassage SfsPassage;
+void sfs_passage_unref(SfsPassage *passage);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsPassage, sfs_passage_unref)
+
 /* What stands behind a container of the view: one directory at one place. Immutable but for the bundle's
  * cache, the directory's time of birth and what the index notes. */
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
-    GMutex lock; /* a leaf: protects identity, st, known, strayed, straying */
+    GMutex lock; /* a leaf: protects identity, st, known, passage, strayed, straying */
     ShieldIdentity identity;
     ShieldBundle *bundle;
-    int unread;      /* atomic: it was there at the start, and what is in it is not known yet */
-    int touched;     /* atomic: counts the events in its directory */
-    SfsPacked st;    /* of the directory, and how many are in it; the lock protects them */
-    int known;       /* what `touched` was before st was asked for; 0: never */
-    guint version;   /* the bundle's, of which findings are; for its jobs alone */
-    guint64 looked;  /* the last mark before its name was seen to lead to it; the index's */
-    gint64 strayed;  /* when somebody was last told that its name leads elsewhere (monotonic time), */
-    gint64 straying; /* and the first time of late */
+    int unread;          /* atomic: it was there at the start, and what is in it is not known yet */
+    int touched;         /* atomic: counts the events in its directory */
+    SfsPacked st;        /* of the directory, and how many are in it; the lock protects them */
+    int known;           /* what `touched` was before st was asked for; 0: never */
+    guint version;       /* the bundle's, of which findings are; for its jobs alone */
+    SfsPassage *passage; /* NULL: not known; the lock protects it */
+    guint64 looked;      /* the last mark before its name was seen to lead to it; the index's */
+    gint64 strayed;      /* when somebody was last told that its name leads elsewhere (monotonic time), */
+    gint64 straying;     /* and the first time of late */
 } SfsContainer;
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "catalog.h"
+#include "view/access.h"
 #include "view/directories.h"
 #include "view/tree.h"
 
@@ -80,8 +81,9 @@ typedef struct {
 } SfsEntry;
 
 /* What a directory holds now, "." and ".." first, sorted by bytes: an array of SfsEntry that owns them, and
- * is not to be changed. */
-int sfs_view_list(SfsView *view, SfsNode *directory, GPtrArray **entries);
+ * is not to be changed. callers: NULL, or who asks, up to another NULL; with allow_other it is what all of
+ * them may know, and EACCES if one may not list it. */
+int sfs_view_list(SfsView *view, SfsNode *directory, SfsCaller *const *callers, GPtrArray **entries);
 
 int sfs_view_count_containers(SfsView *view, guint *count);
 

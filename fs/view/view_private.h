@@ -24,10 +24,12 @@ struct SfsView {
     SfsIndex *index;
     SfsFindings *findings;
     SfsJobs *jobs;
-    GMutex lock;        /* protects the next two; held while the tree is asked */
-    GPtrArray *listing; /* of the root, of SfsEntry; NULL: none was asked for */
-    guint64 listed;     /* the tree's count of changes when it was taken */
-    SfsVouchFunc vouch; /* NULL: nobody knows */
+    GMutex lock;             /* protects the next two; held while the tree is asked */
+    GPtrArray *listing;      /* of the root, of SfsEntry; NULL: none was asked for */
+    guint64 listed;          /* the tree's count of changes when it was taken */
+    struct timespec changed; /* when the last bundle came or went; with the next, the lock protects it */
+    guint64 changed_mark;    /* one more than the index's when that was asked for; 0: never */
+    SfsVouchFunc vouch;      /* NULL: nobody knows */
     void *vouch_data;
     void (*kept)(void *data); /* NULL: nobody is told */
     void *kept_data;

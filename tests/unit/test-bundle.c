@@ -13,6 +13,7 @@
 
 #include "bundle.h"
 #include "error.h"
+#include "kept.h"
 #include "open.h"
 #include "unit.h"
 
@@ -424,6 +425,47 @@ static void test_lists_first(void)
     }
 }
 
+/* Who may read a list is remembered with what was read, if that is wanted. */
+static void test_rights(void)
+{
+    static const ShieldPolicy with_rights = {.max_size = 1000, .settle_ms = 30000, .rights = TRUE};
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    g_autoptr(ShieldBundle) bundle = shield_bundle_new("web-1", &with_rights);
+    g_autoptr(ShieldBundle) without = shield_bundle_new("web-1", &policy);
+    g_autofree char *path = unit_path(dir, "deny.list");
+    static const mode_t modes[] = {0600, 0644, 0640};
+
+    unit_write(dir, "deny.list", "1.1.1.1\n");
+    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+        g_assert_no_errno(chmod(path, modes[i]));
+        g_autoptr(ShieldSnapshot) snapshot = open_computed(bundle, dir, "denied");
+        g_autoptr(ShieldSnapshot) bare = open_computed(without, dir, "denied");
+
+        g_assert_cmpuint(snapshot->readings[0]->rights.mode, ==, S_IFREG | modes[i]);
+        g_assert_cmpuint(snapshot->readings[0]->rights.uid, ==, geteuid());
+        g_assert_cmpuint(bare->readings[0]->rights.mode, ==, 0);
+    }
+}
+
+/* A reading that differs from the last one in rights alone takes its place. */
+static void test_other_rights(void)
+{
+    static const ShieldPolicy with_rights = {.max_size = 1000, .rights = TRUE};
+    g_autoptr(UnitDir) dir = unit_dir_new();
+    ShieldKept kept = {0};
+
+    unit_write(dir, "deny.list", "1.1.1.1\n");
+    shield_kept_init(&kept, NULL);
+    for (guint i = 0; i < 3; i++) {
+        ShieldReading *fresh =
+            shield_reading_take(dir->fd, "web-1", "deny.list", SHIELD_TEXT_ENTRIES, &with_rights, NULL);
+
+        fresh->rights.gid += MIN(i, 1); /* the third is like the second */
+        g_assert_cmpint(shield_kept_put(&kept, SHIELD_DENY, fresh), ==, i < 2);
+    }
+    shield_kept_clear(&kept);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -438,6 +480,8 @@ int main(int argc, char **argv)
     g_test_add_func("/bundle/mtime", test_mtime);
     g_test_add_func("/bundle/mtime-grows", test_mtime_grows);
     g_test_add_func("/bundle/errors", test_errors);
+    g_test_add_func("/bundle/rights", test_rights);
+    g_test_add_func("/bundle/other-rights", test_other_rights);
     g_test_add_func("/bundle/not-files", test_not_files);
     g_test_add_func("/bundle/max-size", test_max_size);
     g_test_add_func("/bundle/transient-error", test_transient_error);

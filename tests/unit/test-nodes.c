@@ -114,8 +114,8 @@ static void test_meeting_names(void)
         unit_write(dir, path, "");
     }
     g_assert_cmpint(sfs_view_lookup(view, root, "c", &c), ==, 0);
-    g_assert_cmpint(sfs_view_list(view, c, &first), ==, 0);
-    g_assert_cmpint(sfs_view_list(view, c, &second), ==, 0);
+    g_assert_cmpint(sfs_view_list(view, c, NULL, &first), ==, 0);
+    g_assert_cmpint(sfs_view_list(view, c, NULL, &second), ==, 0);
     g_assert_cmpuint(first->len, ==, n + 2 + shield_computed_n);
     for (guint i = 2; i < first->len; i++) {
         const SfsEntry *entry = g_ptr_array_index(first, i);
@@ -127,7 +127,7 @@ static void test_meeting_names(void)
     }
     unit_remove(dir, "containers/c");
     unit_mkdir(dir, "containers/c");
-    (void)sfs_view_list(view, c, &third);
+    (void)sfs_view_list(view, c, NULL, &third);
     g_assert_cmpuint(comparisons, >, 0);
     g_assert_cmpuint(comparisons, <, 20 * n);
     sfs_view_free(view);

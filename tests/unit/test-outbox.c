@@ -67,7 +67,7 @@ static void assume_below(Case *c, const char *path)
     g_autoptr(SfsNode) node = *path ? node_at(c, path) : sfs_tree_root(sfs_view_tree(c->view));
     g_autoptr(GPtrArray) entries = NULL;
 
-    g_assert_cmpint(sfs_view_list(c->view, node, &entries), ==, 0);
+    g_assert_cmpint(sfs_view_list(c->view, node, NULL, &entries), ==, 0);
     g_autoptr(GPtrArray) children = sfs_tree_children(sfs_view_tree(c->view), node);
     if (node->kind == SFS_CONTAINER)
         compute(c, node->container);
