@@ -119,10 +119,13 @@ static guint64 mark_of(const SfsIndex *index, const char *name)
     return own ? MAX(*own, index->all) : index->all;
 }
 
-/* Lock held. */
+/* Not before the watcher has been where the last mark says: what has come may not be watched yet, or what was
+ * renamed be watched under its old name. Lock held. */
 static gboolean is_known(const SfsIndex *index, const SfsContainer *container)
 {
-    return index->exact && container->looked >= mark_of(index, container->place->name);
+    guint64 mark = mark_of(index, container->place->name);
+
+    return index->exact && index->scanned >= mark && container->looked >= mark;
 }
 
 static void drain(const SfsIndex *index)

@@ -206,9 +206,7 @@ class Actor:
     def expect(self, name, text):
         """TEXT is what the container holds; None: there is none."""
         path = self.mnt / name / 'effective'
-        if text is None:  # for some milliseconds what was just renamed may be watched under its old name
-            harness.wait_for(lambda: not path.exists(), f'{path} to be gone')
-        got = self.read(path, (errno.ENOENT,) if text is None else (errno.EBUSY, errno.ENOENT))
+        got = self.read(path, (errno.ENOENT,) if text is None else (errno.EBUSY,))
         if text is None and got is not None or text is not None and got not in (None, text.encode()):
             self.wrong.append(f'{path}: {got!r} instead of {text!r}')
 
