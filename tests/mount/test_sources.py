@@ -56,11 +56,15 @@ def test_source_made_and_removed_step_by_step(mount, base):
         for i in range(5):
             bundles.container(source, 'c', live=[f'1.1.1.{i}'])
             watch.wait_for(('c', 'CREATE,ISDIR'), ('c/effective', 'CLOSE_WRITE'))
+            assert m.status()['source'][0].startswith('ok ')
             append(source / 'containers/c/live.allowed', '2.2.2.2\n')
             watch.wait_for(('c/live.allowed', 'CLOSE_WRITE'), ('c/effective', 'CLOSE_WRITE'))
             bundles.remove(base / 'x')
             watch.wait_for(('c', 'DELETE,ISDIR'))
+        wait_for(lambda: m.status()['source'][0].startswith('waiting '), 'the status file to tell')
         watch.wait_for(('.shieldfs/status', 'CLOSE_WRITE'))
+        wait_for(lambda: watching.at_rest(m), 'all to be announced')
+        watch.poll().clear()
         watch.expect_nothing()
 
 
