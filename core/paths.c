@@ -37,8 +37,8 @@ char *shield_path_normalise(const char *path)
 
 char *shield_path_absolute(const char *path)
 {
-    g_autofree char *here = g_get_current_dir();
-    g_autofree char *joined = *path == '/' ? g_strdup(path) : g_strconcat(here, "/", path, NULL);
+    g_autofree char *here = *path == '/' ? NULL : g_get_current_dir(); /* the server may not ask for it */
+    g_autofree char *joined = here ? g_strconcat(here, "/", path, NULL) : g_strdup(path);
     char *normal = shield_path_normalise(joined);
 
     if (normal[0] == '/' && normal[1] == '/') /* pathlib's own idea of two leading slashes */

@@ -147,11 +147,11 @@ def test_a_change(mount, state, case):
 
 
 def test_what_a_directory_passes_on(root, mount, state):
-    """A computed file's owner is the bundle's, and with allow_other a bundle that is closed closes all in it."""
+    """With allow_other a computed file's owner is that of its lists, and a bundle that is closed closes all in it."""
     behind = make(state)
     m = mount(state, options=['allow_other'])
-    for change in (lambda: os.chown(behind, harness.NOBODY, -1), lambda: os.chmod(behind, 0o700),
-                   lambda: os.chmod(behind, 0o755)):
+    for change in (lambda: [os.chown(behind / name, harness.NOBODY, -1) for name in ('profile.allowed', 'live.allowed', 'deny.list')],
+                   lambda: os.chmod(behind, 0o700), lambda: os.chmod(behind, 0o755)):
         with watching.Inotify() as inotify:
             paths = {inotify.add(m.mnt / 'c' / name): name for name in ('effective', 'denied')}
             before = {name: os.stat(m.mnt / 'c' / name) for name in paths.values()}
@@ -162,11 +162,12 @@ def test_what_a_directory_passes_on(root, mount, state):
                 for wd, mask, _ in inotify.read():
                     assert mask == 4, mask  # IN_ATTRIB
                     heard.add(paths[wd])
-                return len(heard) == len(paths)
+                now = {name: os.stat(m.mnt / 'c' / name) for name in before}
+                return len(heard) == len(paths) and all(
+                    (now[name].st_uid, now[name].st_mode) != (info.st_uid, info.st_mode)
+                    for name, info in before.items())
             wait_for(told, 'ATTRIB of the computed files')
-        for name, info in before.items():
-            now = os.stat(m.mnt / 'c' / name)
-            assert (now.st_uid, now.st_mode) != (info.st_uid, info.st_mode)
+        wait_for(lambda: watching.at_rest(m), 'all to be announced')
 
 
 def test_mode_through_another_link(mount, state, base):
