@@ -31,10 +31,11 @@ typedef enum {
 typedef struct {
     Target target;
     int fd;
-    pid_t pid;   /* for syslog: whose lines these are */
-    int lost;    /* atomic; lines that were not taken since the last that was */
-    int torn;    /* atomic; the last line was taken in part only */
-    GMutex lock; /* of TO_SHARED: a look whether there is room, and the writing */
+    pid_t pid;     /* for syslog: whose lines these are */
+    int lost;      /* atomic; lines that were not taken since the last that was */
+    int torn;      /* atomic; the last line was taken in part only */
+    GMutex lock;   /* of TO_SHARED: a look whether there is room, and the writing */
+    GRWLock where; /* protects target, fd and pid: there are threads by the time when it turns to syslog */
 } Log;
 
 /* What stands between "shieldfs: " and the text. */
@@ -170,6 +171,7 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     if ((level & G_LOG_LEVEL_DEBUG) && !g_log_get_debug_enabled())
         return G_LOG_WRITER_HANDLED;
 
+    g_autoptr(GRWLockReaderLocker) locker G_GNUC_UNUSED = g_rw_lock_reader_locker_new(&log->where);
     int lost = g_atomic_int_exchange(&log->lost, 0);
     g_autofree char *told = g_strdup_printf("%d lines were lost: the log did not take them", lost);
 
@@ -223,6 +225,7 @@ void sfs_log_start(void)
 void sfs_log_to_syslog(pid_t pid)
 {
     Log *log = the_log();
+    g_autoptr(GRWLockWriterLocker) locker G_GNUC_UNUSED = g_rw_lock_writer_locker_new(&log->where);
 
     if (log->target == TO_OWN)
         close(log->fd);

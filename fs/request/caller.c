@@ -35,6 +35,23 @@ gboolean sfs_caller_parse(SfsCaller *caller, const char *status)
     }
 }
 
+/* Does the process's map say the same as ours? */
+static gboolean shares(pid_t pid, const char *map)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/%s", (gint64)pid, map);
+    g_autofree char *own_path = g_strconcat("/proc/self/", map, NULL);
+    g_autofree char *its = NULL, *own = NULL;
+
+    return g_file_get_contents(path, &its, NULL, NULL) && g_file_get_contents(own_path, &own, NULL, NULL) &&
+           strcmp(its, own) == 0;
+}
+
+/* In a user namespace of its own, a process has privileges over those users alone that are mapped there. */
+static gboolean has_our_users(pid_t pid)
+{
+    return shares(pid, "uid_map") && shares(pid, "gid_map");
+}
+
 static void ask(SfsCaller *caller)
 {
     g_autofree char *path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/status", caller->pid);
@@ -43,6 +60,7 @@ static void ask(SfsCaller *caller)
     /* Without an answer he has no other group, and no privilege. */
     if (g_file_get_contents(path, &status, NULL, NULL))
         (void)sfs_caller_parse(caller, status);
+    caller->privileged = caller->privileged && has_our_users(caller->pid);
 }
 
 SfsCaller sfs_caller_of(const SfsRequest *r)

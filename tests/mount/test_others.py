@@ -217,6 +217,31 @@ def test_size_and_time_tell_nothing(mount, state):
         each_user(look)
 
 
+def test_root_of_a_namespace(mount, state):
+    """Is root to the kernel, and may read nobody's files but his own."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    os.chown(state / 'containers/c/live.allowed', ALICE, ALICE)
+    (state / 'containers/c/live.allowed').chmod(0o600)
+    m = mount(state, options=['allow_other'])
+
+    def leave():
+        assert harness.libc.unshare(0x10000000) == 0  # CLONE_NEWUSER
+        for path, text in ('setgroups', 'deny'), ('uid_map', '0 0 1'), ('gid_map', '0 0 1'):
+            with harness.opened(f'/proc/self/{path}', os.O_WRONLY) as fd:
+                os.write(fd, text.encode())
+
+    def renew():
+        with harness.opened(m.mnt / 'c/effective') as fd:
+            assert harness.read_fd(fd) == b'1.1.1.1\n'
+            select.select([], [], [fd], 0)
+            leave()
+            with fails(errno.EACCES):
+                read(state / 'containers/c/live.allowed')
+            with fails(errno.EACCES):
+                os.pread(fd, 99, 0)
+    harness.in_child(renew, lambda: None)
+
+
 def test_descriptors_are_judged_again(mount, state):
     """A polled descriptor is given nothing newer, and an open directory is not listed again, once that is closed; both
     are when it is open again. What a descriptor has it keeps."""
