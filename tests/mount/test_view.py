@@ -72,9 +72,11 @@ def test_version_and_status(mount, state):
         os.stat(m.mnt / '.hidden')
 
 
-def test_samples_of_every_file(mount, state):
-    """A bundle as the writer makes it: everything is there, and equal to what is behind."""
-    behind = bundles.full(state / 'containers' / 'web-1')
+@pytest.mark.parametrize('write', [bundles.full, bundles.later])
+def test_samples_of_every_file(mount, state, write):
+    """A bundle as the writer makes it, at the contract's version and at the last one: everything is there, and equal to
+    what is behind; and nothing is said of what is normal."""
+    behind = write(state / 'containers' / 'web-1')
     m = mount(state)
     shown = m.mnt / 'web-1'
     raw = {os.fspath(p.relative_to(behind)) for p in behind.rglob('*')}
@@ -83,7 +85,8 @@ def test_samples_of_every_file(mount, state):
         assert (shown / name).read_bytes() == (behind / name).read_bytes(), name
     for name in FILES:
         assert (shown / name).read_bytes() == reference.render(behind, name), name
-    assert names(shown / 'hooks') == ['terok-shield-createRuntime.json', 'terok-shield-poststop.json']
+    assert names(shown / 'hooks') == sorted(names(behind / 'hooks'))
+    assert not m.status()['problem'] and not m.status()['degraded']
 
 
 def test_unknown_names_are_shown(mount, state):

@@ -67,6 +67,25 @@ def full(path, tier='dnsmasq'):
     return path
 
 
+def later(path, tier='dnsmasq'):
+    """The same at version 12 of the bundle."""
+    full(path, tier)
+    for name in ('interactive', 'gateway', 'gateway_v6'):
+        (path / name).unlink()
+    script = '#!/usr/bin/env python3\n_BUNDLE_VERSION = 12\n'
+    bundle(path, {
+        **{f'hooks/terok-shield-bridge-{s}.json': '{"version":"1.0.0","hook":{"path":"/x"}}'
+           for s in ('createRuntime', 'poststop')},
+        '_oci_state.py': script, 'terok-shield-hook': script, 'terok-shield-bridge-hook': script,
+        'reader.pid': '4242\n', 'reader.log': '', 'meta_path': '/home/user/.local/share/terok/tasks/k3f9p.json\n',
+    })
+    with open(path / 'audit.jsonl', 'a', encoding='ascii') as audit:
+        audit.write('{"ts":"2026-11-25T08:43:42+00:00","container":"web-1","action":"blocked","dest":"203.0.113.9"}\n')
+    (path / 'hooks').chmod(0o700)
+    path.chmod(0o700)
+    return path
+
+
 def remove(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
