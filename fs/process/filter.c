@@ -48,7 +48,7 @@ static const struct {
     {"fcntl", BOTH},
     {"fcntl64", BOTH},
     /* looking */
-    {"openat2", SERVER},
+    {"openat2", BOTH},
     {"stat", BOTH},
     {"stat64", BOTH},
     {"lstat", BOTH},
@@ -90,6 +90,7 @@ static const struct {
     {"getppid", SERVER},
     {"chdir", SERVER},
     {"setsid", SERVER},
+    {"dup", SERVER}, /* perror(3), which the FUSE library calls */
     {"dup2", SERVER},
     {"dup3", SERVER},
     /* waiting */

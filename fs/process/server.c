@@ -124,7 +124,8 @@ static int run_loop(struct fuse_session *session, const SfsOptions *options)
     int result = fuse_session_loop_mt(session, config);
 
     fuse_loop_cfg_destroy(config);
-    return result;
+    /* What an unmount gives to who is just taking a request that goes with it. */
+    return result == -ECONNABORTED ? 0 : result;
 }
 
 /* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if

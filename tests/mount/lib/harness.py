@@ -21,6 +21,7 @@ SLOW = os.environ.get('SHIELD_SLOW') == '1'
 PATIENT = SLOW or os.environ.get('SHIELD_IDLE') != '1'  # what is quick on an idle machine may take its time
 TIMEOUT = 300 if SLOW else 60
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
+UNMOUNTED = 'fuse: reading device: Software caused connection abort'  # libfuse's, of a request that goes with the mount
 SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|==\d+==')
 END = re.compile(r'shieldfs: debug: end: \d+ inodes still looked up')
 ABSENT = re.compile(r'shieldfs: /.*: no such directory: the view is empty until there is one')  # not of the mount
@@ -217,7 +218,7 @@ class Mount:
         text = self.log_path.read_bytes().decode('utf-8')
         # who is killed may leave a line unfinished, after which the supervisor tells of his end
         lines = re.split(r'\n|(?<=.)(?=shieldfs: WARNING: )', text)
-        return [ln for ln in lines if ln and not ln.startswith('shieldfs: debug: ') and not ABSENT.fullmatch(ln)]
+        return [ln for ln in lines if ln not in ('', UNMOUNTED) and not ln.startswith('shieldfs: debug: ') and not ABSENT.fullmatch(ln)]
 
     def take_log(self):
         """The log lines since the last call; the caller judges them, so that nobody else need expect them."""
@@ -300,7 +301,7 @@ class Mount:
     def check_log(self):
         text = self.log_path.read_bytes().decode('utf-8')
         assert text.endswith('\n'), 'the log ends in the middle of a line'
-        lines = text[:-1].split('\n')
+        lines = [line for line in text[:-1].split('\n') if line != UNMOUNTED]
         for line in lines:
             assert not SUSPECT.search(line), line
             assert line.startswith('shieldfs: ') and line.isprintable(), line
