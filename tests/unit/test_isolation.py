@@ -75,6 +75,7 @@ def fs_can_include_fuse():
     same(compiles(ops[0], '#define FUSE_USE_VERSION 314\n#include <fuse_lowlevel.h>\nint dummy;\n'), True)
 
 
+OPTIONAL = {'filter.c'}  # where there is no libseccomp, or with a sanitizer
 WINGS = ['view', 'events', 'request', 'process']  # bottom up
 
 
@@ -82,7 +83,8 @@ def a_wing_can_include_what_is_below_it_and_nothing_else():
     headers = {wing: f'{wing}/{next((SOURCE / "fs" / wing).glob("*.h")).name}' for wing in WINGS}
     for level, wing in enumerate(WINGS):
         entries = [entry for entry in COMMANDS if below(entry, f'fs/{wing}')]
-        same(len(entries), len(list((SOURCE / 'fs' / wing).glob('*.c'))))
+        left_out = {path.name for path in (SOURCE / 'fs' / wing).glob('*.c')} - {pathlib.Path(e['file']).name for e in entries}
+        same(left_out <= OPTIONAL, True)
         for other, header in headers.items():
             same((wing, other, compiles(entries[0], f'#include "{header}"\nint dummy;\n')),
                  (wing, other, WINGS.index(other) <= level))
