@@ -23,7 +23,7 @@ import watching
 import ways
 
 WAYS = list(ways.WAYS)
-HANG = 30  # seconds; longer than anything may take
+HANG = 10  # seconds; longer than anything may take
 MOST = 1 << 20  # bytes that are read of a file; more than those have that are compared
 CHURN = test_convergence.NAMES
 HOSTILE = [f'h{i}' for i in range(6)]

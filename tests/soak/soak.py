@@ -39,7 +39,7 @@ from actors import CHURN, HANG, HOSTILE, WAYS, Actor, clean  # noqa: E402
 CREW = [*(('writer', {'way': way}) for way in WAYS), ('exact_reader', {}), ('cut_writer', {}), ('cut_reader', {}),
         ('holder', {}), ('poller', {}), ('churn', {}), ('watcher', {}), ('maker', {}), ('hostile', {}), ('reader', {}),
         ('lister', {}), ('status_reader', {}), ('killer', {}), ('hangup', {})]
-STUCK = 20  # seconds that a process may be in uninterruptible sleep
+STUCK = 5  # seconds that a process may be in uninterruptible sleep
 GROWTH = 8 << 20  # bytes that memory may grow by between the middle of the time and its end
 EXPECTED = re.compile(r'(?:{})(?:/.*)?: .*|.*/mnt: the announcer (?:was killed by signal 9 \(Killed\): there will be another'
                       r'|does not answer: it is killed)|(?:w-\w+|cut|m\d+)/[a-z.]+: still being written after \d+ ms: try again'
