@@ -263,7 +263,8 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
     }
     sfs_watcher_stop(server->session.watcher);
     sfs_jobs_stop(sfs_view_jobs(server->session.view));
-    sfs_deferred_free(server->session.deferred); /* the last that the watch could tell of a writer */
+    /* the last that the watch could tell of a writer */
+    g_clear_pointer(&server->session.deferred, sfs_deferred_free);
     g_debug("end: %u inodes still looked up", sfs_tree_count_looked_up(sfs_view_tree(server->session.view)));
     return served;
 }
@@ -333,6 +334,8 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
 
 static void session_end(SfsSession *session)
 {
+    if (session->deferred) /* nothing was mounted */
+        sfs_deferred_free(session->deferred);
     if (session->pollers)
         sfs_pollers_free(session->pollers);
     if (session->handles)
