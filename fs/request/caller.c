@@ -36,9 +36,9 @@ gboolean sfs_caller_parse(SfsCaller *caller, const char *status)
 }
 
 /* Does the process's map say the same as ours? */
-static gboolean shares(pid_t pid, const char *map)
+static gboolean shares(gint64 pid, const char *map)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/%s", (gint64)pid, map);
+    g_autofree char *path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/%s", pid, map);
     g_autofree char *own_path = g_strconcat("/proc/self/", map, NULL);
     g_autofree char *its = NULL, *own = NULL;
 
@@ -47,7 +47,7 @@ static gboolean shares(pid_t pid, const char *map)
 }
 
 /* In a user namespace of its own, a process has privileges over those users alone that are mapped there. */
-static gboolean has_our_users(pid_t pid)
+static gboolean has_our_users(gint64 pid)
 {
     return shares(pid, "uid_map") && shares(pid, "gid_map");
 }
