@@ -52,12 +52,13 @@ static mode_t deny_with_owner(mode_t mode, mode_t backing)
 /* When the last bundle came or went. It is known as long as no event may have told of another. */
 static struct timespec last_change(SfsView *view)
 {
-    guint64 now = sfs_index_now(view->index);
+    guint64 now;
+    gboolean settled = sfs_index_is_settled(view->index, &now); /* else what has come is not watched yet */
     ShieldScan scan = {0};
 
     g_mutex_lock(&view->lock);
     struct timespec known = view->changed;
-    gboolean holds = view->changed_mark && view->changed_mark == now + 1 && sfs_index_is_exact(view->index);
+    gboolean holds = settled && view->changed_mark == now + 1;
     g_mutex_unlock(&view->lock);
     if (holds)
         return known;
@@ -65,7 +66,7 @@ static struct timespec last_change(SfsView *view)
     shield_catalog_visit(view->catalog, &scan);
     SHIELD_AUTO_LOCK(&view->lock);
     view->changed = scan.latest;
-    view->changed_mark = now + 1;
+    view->changed_mark = settled ? now + 1 : 0;
     return scan.latest;
 }
 
@@ -374,8 +375,13 @@ static SfsFinding computed_state(SfsView *view, SfsNode *node, gboolean current,
 /* As it was put together last. */
 static SfsFinding status_state(SfsView *view, SfsNode *node, SfsState *now)
 {
-    SfsFinding finding = finding_of(meta_attributes(view, node, TRUE, &now->st));
+    g_auto(SfsSight) sight = {0};
+    SfsFinding finding;
     gsize size;
+
+    start(node, &sight);
+    finding = finding_of(meta_attributes(view, node, TRUE, &sight.st));
+    now->st = sight.st;
 
     set_times(&now->st, sfs_status_last(view->status, &size, &now->serial));
     set_size(&now->st, (off_t)size);
