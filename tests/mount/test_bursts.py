@@ -77,6 +77,7 @@ def test_content_that_flaps(mount, state):
                 assert path.read_bytes() == b'1.1.1.1\n' != first
             put_over(behind / 'deny.list', before)
             assert not read or path.read_bytes() == first
+            (m.mnt / 'other/deny.list').read_bytes()  # who opens has all that inotify says by then noted
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
             return watching.announcer(m) == pid
