@@ -47,6 +47,7 @@ diffutils
 entr
 file
 findutils
+fish
 fswatch
 inotify-tools
 less
@@ -63,6 +64,7 @@ strace
 tar
 tmux
 util-linux
+zsh
 LIST
         ;;
     check)
