@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages are true. The commands of the README, of the manuals and of CONTRIBUTING.md are run in a copy of the
 checkout, in their order: what is `sh` is run as it stands, of what is `console` each command is run on a terminal and
-its output compared, what is `c` is saved under its name, what is `endless` must go on until it is ended. (In a manual such a word stands in a comment before the text.)
+its output compared, what is `c` or `script` is saved under its name, what is `endless` must go on until it is ended. (In a manual such a word stands in a comment before the text.)
 And links and names are true."""
 
 import os
@@ -116,7 +116,7 @@ class Reader:
             return self.run_block(text)
         elif kind == 'console':
             self.check_transcript(text)
-        elif kind == 'c':
+        elif kind in ('c', 'script'):
             (self.checkout / name).write_text(text, encoding='utf-8')
         elif kind == 'endless':
             for command in text.splitlines():
@@ -177,7 +177,7 @@ def test_every_command_of_the_manuals(reader):
         for kind, name, text in literal_blocks(manual):
             kinds.add(kind)
             reader.follow(kind, text, name)
-    assert kinds == {'sh', 'console', 'c', 'fstab', 'endless'}, 'each literal text says what it is'
+    assert kinds == {'sh', 'console', 'c', 'script', 'fstab', 'endless'}, 'each literal text says what it is'
     reader.leaves_nothing()
 
 
