@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 
+import bundles
 import harness
 import pytest
 from harness import REPO, run
@@ -193,6 +194,18 @@ def test_manual_can_be_read(manual):
     """From a checkout, and without a complaint of the formatter's."""
     done = run('man', '--warnings', '-P', 'cat', f'./fs/doc/{manual}', cwd=REPO)
     assert done.stdout.decode().split()[0].lower().startswith(manual.split('.')[0])
+
+
+def test_bundle_versions(base):
+    """The tables of README and manual have the same versions, with what is new in a bundle of the last one."""
+    rows = re.findall(r'^\| ([\d, ]+) \| (.*) \|$', README.read_text(encoding='utf-8'), re.M)
+    told = [version for versions, _ in rows for version in versions.split(', ')]
+    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('.Ss The view')[1].split('.Ss ')[0]
+    assert told == ['4', *re.findall(r'^\.It Sy (\d+)$', manual, re.M)]
+    first, last = ({p.name for p in write(base / write.__name__).rglob('*')} for write in (bundles.full, bundles.later))
+    for text in (' '.join(new for _, new in rows), manual):
+        unknown = [name for name in first ^ last if name not in text and not name.startswith('terok-shield-bridge-')]
+        assert not unknown and 'terok-shield-bridge-' in text and 'blocked' in text
 
 
 def test_readme_is_short():
