@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 import bundles
 import harness
 import pytest
-from harness import COMPUTED, fails, holds_for, opened, wait_for
+from harness import COMPUTED, fails, opened, wait_for
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
 SEED = int(os.environ.get('SHIELD_SEED') or random.randrange(1 << 32))
@@ -406,32 +405,6 @@ def test_source_that_hangs(mount, state, base):
             assert all(cat.poll() is None for cat in cats)
             (slow / 'stall').unlink()
             assert {cat.communicate(timeout=harness.TIMEOUT)[0] for cat in cats} == {b'3.3.3.3\n'}
-            m.stop()
-        finally:
-            m.kill()
-
-
-def test_name_that_takes_long(mount, state, base):
-    """A source that answers nothing is asked for a name: another name is looked up meanwhile, if libfuse tells the kernel
-    that both may be done at once."""
-    version = re.search(rb'(\d+)\.(\d+)\.\d+', harness.run(harness.SHIELDFS, '-V').stdout.split(b'FUSE')[1]).groups()
-    parallel = tuple(map(int, version)) >= (3, 17)
-    bundles.container(state, 'quick')
-    bundles.container(base / 'slow', 'slow')
-    with sourcefs(base / 'slow', base / 'source') as source:
-        m = mount(state, base / 'source')
-        try:
-            source.send_signal(signal.SIGSTOP)
-            slow = subprocess.Popen(['test', '-e', m.mnt / 'missing'])
-            wait_for(lambda: b'request_wait' in open(f'/proc/{slow.pid}/wchan', 'rb').read(), 'it to be asked for')
-            quick = subprocess.Popen(['test', '-e', m.mnt / 'quick'])
-            if parallel:
-                assert quick.wait(harness.TIMEOUT) == 0
-                assert slow.poll() is None
-            else:
-                holds_for(lambda: quick.poll() is None, 0.3, 'the kernel to let one in after the other')
-            source.send_signal(signal.SIGCONT)
-            assert quick.wait(harness.TIMEOUT) == 0 and slow.wait(harness.TIMEOUT) == 1
             m.stop()
         finally:
             m.kill()
