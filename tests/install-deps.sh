@@ -72,6 +72,7 @@ LIST
 clang
 clang-format-14 clang-format
 clang-tidy-14 clang-tidy
+debootstrap
 libclang-rt-dev libclang-rt-14-dev
 gcc
 git

@@ -20,6 +20,7 @@
 #include "process/control.h"
 #include "process/daemonize.h"
 #include "request/deferred.h"
+#include "request/libfuse.h"
 #include "request/ops.h"
 #include "request/pollers.h"
 #include "request/session.h"
@@ -57,12 +58,16 @@ static void wake_up(int signum)
     (void)signum; /* its only effect is that a system call of the loop returns */
 }
 
-/* fuse_session_exit does not wake the loop of libfuse 3.14, so its thread is sent a signal, and again until
- * it has come back: the first may arrive just before it starts to wait. */
+/* Where fuse_session_exit does not wake the loop, the thread in it is sent a signal, and again until it has
+ * come back: the first may arrive just before it starts to wait. */
 static void end_session(Server *server)
 {
     struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
 
+    if (sfs_libfuse_exit_wakes()) {
+        fuse_session_exit(server->fuse);
+        return;
+    }
     sigaction(SIGUSR1, &wake, NULL); /* not before: until now it is ignored, whoever sends it */
     fuse_session_exit(server->fuse);
     while (!g_atomic_int_get(&server->loop_ended)) {
@@ -115,19 +120,6 @@ static void *obey_supervisor(void *data)
     return NULL;
 }
 
-static int run_loop(struct fuse_session *session, const SfsOptions *options)
-{
-    if (options->single_threaded)
-        return fuse_session_loop(session);
-
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    int result = fuse_session_loop_mt(session, config);
-
-    fuse_loop_cfg_destroy(config);
-    /* What an unmount gives to who is just taking a request that goes with it. */
-    return result == -ECONNABORTED ? 0 : result;
-}
-
 /* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
  * the loop ended as it should. */
 static gboolean serve(Server *server)
@@ -141,7 +133,7 @@ static gboolean serve(Server *server)
     }
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
 
-    int result = run_loop(server->fuse, server->options);
+    int result = sfs_libfuse_loop(server->fuse, server->options->single_threaded);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);

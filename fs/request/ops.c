@@ -17,6 +17,7 @@
 #include "request/caller.h"
 #include "request/deferred.h"
 #include "request/handle.h"
+#include "request/libfuse.h"
 #include "request/pollers.h"
 #include "request/reply.h"
 #include "request/shown.h"
@@ -42,9 +43,7 @@ static SfsNode *resolve(const SfsRequest *r)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
-    /* Else the kernel lets only one LOOKUP or READDIR at a time into a directory. */
-    if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
-        conn->want |= FUSE_CAP_PARALLEL_DIROPS;
+    sfs_libfuse_want_parallel(conn);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
