@@ -218,7 +218,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 
     if (waiter) /* before the comparison: what changes after it wakes him */
         sfs_pollers_set(sfs_request_session(&r)->pollers, handle, waiter);
-    if (!node || node->kind == SFS_RAW || node->kind == SFS_METRICS) /* these have no news */
+    if (!node || node->kind == SFS_RAW)
         return sfs_reply_poll(&r, POLLIN | POLLRDNORM);
     sfs_file_handle_poll(handle);
     sfs_deferred_take(sfs_request_session(&r)->deferred,
