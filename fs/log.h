@@ -19,6 +19,9 @@ void sfs_log_start(void);
 /* For fuse_set_log_func: what libfuse has to say is a message like others. */
 void sfs_log_libfuse(enum fuse_log_level level, const char *format, va_list args) G_GNUC_PRINTF(2, 0);
 
+/* How many lines of this process were dropped. Any thread. */
+guint sfs_log_dropped(void);
+
 /* From now on to syslog, as lines of the process pid: standard error is about to be closed. Before there are
  * threads. */
 void sfs_log_to_syslog(pid_t pid);

@@ -57,7 +57,10 @@ mount
 node-chokidar
 cmd:node nodejs
 procps
+cmd:promtool prometheus
+cmd:prometheus-node-exporter prometheus-node-exporter
 python3
+python3-prometheus-client
 python3-pytest
 python3-watchdog
 rsync

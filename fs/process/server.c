@@ -26,6 +26,7 @@
 #include "request/session.h"
 #include "text.h"
 #include "view/jobs.h"
+#include "view/metrics.h"
 #include "view/status.h"
 
 /* Bytes; see prepare_process. */
@@ -274,6 +275,17 @@ static void degraded(void *data, GPtrArray *lines)
     (void)sfs_outbox_degraded(session->outbox, lines);
 }
 
+static void tell_metrics(void *data, SfsOpenMetrics *out)
+{
+    SfsSession *session = data;
+
+    sfs_counts_tell(&session->counts, out);
+    sfs_deferred_tell(session->deferred, out);
+    sfs_watcher_tell(session->watcher, out);
+    sfs_openmetrics_single(out, SFS_COUNTER, "shieldfs_log_lines_dropped", NULL,
+                           "Lines that the log did not take from the server.", sfs_log_dropped());
+}
+
 static gboolean vouch(void *data, const SfsContainer *container)
 {
     return sfs_watcher_vouch(data, container);
@@ -305,6 +317,9 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
                                  mountpoint);
     session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
     sfs_view_set_status(session->view, session->status);
+    session->metrics = sfs_metrics_new(session->view, session->budget);
+    sfs_view_set_metrics(session->view, session->metrics);
+    sfs_metrics_set_provider(session->metrics, tell_metrics, session);
     session->announcer = sfs_announcer_client_new();
     session->outbox = sfs_outbox_new(session->view, session->announcer, mountpoint);
     session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
@@ -343,6 +358,7 @@ static void session_end(SfsSession *session)
     sfs_outbox_free(session->outbox);
     sfs_announcer_client_free(session->announcer);
     sfs_status_free(session->status);
+    sfs_metrics_free(session->metrics);
     sfs_view_free(session->view);
     shield_budget_free(session->budget);
 }

@@ -402,6 +402,8 @@ def test_source_that_hangs(mount, state, base):
                 for i in range(10):
                     bundles.put(state / f'containers/quick{i}/live.allowed', f'1.1.1.{turn}\n')
                     assert (m.mnt / f'quick{i}/effective').read_text() == f'1.1.1.{turn}\n'
+            wait_for(lambda: '{request="open"} 10\n' in (m.mnt / '.shieldfs/metrics').read_text().split('requests_held', 1)[1],
+                     'the ten to be counted')
             assert all(cat.poll() is None for cat in cats)
             (slow / 'stall').unlink()
             assert {cat.communicate(timeout=harness.TIMEOUT)[0] for cat in cats} == {b'3.3.3.3\n'}
