@@ -38,7 +38,11 @@ typedef struct {
     int signals;       /* a signalfd */
     int control;       /* to the server; -1: it has closed it */
     int refused[2];    /* a pipe: what the children are refused */
+    SfsService *service;
     pid_t server;
+    pid_t probe;             /* who finds out whether the mount answers; 0: nobody does */
+    gboolean answers;        /* it has answered */
+    gboolean silent;         /* it could not be asked: that is no good end */
     pid_t announcer;         /* 0: none */
     gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
     gint64 announcer_start;  /* monotonic times; 0: never */
@@ -128,6 +132,31 @@ static void become_child(Supervisor *s, pid_t supervisor)
     sfs_signals_leave();
 }
 
+/* Whoever asks may have to wait for long, so a process of its own does. */
+static void start_probe(Supervisor *s)
+{
+    pid_t self = getpid();
+
+    if (!sfs_service_is_told(s->service))
+        return;
+    s->probe = fork();
+    if (s->probe == 0) {
+        become_child(s, self);
+        shield_fd_close(s->refused[1]);
+        _exit(sfs_daemonize_answers(s->mountpoint) ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    if (s->probe < 0) {
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+        s->probe = 0;
+    }
+}
+
+static void ask_for_summary(const Supervisor *s)
+{
+    if (s->control >= 0)
+        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_TELL, 0, 0}, -1);
+}
+
 static gboolean start_server(Supervisor *s)
 {
     pid_t self = getpid();
@@ -214,6 +243,8 @@ static void begin_end(Supervisor *s)
         return;
     s->ending = TRUE;
     s->announce_at = 0;
+    sfs_service_stopping(s->service);
+    (void)sfs_service_tell(s->service);
     s->kill_at = g_get_monotonic_time() + END_USEC;
     if (s->announcer > 0)
         kill(s->announcer, SIGKILL);
@@ -254,10 +285,29 @@ static void take_mounted(Supervisor *s)
     if (s->ready >= 0 && !leave_launcher(s))
         return;
     start_announcer(s);
+    start_probe(s);
+}
+
+/* What the probe found. Nobody asks again: whoever started us takes this for a start that failed. */
+static void take_answer(Supervisor *s, int status)
+{
+    s->probe = 0;
+    s->answers = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+    if (s->ending)
+        return;
+    if (s->answers) {
+        sfs_service_ready(s->service);
+        ask_for_summary(s);
+    } else {
+        s->silent = TRUE;
+        begin_end(s);
+    }
 }
 
 static void refresh(Supervisor *s)
 {
+    if (s->answers && !s->ending)
+        sfs_service_reloading(s->service);
     s->refresh_again = s->refreshing;
     if (!s->refreshing && s->control >= 0)
         s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0, 0}, -1);
@@ -268,6 +318,8 @@ static void take_refreshed(Supervisor *s)
     s->refreshing = FALSE;
     if (s->refresh_again)
         refresh(s);
+    else if (s->answers && !s->ending)
+        sfs_service_ready(s->service);
 }
 
 /* It ends like one that has died, and so is replaced. */
@@ -297,6 +349,8 @@ static void take_message(Supervisor *s)
         take_refreshed(s);
     if (message.word == SFS_CONTROL_OVERDUE)
         kill_announcer(s, message.pid);
+    if (message.word == SFS_CONTROL_SUMMARY && !s->ending)
+        sfs_service_summary(s->service, &message.summary);
     if (message.word == SFS_CONTROL_MOUNTED && s->announcer_start == 0) /* once: there is one announcer */
         take_mounted(s);
 }
@@ -337,6 +391,8 @@ static gboolean take_deaths(Supervisor *s, int *status)
         if (s->control >= 0)
             sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0, 0}, -1);
     }
+    if (s->probe > 0 && waitpid(s->probe, status, WNOHANG) == s->probe)
+        take_answer(s, *status);
     return waitpid(s->server, status, WNOHANG) == s->server;
 }
 
@@ -362,9 +418,13 @@ static gboolean take_signal(Supervisor *s, int *status)
 
 static int wait_msec(const Supervisor *s)
 {
-    gint64 first =
-        s->kill_at && s->announce_at ? MIN(s->kill_at, s->announce_at) : s->kill_at + s->announce_at;
+    const gint64 times[] = {s->kill_at, s->announce_at, sfs_service_due(s->service)};
+    gint64 first = 0;
 
+    for (gsize i = 0; i < G_N_ELEMENTS(times); i++) {
+        if (times[i] && (!first || times[i] < first))
+            first = times[i];
+    }
     return first ? (int)(MAX(first - g_get_monotonic_time(), 0) / 1000) + 1 : -1;
 }
 
@@ -379,6 +439,8 @@ static void take_time(Supervisor *s)
     }
     if (s->announce_at && now >= s->announce_at)
         start_announcer(s);
+    if (sfs_service_tell(s->service))
+        ask_for_summary(s);
 }
 
 static int run(Supervisor *s)
@@ -402,12 +464,12 @@ static int run(Supervisor *s)
     }
 }
 
-static void end_announcer(Supervisor *s)
+static void end_child(pid_t pid)
 {
-    if (s->announcer <= 0)
+    if (pid <= 0)
         return;
-    kill(s->announcer, SIGKILL);
-    waitpid(s->announcer, NULL, 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
 }
 
 /* A server that ends by itself and without a fault has found that its mount was taken away. */
@@ -418,7 +480,9 @@ static gboolean ended_well(const Supervisor *s, int status)
     if (WIFSIGNALED(status) && !s->ending)
         g_warning("%s: the server was killed by signal %d (%s)", s->place, WTERMSIG(status),
                   g_strsignal(WTERMSIG(status)));
-    return s->ending || well;
+    if (!s->ending && s->answers)
+        sfs_service_stopping(s->service);
+    return !s->silent && (s->ending || well);
 }
 
 /* The rest of what only a start takes. The server, which has yet to mount, does it for itself. */
@@ -431,7 +495,8 @@ static void confine(const Supervisor *s)
     sfs_control_send(s->control, (SfsControlMessage){.word = SFS_CONTROL_CONFINED, .confined = confined}, -1);
 }
 
-gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
+gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready,
+                       SfsService *service)
 {
     g_autofree char *place = shield_text_escape(mountpoint, -1);
     Supervisor s = {.options = options,
@@ -439,6 +504,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
                     .lock = lock,
                     .place = place,
                     .ready = ready,
+                    .service = service,
                     .signals = sfs_signals_take(),
                     .control = -1,
                     .refused = {-1, -1},
@@ -455,7 +521,8 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
         confine(&s);
         well = ended_well(&s, run(&s));
     }
-    end_announcer(&s);
+    end_child(s.announcer);
+    end_child(s.probe);
     clear(&s);
     sfs_mounts_unlock(&s.lock);
     shield_fd_close(s.refused[0]);
