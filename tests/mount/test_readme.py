@@ -122,7 +122,7 @@ class Reader:
             for command in text.splitlines():
                 self.check_endless(command)
         else:
-            assert kind in ('fstab', 'text'), f'what is to be done with {kind}?'
+            assert kind in ('fstab', 'text', 'service'), f'what is to be done with {kind}?'
         return ''
 
     def check_endless(self, command):
@@ -177,7 +177,7 @@ def test_every_command_of_the_manuals(reader):
         for kind, name, text in literal_blocks(manual):
             kinds.add(kind)
             reader.follow(kind, text, name)
-    assert kinds == {'sh', 'console', 'c', 'fstab', 'endless'}, 'each literal text says what it is'
+    assert kinds == {'sh', 'console', 'c', 'fstab', 'endless', 'service'}, 'each literal text says what it is'
     reader.leaves_nothing()
 
 

@@ -18,18 +18,18 @@ TARGETS = ('basic', 'default', 'local-fs', 'multi-user', 'paths', 'remote-fs', '
            'umount')
 ENTER = '''
 base=$1
-mkdir $base/cgroup
-mount -t cgroup2 none $base/cgroup
-mkdir $base/cgroup/${base##*/}
 echo $$ >$base/cgroup/${base##*/}/cgroup.procs
-exec unshare --cgroup --pid --fork --kill-child --ipc --uts --mount --propagation private bash -euc "$INSIDE" bash "$base"
+exec unshare --cgroup --net --pid --fork --kill-child --ipc --uts --mount --propagation private bash -euc "$INSIDE" bash "$base"
 '''
 INSIDE = '''
 base=$1
 umount $base/cgroup
 mount -t proc proc /proc
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
 mount --bind $base $base
 mount -t tmpfs -o mode=755 run /run
+mount -t tmpfs -o mode=755 etc /etc/systemd
 mount -t tmpfs -o mode=755 dev $base/dev
 mknod -m 666 $base/dev/fuse c 10 229
 mount --bind $base/dev/fuse /dev/fuse
@@ -65,6 +65,10 @@ class Manager:
         shutil.copy2('/lib/systemd/system-generators/systemd-fstab-generator', base / 'generators')
 
     def __enter__(self):
+        place = self.base / 'cgroup'
+        place.mkdir()
+        harness.system_mount('none', place, 'cgroup2', 0)
+        (place / self.base.name).mkdir()
         self.process = subprocess.Popen(['unshare', '--mount', '--propagation', 'private', 'bash', '-euc', ENTER, 'bash', self.base],
                                         env=dict(os.environ, INSIDE=INSIDE), stdin=subprocess.DEVNULL)
         try:
@@ -82,19 +86,15 @@ class Manager:
         self.remove_groups()
 
     def remove_groups(self):
-        """Those that were made; they are seen where they are mounted only."""
-        def body():
-            place = self.base / 'cgroup'
-            harness.system_mount('none', place, 'cgroup2', 0)
-            top = place / self.base.name
+        top = self.base / 'cgroup' / self.base.name
 
-            def removed():
-                for path, _, _ in os.walk(top, topdown=False):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(path)
-                return not top.exists()
-            wait_for(removed, 'the control groups to be free')
-        harness.in_child(body, harness.private_namespace)
+        def removed():
+            for path, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+            return not top.exists()
+        wait_for(removed, 'the control groups to be free')
+        harness.run('umount', self.base / 'cgroup')
 
     def is_up(self):
         assert self.process.poll() is None, 'systemd could not be started'
@@ -106,7 +106,8 @@ class Manager:
 
     def run(self, *argv, user=None, **kw):
         """A tool, where systemd is; as USER with his own."""
-        as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', 'env', f'XDG_RUNTIME_DIR=/run/user/{user}'] if user else []
+        as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', 'env', f'XDG_RUNTIME_DIR=/run/user/{user}',
+                   f'XDG_CONFIG_HOME={self.base}/etc'] if user else []
         return harness.run('nsenter', f'--target={self.pid}', '--mount', '--pid', *as_user, *argv, **kw)
 
     def systemctl(self, *words, user=None, **kw):
