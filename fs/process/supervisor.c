@@ -18,6 +18,7 @@
 #include "process/daemonize.h"
 #include "process/filter.h"
 #include "process/mounts.h"
+#include "process/ours.h"
 #include "process/server.h"
 #include "process/signals.h"
 #include "text.h"
@@ -49,74 +50,10 @@ typedef struct {
     gint64 announce_at;
     gint64 backoff;
     gint64 kill_at;
-    int mount_before;                   /* the id of what was mounted there before us; -1: nothing */
-    dev_t dev;                          /* of our mount, for as long as the server has it; 0: not seen yet */
+    SfsOurs ours;
     gboolean refreshing, refresh_again; /* HUP: the server is told once at a time, so that this never waits */
     gboolean ending;                    /* TERM or INT came */
 } Supervisor;
-
-static int mount_id_at(const char *path)
-{
-    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
-
-    return mount ? mount->id : -1;
-}
-
-/* Our mount, by its device, wherever it was moved to. Before its device is known, a mount that has come to
- * our place since the start counts as ours. */
-static SfsMount *find_mount(const Supervisor *s)
-{
-    SfsMount *mount = sfs_mountinfo_at(s->mountpoint);
-
-    if (s->dev && (!mount || !mount->ours || mount->dev != s->dev)) {
-        g_clear_pointer(&mount, sfs_mount_free);
-        mount = sfs_mountinfo_of(s->dev);
-    }
-    if (mount && (!mount->ours || mount->id == s->mount_before))
-        g_clear_pointer(&mount, sfs_mount_free);
-    return mount;
-}
-
-static void say_still_mounted(const char *path)
-{
-    int failed = errno;
-    g_autofree char *escaped = shield_text_escape(path, -1);
-
-    g_message("%s: could not be unmounted: %s", escaped, g_strerror(failed));
-}
-
-/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. What can't be
- * done is said when it is the last time that it is tried. */
-static void unmount(const Supervisor *s, gboolean last)
-{
-    g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
-    g_autofree char *path = mount ? shield_text_escape(mount->path, -1) : NULL;
-
-    if (!mount || !top)
-        return;
-    if (top->id != mount->id) {
-        if (last)
-            g_message("%s: something else is mounted over the view: unmount both", path);
-    } else if (!sfs_mounts_detach(mount) && last) {
-        say_still_mounted(mount->path);
-    }
-}
-
-/* The same when the server is gone. If our mount had been taken away before, the kernel may have given its
- * number and device to somebody else's. That one is alive, so only a dead mount is taken away. */
-static void clear(const Supervisor *s)
-{
-    g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
-
-    if (!mount || !top)
-        return;
-    if (top->id != mount->id)
-        unmount(s, TRUE); /* says so */
-    else if (!sfs_mounts_detach_dead(mount->path))
-        say_still_mounted(mount->path);
-}
 
 /* What every child does first: it ends with us, and leaves the signals to us. */
 static void become_child(Supervisor *s, pid_t supervisor)
@@ -181,12 +118,12 @@ static gboolean start_server(Supervisor *s)
 static void G_GNUC_NORETURN announce(const Supervisor *s, int socket)
 {
     SfsConfinement confinement = {.allow_other = s->options->allow_other,
-                                  .mount = sfs_announcer_prepare(s->mountpoint, s->dev),
+                                  .mount = sfs_announcer_prepare(s->mountpoint, s->ours.dev),
                                   .refused = s->refused[1]};
     guint32 confined = sfs_confine(SFS_ANNOUNCER, &confinement);
 
     shield_fd_close(confinement.mount);
-    sfs_announcer_run(s->mountpoint, s->dev, socket, confined);
+    sfs_announcer_run(s->mountpoint, s->ours.dev, socket, confined);
     _exit(
         EXIT_SUCCESS); /* what exit does besides, a tool's look for leaks, takes files that it may not read */
 }
@@ -250,7 +187,7 @@ static void begin_end(Supervisor *s)
         kill(s->announcer, SIGKILL);
     if (s->control < 0)
         return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
-    unmount(s, FALSE);
+    sfs_ours_unmount(&s->ours, FALSE);
     sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0, 0}, -1);
 }
 
@@ -273,13 +210,13 @@ static gboolean leave_launcher(Supervisor *s)
 
 static void take_mounted(Supervisor *s)
 {
-    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) mount = sfs_ours_find(&s->ours);
 
     if (mount)
-        s->dev = mount->dev;
+        s->ours.dev = mount->dev;
     sfs_mounts_unlock(&s->lock);
     if (s->ending) {
-        unmount(s, FALSE);
+        sfs_ours_unmount(&s->ours, FALSE);
         return;
     }
     if (s->ready >= 0 && !leave_launcher(s))
@@ -508,7 +445,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
                     .signals = sfs_signals_take(),
                     .control = -1,
                     .refused = {-1, -1},
-                    .mount_before = mount_id_at(mountpoint)};
+                    .ours = sfs_ours_begin(mountpoint)};
     gboolean well = FALSE;
 
     prctl(PR_SET_NAME, "shieldfs"); /* whatever it was started as */
@@ -523,7 +460,7 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
     }
     end_child(s.announcer);
     end_child(s.probe);
-    clear(&s);
+    sfs_ours_clear(&s.ours);
     sfs_mounts_unlock(&s.lock);
     shield_fd_close(s.refused[0]);
     shield_fd_close(s.refused[1]);
