@@ -48,10 +48,13 @@ entr
 file
 findutils
 fswatch
+cmd:go gccgo-go golang-go
 inotify-tools
+jq
 less
 man-db
 mount
+nftables
 node-chokidar
 cmd:node nodejs
 procps
@@ -60,6 +63,7 @@ python3-pytest
 python3-watchdog
 rsync
 strace
+cmd:systemd-analyze systemd
 tar
 tmux
 util-linux

@@ -264,7 +264,7 @@ def anchors(path):
     return {re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-') for h in headings}
 
 
-@pytest.mark.parametrize('page', ['README.md', 'fs/doc/inside.md', 'tests/README.md', '.github/CONTRIBUTING.md'])
+@pytest.mark.parametrize('page', ['README.md', 'fs/doc/inside.md', 'fs/doc/recipes.md', 'tests/README.md', '.github/CONTRIBUTING.md'])
 def test_links(page):
     text = FENCE.sub('', (REPO / page).read_text(encoding='utf-8'))
     links = re.findall(r'\]\(([^)\s]+)\)', text)
