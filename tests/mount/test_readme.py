@@ -188,7 +188,7 @@ def test_every_command_for_contributors(reader):
     reader.leaves_nothing()
 
 
-@pytest.mark.parametrize('manual', MANUALS)
+@pytest.mark.parametrize('manual', [*MANUALS, 'shieldfs.7'])
 def test_manual_can_be_read(manual):
     """From a checkout, and without a complaint of the formatter's."""
     done = run('man', '--warnings', '-P', 'cat', f'./fs/doc/{manual}', cwd=REPO)
@@ -201,7 +201,7 @@ def test_readme_is_short():
 
 def check_installed(reader):
     names = {os.path.basename(p) for p in reader.installed()}
-    wanted = {'shieldfs', 'shield-state', 'shieldfs.1', 'shield-state.1', 'libshieldstate.3', 'shieldstate.h',
+    wanted = {'shieldfs', 'shield-state', 'shieldfs.1', 'shield-state.1', 'libshieldstate.3', 'shieldfs.7', 'shieldstate.h',
               'libshieldstate.so', 'libshieldstate.pc'}
     assert wanted <= names, wanted - names
     for name in ('shieldfs', 'shield-state'):
