@@ -102,7 +102,7 @@ class Cook:
     def mount(self):
         for _, _, _, text in recipes()[SETUP]:
             self.bash(text)
-        wait_for(lambda: 'announcer: ok' in (self.view / '.shieldfs/status').read_text(), 'the announcer')
+        wait_for(lambda: re.search('^complete: yes\nannouncer: ok$', (self.view / '.shieldfs/status').read_text(), re.M), 'the start')
 
     def follow(self, number=0, status=0):
         return self.bash(self.texts()[number], status=status)
