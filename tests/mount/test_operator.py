@@ -3,6 +3,7 @@
 what it is), what it says of upgrades, copies and health is tried, and each message of the code is in its tables."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 
+import bundles
 import harness
 import pytest
 import watching
@@ -17,6 +19,7 @@ from harness import REPO, wait_for
 from test_recipes import SETUP, Cook
 
 PAGE = REPO / 'fs/doc/shieldfs.7'
+DAEMON = 1  # another user who has a name everywhere: fusermount3 wants one
 BLOCK = re.compile(r'^\.\\" (\w+)(?: (\S+))?\n\.Bd -literal.*?\n(.*?)^\.Ed$', re.M | re.S)
 
 # Where the lines `degraded` and `problem` of the status file come from.
@@ -166,6 +169,34 @@ def test_copy_that_follows(operator, root):
     finally:
         harness.release(operator.view)
         harness.run('umount', '-l', operator.home)
+
+
+def test_several_users(base, exe, root):
+    """Each has his own view of his own containers, and nobody else gets in, root neither."""
+    users = {uid: base / str(uid) for uid in (harness.NOBODY, DAEMON)}
+    for uid, home in users.items():
+        bundles.container(home / 'state', f'of-{uid}', profile=['1.1.1.1'])
+        (home / 'view').mkdir()
+        os.chown(home / 'view', uid, uid)
+
+    def look(uid):
+        for other, home in users.items():
+            if other == uid:
+                assert sorted(os.listdir(home / 'view')) == ['.shieldfs', f'of-{uid}']
+            else:
+                with harness.fails(errno.EACCES):
+                    os.listdir(home / 'view')
+
+    def body():
+        try:
+            for uid, home in users.items():
+                harness.as_user(uid, lambda home=home: harness.run(exe, home / 'state', home / 'view'))
+            for uid in (0, *users):
+                harness.as_user(uid, lambda uid=uid: look(uid))
+        finally:
+            for home in users.values():
+                harness.release(home / 'view')
+    harness.in_namespace(body)
 
 
 def texts_of(path):
