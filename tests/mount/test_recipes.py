@@ -102,7 +102,8 @@ class Cook:
     def mount(self):
         for _, _, _, text in recipes()[SETUP]:
             self.bash(text)
-        wait_for(lambda: re.search('^complete: yes\nannouncer: ok$', (self.view / '.shieldfs/status').read_text(), re.M), 'the start')
+        wanted = {'complete: yes', 'announcer: ok'}
+        wait_for(lambda: wanted <= set((self.view / '.shieldfs/status').read_text().splitlines()), wanted)
 
     def follow(self, number=0, status=0):
         return self.bash(self.texts()[number], status=status)
