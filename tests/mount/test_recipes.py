@@ -291,6 +291,18 @@ def test_node(cook):
     check_watcher(cook, r'change .*web-1/effective {}\n', has_watches(len(list(cook.view.rglob('*')))))
 
 
+@recipe('Prometheus')
+def test_prometheus(cook):
+    collected = cook.env['COLLECTED'] = os.fspath(cook.backup)
+    assert cook.follow() == '' and os.listdir(collected) == ['shieldfs.prom']
+    text = (cook.backup / 'shieldfs.prom').read_text(encoding='utf-8')
+    assert '\nshieldfs_containers 6\n' in text
+    for name, kind in re.findall(r'^# TYPE (\S+) (\S+)$', text, re.M):
+        assert name.endswith('_total') == (kind == 'counter')
+    cook.bash(cook.texts()[0].replace('~/shield', '~/no-view'), status=1)
+    assert os.listdir(collected) == ['shieldfs.prom'] and (cook.backup / 'shieldfs.prom').read_text() == text
+
+
 @recipe('A backup that leaves the view out')
 def test_backup(cook):
     cook.follow()
