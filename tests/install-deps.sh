@@ -50,10 +50,13 @@ file
 findutils
 fish
 fswatch
+cmd:go gccgo-go golang-go
 inotify-tools
+jq
 less
 man-db
 mount
+nftables
 node-chokidar
 cmd:node nodejs
 procps

@@ -57,7 +57,7 @@ try_least() {
     got=$(meson introspect --installed "$least/build" | grep -o '"/usr/[^"]*"' | LC_ALL=C sort | tr -d '"')
     wanted=$(printf '/usr/%s\n' bin/shield-state bin/shieldfs include/shieldstate.h \
         lib/libshieldstate.so lib/libshieldstate.so.0 "lib/libshieldstate.so.$version" lib/pkgconfig/libshieldstate.pc \
-        share/doc/shieldfs/LICENSE share/doc/shieldfs/NEWS.md share/doc/shieldfs/README.md)
+        share/doc/shieldfs/LICENSE share/doc/shieldfs/NEWS.md share/doc/shieldfs/README.md share/doc/shieldfs/recipes.md)
     diff <(echo "$wanted") <(echo "$got") || give_up "a build with nothing but the least installs something else"
 }
 

@@ -205,7 +205,7 @@ def each_thing_is_in_its_place():
     expected = {'{bindir}/shieldfs', '{bindir}/shield-state', '{includedir}/shieldstate.h',
                 '{libdir}/libshieldstate.so', '{libdir}/libshieldstate.so.0', '{libdir}/libshieldstate.so.' + version,
                 '{libdir}/pkgconfig/libshieldstate.pc',
-                '{datadir}/doc/shieldfs/LICENSE', '{datadir}/doc/shieldfs/README.md', '{datadir}/doc/shieldfs/NEWS.md'}
+                *('{datadir}/doc/shieldfs/' + name for name in ('LICENSE', 'README.md', 'NEWS.md', 'recipes.md'))}
     expected |= {f'{{mandir}}/man{page.suffix[1:]}/{page.name}' for page in parts('fs/doc', 'man')
                  if re.fullmatch(r'\.[1-9]', page.suffix)}
     completions = {page.name for page in parts('fs/data/completions', 'completions')}
