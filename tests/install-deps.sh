@@ -60,6 +60,7 @@ python3-pytest
 python3-watchdog
 rsync
 strace
+systemd
 tar
 tmux
 util-linux

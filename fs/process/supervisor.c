@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "events/announcer.h"
+#include "log.h"
 #include "open.h"
 #include "process/confine.h"
 #include "process/control.h"
@@ -232,7 +233,7 @@ static gboolean leave_launcher(Supervisor *s)
     s->ready = -1;
     sfs_daemonize_detach(getpid(), sfs_daemonize_open());
     if (waiting) {
-        g_message("%s: mounted", s->place);
+        g_info("%s: mounted", s->place);
     } else {
         g_message("%s: unmounted again: who started it was killed", s->place);
         begin_end(s);
@@ -246,6 +247,7 @@ static void take_mounted(Supervisor *s)
 
     if (mount)
         s->dev = mount->dev;
+    sfs_log_set_least(s->options->log_level);
     sfs_mounts_unlock(&s->lock);
     if (s->ending) {
         unmount(s, FALSE);
