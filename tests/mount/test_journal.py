@@ -190,6 +190,7 @@ def test_neither(root, base, state):
         journal.bind('/run/systemd/journal/socket')
         with open(base / 'file', 'wb') as file:
             subprocess.run([harness.SHIELDFS, state, mnt], stderr=file, check=True, timeout=harness.TIMEOUT)
+        journal.close()  # which was there at the start: so the file is not kept open
         open_bad(mnt / 'c/denied')
         assert (base / 'file').read_bytes() == b''
         end(mnt)
