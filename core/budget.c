@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "counter.h"
 #include "lock.h"
 
 /* Of the limit: what is small, and what there is beyond it for that. */
@@ -19,6 +20,7 @@ struct ShieldBudget {
     GQueue keepers; /* of ShieldKeeper; the most recently used is the first */
     GMutex lock;    /* a leaf: protects used, as what is evicted gives back */
     gsize used;
+    ShieldCounter evictions;
 };
 
 ShieldBudget *shield_budget_new(gsize limit)
@@ -43,6 +45,16 @@ gsize shield_budget_used(ShieldBudget *budget)
     SHIELD_AUTO_LOCK(&budget->lock);
 
     return budget->used;
+}
+
+gsize shield_budget_max(const ShieldBudget *budget)
+{
+    return budget->limit;
+}
+
+guint64 shield_budget_evictions(ShieldBudget *budget)
+{
+    return shield_counter_get(&budget->evictions);
 }
 
 char *shield_budget_limit(const ShieldBudget *budget)
@@ -109,6 +121,17 @@ static gboolean add_small(ShieldBudget *budget, gsize bytes)
            add_up_to(budget, bytes, budget->limit + budget->limit / BEYOND_PART);
 }
 
+/* FALSE: the keeper is at work. */
+static gboolean evict_from(ShieldBudget *budget, const ShieldKeeper *keeper, ShieldEvict what)
+{
+    gsize before = shield_budget_used(budget);
+    gboolean done = keeper->evict(keeper->data, what);
+
+    if (shield_budget_used(budget) < before)
+        shield_counter_add(&budget->evictions, 1);
+    return done;
+}
+
 /* Lets one after the other drop it, until bytes can be charged. */
 static gboolean add_for(ShieldBudget *budget, const ShieldKeeper *taker, gsize bytes, ShieldEvict what,
                         gboolean *busy)
@@ -118,7 +141,7 @@ static gboolean add_for(ShieldBudget *budget, const ShieldKeeper *taker, gsize b
 
         if (add(budget, bytes))
             return TRUE;
-        if (keeper != taker && !keeper->evict(keeper->data, what))
+        if (keeper != taker && !evict_from(budget, keeper, what))
             *busy = TRUE;
     }
     return add(budget, bytes);

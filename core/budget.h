@@ -18,6 +18,10 @@ void shield_budget_free(ShieldBudget *budget);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ShieldBudget, shield_budget_free)
 
 gsize shield_budget_used(ShieldBudget *budget);
+gsize shield_budget_max(const ShieldBudget *budget); /* the limit */
+
+/* How often a keeper was told to drop what it has, and something was won. */
+guint64 shield_budget_evictions(ShieldBudget *budget);
 
 /* The limit as the option takes it: "64M". The caller frees it. */
 char *shield_budget_limit(const ShieldBudget *budget);

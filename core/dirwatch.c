@@ -130,6 +130,13 @@ void shield_dirwatch_remove(ShieldDirwatch *watch, void *target)
     forget_target(watch, target);
 }
 
+guint shield_dirwatch_count(ShieldDirwatch *watch)
+{
+    SHIELD_AUTO_LOCK(&watch->lock);
+
+    return g_hash_table_size(watch->targets_of);
+}
+
 /* Lock held. */
 static gboolean apply(ShieldDirwatch *watch, const struct inotify_event *event)
 {

@@ -50,5 +50,8 @@ ShieldDirwatched shield_dirwatch_add(ShieldDirwatch *watch, int dirfd, ShieldDir
 /* After this returns, target is not called any more. */
 void shield_dirwatch_remove(ShieldDirwatch *watch, void *target);
 
+/* How many directories are watched. */
+guint shield_dirwatch_count(ShieldDirwatch *watch);
+
 /* Applies all events that were in the queue when it was called. TRUE if a mark was set. */
 gboolean shield_dirwatch_drain(ShieldDirwatch *watch);

@@ -128,19 +128,22 @@ static void inspect_list(ShieldBundle *bundle, ShieldFile file, const ShieldRead
                               "no lease to be had: two equal readings stand for it");
 }
 
-void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded)
+guint shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded)
 {
     const char *label = shield_bundle_label(bundle);
     g_autoptr(GPtrArray) readings = shield_bundle_readings(bundle, dirfd);
     g_auto(ShieldFirst) odd = {0};
-    guint before = problems->len;
+    guint before = problems->len, lists;
 
     shield_lines_init(&odd);
     if (inspect_directory(label, dirfd, FALSE, problems, &odd))
         inspect_hooks(label, dirfd, problems, &odd);
+    lists = problems->len;
     for (int file = 0; file < SHIELD_N_LISTS; file++) {
         if (shield_computed_is_source(shield_layout_name((ShieldFile)file)))
             inspect_list(bundle, (ShieldFile)file, g_ptr_array_index(readings, file), problems, degraded);
     }
+    lists = problems->len - lists;
     shield_lines_move(problems, &odd, SHIELD_MAX_LINES - (problems->len - before), label, "problems");
+    return lists;
 }

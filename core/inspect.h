@@ -23,5 +23,5 @@ gboolean shield_is_counted(const char *name, gboolean in_hooks);
 /* Appends a line "NAME/FILE: TEXT" (char *, owned by the array) for whatever is wrong with the bundle: things
  * that are no files, lists that can't be used; the lists' come before the others. A function of what is on
  * disk; a list that is being written is no problem, unless somebody was refused because of it. degraded gets
- * "NAME/FILE: TEXT" for each list that can't be leased. */
-void shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded);
+ * "NAME/FILE: TEXT" for each list that can't be leased. Returns how many of the problems are lists'. */
+guint shield_inspect(ShieldBundle *bundle, int dirfd, GPtrArray *problems, GPtrArray *degraded);

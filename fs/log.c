@@ -36,6 +36,7 @@ typedef struct {
     const char *place;   /* NULL: not known yet */
     int least;           /* atomic; the least severe level that is shown, but for debug */
     int lost;            /* atomic; lines that were not taken since the last that was */
+    int dropped;         /* atomic; all that were not taken */
     int torn;            /* atomic; the last line was taken in part only */
     GMutex lock;         /* of TO_SHARED: a look whether there is room, and the writing */
     GRWLock where; /* protects the first six: there are threads by the time when it turns to the system's */
@@ -190,6 +191,9 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
         g_atomic_int_add(&log->lost, lost + 1);
     else if (!put(log, &line))
         g_atomic_int_inc(&log->lost);
+    else
+        return G_LOG_WRITER_HANDLED;
+    g_atomic_int_inc(&log->dropped);
     return G_LOG_WRITER_HANDLED;
 }
 
@@ -199,6 +203,11 @@ static Log *the_log(void)
     static Log log;
 
     return &log;
+}
+
+guint sfs_log_dropped(void)
+{
+    return (guint)g_atomic_int_get(&the_log()->dropped);
 }
 
 /* A description of our own, for O_NONBLOCK on the one that was inherited would hold for all who have it. */

@@ -30,5 +30,8 @@ void sfs_log_set_place(const char *mountpoint);
  * What happens at the start, before there is a mount, is always told. */
 void sfs_log_set_least(GLogLevelFlags level);
 
+/* How many lines of this process were dropped. Any thread. */
+guint sfs_log_dropped(void);
+
 /* From now on to the system's log, as lines of the process pid: standard error is about to be closed. */
 void sfs_log_to_system(pid_t pid);

@@ -3,17 +3,18 @@
 #
 # Installs the Debian packages that shieldfs needs and this machine lacks.
 #
-#   tests/install-deps.sh [build] [test] [check]
+#   tests/install-deps.sh [build] [test] [check] [package]
 #
 #   build   to build and mount it (also what is taken if no group is named)
 #   test    what the tests run besides
 #   check   what .ci/run needs on top: other compilers, checkers
+#   package what tests/package.sh tries the packages on
 #
 # This is the one place that knows package names. Root, or sudo, is needed only
 # if something is missing, and then only for apt-get.
 set -euo pipefail
 
-usage="usage: tests/install-deps.sh [build] [test] [check]"
+usage="usage: tests/install-deps.sh [build] [test] [check] [package]"
 
 say() { printf 'install-deps: %s\n' "$*"; }
 die() {
@@ -47,6 +48,7 @@ diffutils
 entr
 file
 findutils
+fish
 fswatch
 inotify-tools
 less
@@ -55,7 +57,10 @@ mount
 node-chokidar
 cmd:node nodejs
 procps
+cmd:promtool prometheus
+cmd:prometheus-node-exporter prometheus-node-exporter
 python3
+python3-prometheus-client
 python3-pytest
 python3-watchdog
 rsync
@@ -64,6 +69,7 @@ systemd
 tar
 tmux
 util-linux
+zsh
 LIST
         ;;
     check)
@@ -71,6 +77,7 @@ LIST
 clang
 clang-format-14 clang-format
 clang-tidy-14 clang-tidy
+debootstrap
 libclang-rt-dev libclang-rt-14-dev
 gcc
 git
@@ -78,6 +85,21 @@ libc6-dbg
 python3-pyflakes
 shellcheck
 valgrind
+debhelper
+debootstrap
+fakeroot
+lintian
+LIST
+        ;;
+    package)
+        cat <<'LIST'
+fuse3
+cmd:gcc gcc
+inotify-tools
+libc6-dev
+libglib2.0-dev
+pkgconf pkg-config
+procps
 LIST
         ;;
     esac
@@ -116,7 +138,7 @@ if [ $# -eq 0 ]; then set -- build; fi
 
 missing=()
 for group; do
-    case $group in build | test | check) ;; *) die "no group '$group'; $usage" ;; esac
+    case $group in build | test | check | package) ;; *) die "no group '$group'; $usage" ;; esac
     while read -r line; do
         # shellcheck disable=SC2086 # the words of the line are the alternatives
         if ! command -v dpkg-query >/dev/null || ! satisfied $line; then missing+=("$line"); fi

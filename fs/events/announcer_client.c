@@ -19,6 +19,7 @@ struct SfsAnnouncerClient {
     pid_t pid;        /* 0: none */
     guint32 confined; /* its first word; 0: it has yet to come */
     gboolean ever;
+    guint connected;      /* so many have come */
     gint64 covered_until; /* 0: the announcer finds the mount; else when to look again whether it does */
     SfsNode *out;         /* a reference to what the request that is out is about; NULL: none is */
     SfsAnnouncerOp op;    /* what it asks for */
@@ -52,6 +53,7 @@ void sfs_announcer_client_connect(SfsAnnouncerClient *client, int socket, pid_t 
     client->socket = socket;
     client->pid = pid;
     client->confined = 0;
+    client->connected += socket >= 0;
     client->lost |= client->out != NULL;
 }
 
@@ -71,6 +73,13 @@ const char *sfs_announcer_client_state(SfsAnnouncerClient *client)
     if (client->socket < 0 || !client->confined)
         return "restarting";
     return client->out && g_get_monotonic_time() - client->since > STUCK_USEC ? "stuck" : "ok";
+}
+
+guint sfs_announcer_client_restarts(SfsAnnouncerClient *client)
+{
+    SHIELD_AUTO_LOCK(&client->lock);
+
+    return client->connected - MIN(client->connected, 1);
 }
 
 guint32 sfs_announcer_client_confined(SfsAnnouncerClient *client)

@@ -28,6 +28,9 @@ int sfs_announcer_client_socket(SfsAnnouncerClient *client);
 /* "ok", "restarting", "stuck" or "stopped". */
 const char *sfs_announcer_client_state(SfsAnnouncerClient *client);
 
+/* How many have come after the first. */
+guint sfs_announcer_client_restarts(SfsAnnouncerClient *client);
+
 /* What the announcer has given up, as it said itself; 0: there is none, or it has yet to speak. */
 guint32 sfs_announcer_client_confined(SfsAnnouncerClient *client);
 

@@ -20,6 +20,8 @@ typedef enum {
     SFS_ANNOUNCER_RMDIR,
 } SfsAnnouncerOp;
 
+#define SFS_N_ANNOUNCER_OPS (SFS_ANNOUNCER_RMDIR + 1)
+
 #define SFS_ANNOUNCER_PATH_MAX 1024
 
 typedef struct {

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "counter.h"
 #include "events/announcer_client.h"
 #include "events/backlog.h"
 #include "events/rechecks.h"
@@ -30,6 +31,10 @@ struct SfsOutbox {
     void *overdue_data;
     void (*cold)(void *data, SfsNode *node); /* NULL: there is nobody to ask */
     void *cold_data;
+    /* For any thread. */
+    ShieldCounter announced[SFS_N_ANNOUNCER_OPS], failed, joined;
+    ShieldCounter length,
+        oldest; /* of the queue, with what is out; since when the oldest is in it; 0: none */
 };
 
 static inline Recheck *recheck_of(SfsOutbox *outbox, SfsNode *node)

@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+#include "counter.h"
 #include "hash.h"
 #include "lock.h"
 
 struct SfsMarks {
-    GMutex lock;
+    GMutex lock; /* protects the next */
     SfsMarked marked;
+    ShieldCounter joined;
 };
 
 static guint place_hash(const void *key)
@@ -73,6 +75,18 @@ static GHashTable *new_names(void)
     return g_hash_table_new_full(shield_hash_name, g_str_equal, g_free, NULL);
 }
 
+/* It was marked already. */
+static gboolean join(SfsMarks *marks)
+{
+    shield_counter_add(&marks->joined, 1);
+    return FALSE;
+}
+
+guint64 sfs_marks_joined(SfsMarks *marks)
+{
+    return shield_counter_get(&marks->joined);
+}
+
 /* Lock held. */
 static GHashTable *names_of(SfsMarks *marks, SfsContainer *container)
 {
@@ -94,7 +108,7 @@ gboolean sfs_marks_name(SfsMarks *marks, SfsContainer *container, gboolean in_ho
     guint32 known = GPOINTER_TO_UINT(g_hash_table_lookup(names, key));
 
     if (known && (known | mask) == known)
-        return FALSE;
+        return join(marks);
     g_hash_table_insert(names, g_steal_pointer(&key), GUINT_TO_POINTER(known | mask));
     return TRUE;
 }
@@ -105,7 +119,7 @@ gboolean sfs_marks_place(SfsMarks *marks, guint source, const char *below, const
     SHIELD_AUTO_LOCK(&marks->lock);
 
     if (g_hash_table_contains(marks->marked.places, &place))
-        return FALSE;
+        return join(marks);
     place = (SfsPlaceMark){source, g_strdup(below), g_strdup(name)};
     return g_hash_table_add(marks->marked.places, g_memdup2(&place, sizeof place));
 }

@@ -40,6 +40,9 @@ gboolean sfs_marks_structure(SfsMarks *marks);
 gboolean sfs_marks_everything(SfsMarks *marks);
 gboolean sfs_marks_node(SfsMarks *marks, SfsNode *node);
 
+/* How many were not new. */
+guint64 sfs_marks_joined(SfsMarks *marks);
+
 /* Takes all marks away, but of the names in one bundle at most so many. TRUE: some are left. */
 gboolean sfs_marks_take(SfsMarks *marks, SfsMarked *marked, guint names);
 void sfs_marked_clear(SfsMarked *marked);

@@ -82,10 +82,18 @@ static void back_off(Recheck *recheck)
     recheck->rest = hot ? MIN(2 * rest, HOT_MAX_USEC) : HOT_MIN_USEC;
 }
 
+/* A change of what waits to be told already: both are told as one. */
+static void note_joined(SfsOutbox *outbox, const Recheck *recheck)
+{
+    if (recheck->queued)
+        shield_counter_add(&outbox->joined, 1);
+}
+
 void sfs_outbox_recheck(SfsOutbox *outbox, SfsNode *node, gboolean written)
 {
     Recheck *recheck = recheck_of(outbox, node);
 
+    note_joined(outbox, recheck);
     recheck->written |= written;
     recheck->stale = node->kind == SFS_COMPUTED;
     queue(outbox, recheck, MAX(g_get_monotonic_time(), cool(recheck)));
@@ -396,7 +404,7 @@ static void take_backlog(SfsOutbox *outbox)
     }
 }
 
-gint64 sfs_outbox_work(SfsOutbox *outbox)
+static gint64 work(SfsOutbox *outbox)
 {
     for (int n = 0; !outbox->out && sfs_announcer_client_socket(outbox->client) >= 0; n++) {
         gint64 due = 0;
@@ -417,6 +425,26 @@ gint64 sfs_outbox_work(SfsOutbox *outbox)
         compare(outbox, recheck);
     }
     return outbox->out ? wait_for_answer(outbox) : -1;
+}
+
+/* For who asks on another thread. */
+static void note_length(SfsOutbox *outbox)
+{
+    gint64 oldest;
+    guint n = sfs_rechecks_waiting(outbox->rechecks, &oldest);
+
+    if (outbox->out && (!oldest || outbox->out->last < oldest))
+        oldest = outbox->out->last;
+    shield_counter_set(&outbox->length, n + (outbox->out != NULL));
+    shield_counter_set(&outbox->oldest, (guint64)oldest);
+}
+
+gint64 sfs_outbox_work(SfsOutbox *outbox)
+{
+    gint64 next = work(outbox);
+
+    note_length(outbox);
+    return next;
 }
 
 gboolean sfs_outbox_is_idle(SfsOutbox *outbox)

@@ -12,6 +12,7 @@
 #include <glib.h>
 
 #include "events/announcer_client.h"
+#include "view/openmetrics.h"
 #include "view/view.h"
 
 typedef struct SfsOutbox SfsOutbox;
@@ -62,6 +63,10 @@ gboolean sfs_outbox_is_idle(SfsOutbox *outbox);
 
 /* How many nodes there is something to remember of. */
 guint sfs_outbox_count(SfsOutbox *outbox);
+
+/* What was announced, and what is to be. joined: so many changes found before they came here that another had
+ * come of which they are a part. Any thread. */
+void sfs_outbox_tell(SfsOutbox *outbox, guint64 joined, SfsOpenMetrics *out);
 
 /* There may be an answer, or its announcer may be gone. */
 void sfs_outbox_answered(SfsOutbox *outbox);

@@ -162,9 +162,11 @@ void sfs_outcome_finish(SfsOutbox *outbox, int errnum)
     recheck->failed &= errnum != 0;
     sfs_trace_node(recheck->node, "the announcer answers: %s", errnum ? strerrorname_np(errnum) : "done");
     if (errnum && !died_too_late(outbox, recheck, errnum)) {
+        shield_counter_add(&outbox->failed, 1);
         not_done(outbox, recheck, outbox->op, errnum);
         return;
     }
+    shield_counter_add(&outbox->announced[outbox->op], 1);
     done(outbox, recheck, outbox->op);
     if (sfs_backlog_works(outbox->backlog))
         try_all_again(outbox);

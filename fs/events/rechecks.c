@@ -23,6 +23,7 @@ struct SfsRechecks {
     GHashTable *all;   /* node to SfsRecheck */
     GHashTable *turns; /* name to Turn */
     GSequence *order;  /* of Turn, by when it may have its turn */
+    GQueue waiting;    /* of SfsRecheck: those in the queue, the oldest first */
     GQueue resting;    /* of SfsRecheck: those not in the queue, the last one taken at the end */
 };
 
@@ -135,9 +136,25 @@ static void leave_queue(SfsRechecks *rechecks, SfsRecheck *recheck)
     recheck->resting.data = NULL;
 }
 
+static void end_wait(SfsRechecks *rechecks, SfsRecheck *recheck)
+{
+    if (recheck->waiting.data)
+        g_queue_unlink(&rechecks->waiting, &recheck->waiting);
+    recheck->waiting.data = NULL;
+}
+
+guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since)
+{
+    const SfsRecheck *oldest = rechecks->waiting.head ? rechecks->waiting.head->data : NULL;
+
+    *since = oldest ? oldest->since : 0;
+    return rechecks->waiting.length;
+}
+
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck)
 {
     leave_queue(rechecks, recheck);
+    end_wait(rechecks, recheck);
     g_hash_table_remove(rechecks->all, recheck->node);
 }
 
@@ -172,6 +189,7 @@ void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck)
     sweep(rechecks);
     turn->served = g_get_monotonic_time();
     leave_queue(rechecks, recheck);
+    end_wait(rechecks, recheck);
     recheck->resting.data = recheck;
     g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
 }
@@ -200,6 +218,11 @@ void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due)
     recheck->due = due;
     recheck->queued = g_sequence_insert_sorted(turn->queue, recheck, compare_due, NULL);
     move_turn(rechecks, turn);
+    if (recheck->waiting.data)
+        return;
+    recheck->since = g_get_monotonic_time();
+    recheck->waiting.data = recheck;
+    g_queue_push_tail_link(&rechecks->waiting, &recheck->waiting);
 }
 
 GPtrArray *sfs_rechecks_unclear(const SfsRechecks *rechecks)

@@ -28,6 +28,8 @@ typedef struct {
     gboolean stale;    /* what is known of it is from before it was marked */
     gboolean failed;   /* the log has been told that watchers will not be told of it */
     gboolean out;      /* there is a request for it that has not been answered */
+    gint64 since;      /* when it came into the queue */
+    GList waiting;     /* in the order of that; data NULL: it is not in the queue */
     GList resting;     /* in the queue of those that have been taken; data NULL: it is not there */
 } SfsRecheck;
 
@@ -42,6 +44,9 @@ SfsRecheck *sfs_rechecks_get(SfsRechecks *rechecks, SfsNode *node);
 SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
 guint sfs_rechecks_count(const SfsRechecks *rechecks);
+
+/* How many are queued, and since when the oldest is; 0: none is. */
+guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since);
 
 /* Queues it for due, or leaves it where it is if that is earlier. */
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);

@@ -87,6 +87,12 @@ void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines)
     sfs_watchlist_degraded(watcher->watchlist, lines);
 }
 
+void sfs_watcher_tell(SfsWatcher *watcher, SfsOpenMetrics *out)
+{
+    sfs_watchlist_tell(watcher->watchlist, out);
+    sfs_outbox_tell(watcher->outbox, sfs_marks_joined(watcher->marks), out);
+}
+
 /* The status file is put together by a job, of what is known; what has changed in bundles, other jobs look
  * into, and then it is put together once more. That may take a tenth of a thread's time at most. */
 static void have_status(SfsWatcher *watcher)

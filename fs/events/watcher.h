@@ -57,3 +57,6 @@ void sfs_watcher_wake(SfsWatcher *watcher);
 
 /* Appends a line for each directory whose changes make no event. */
 void sfs_watcher_degraded(SfsWatcher *watcher, GPtrArray *lines);
+
+/* What is watched, and what was and is to be announced. */
+void sfs_watcher_tell(SfsWatcher *watcher, SfsOpenMetrics *out);

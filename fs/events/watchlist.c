@@ -454,3 +454,19 @@ void sfs_watchlist_free(SfsWatchlist *list)
     g_mutex_clear(&list->lock);
     g_free(list);
 }
+
+static guint count_unwatched(SfsWatchlist *list)
+{
+    SHIELD_AUTO_LOCK(&list->lock);
+
+    return g_hash_table_size(list->unwatched);
+}
+
+void sfs_watchlist_tell(SfsWatchlist *list, SfsOpenMetrics *out)
+{
+    sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_watches", NULL, "Directories that are watched.",
+                           shield_dirwatch_count(list->watch));
+    sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_unwatched_directories", NULL,
+                           "Directories that can't be watched and are compared now and then.",
+                           count_unwatched(list));
+}

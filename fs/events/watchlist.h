@@ -12,6 +12,7 @@
 
 #include "dirwatch.h"
 #include "events/marking.h"
+#include "view/openmetrics.h"
 #include "view/view.h"
 
 typedef struct SfsWatchlist SfsWatchlist;
@@ -66,3 +67,6 @@ void sfs_watchlist_retain_bundles(SfsWatchlist *list, GPtrArray *nodes);
 /* Is there a directory that can't be watched? Each has a line in degraded. Any thread. */
 gboolean sfs_watchlist_are_degraded(SfsWatchlist *list);
 void sfs_watchlist_degraded(SfsWatchlist *list, GPtrArray *lines);
+
+/* How many directories are watched, and how many can't be. Any thread. */
+void sfs_watchlist_tell(SfsWatchlist *list, SfsOpenMetrics *out);

@@ -20,11 +20,13 @@
 #include "process/control.h"
 #include "process/daemonize.h"
 #include "request/deferred.h"
+#include "request/libfuse.h"
 #include "request/ops.h"
 #include "request/pollers.h"
 #include "request/session.h"
 #include "text.h"
 #include "view/jobs.h"
+#include "view/metrics.h"
 #include "view/status.h"
 
 /* Bytes; see prepare_process. */
@@ -57,12 +59,16 @@ static void wake_up(int signum)
     (void)signum; /* its only effect is that a system call of the loop returns */
 }
 
-/* fuse_session_exit does not wake the loop of libfuse 3.14, so its thread is sent a signal, and again until
- * it has come back: the first may arrive just before it starts to wait. */
+/* Where fuse_session_exit does not wake the loop, the thread in it is sent a signal, and again until it has
+ * come back: the first may arrive just before it starts to wait. */
 static void end_session(Server *server)
 {
     struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART */
 
+    if (sfs_libfuse_exit_wakes()) {
+        fuse_session_exit(server->fuse);
+        return;
+    }
     sigaction(SIGUSR1, &wake, NULL); /* not before: until now it is ignored, whoever sends it */
     fuse_session_exit(server->fuse);
     while (!g_atomic_int_get(&server->loop_ended)) {
@@ -115,19 +121,6 @@ static void *obey_supervisor(void *data)
     return NULL;
 }
 
-static int run_loop(struct fuse_session *session, const SfsOptions *options)
-{
-    if (options->single_threaded)
-        return fuse_session_loop(session);
-
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    int result = fuse_session_loop_mt(session, config);
-
-    fuse_loop_cfg_destroy(config);
-    /* What an unmount gives to who is just taking a request that goes with it. */
-    return result == -ECONNABORTED ? 0 : result;
-}
-
 /* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
  * the loop ended as it should. */
 static gboolean serve(Server *server)
@@ -141,7 +134,7 @@ static gboolean serve(Server *server)
     }
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
 
-    int result = run_loop(server->fuse, server->options);
+    int result = sfs_libfuse_loop(server->fuse, server->options->single_threaded);
     g_atomic_int_set(&server->loop_ended, TRUE);
     shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
     pthread_join(thread, NULL);
@@ -283,6 +276,17 @@ static void degraded(void *data, GPtrArray *lines)
     (void)sfs_outbox_degraded(session->outbox, lines);
 }
 
+static void tell_metrics(void *data, SfsOpenMetrics *out)
+{
+    SfsSession *session = data;
+
+    sfs_counts_tell(&session->counts, out);
+    sfs_deferred_tell(session->deferred, out);
+    sfs_watcher_tell(session->watcher, out);
+    sfs_openmetrics_single(out, SFS_COUNTER, "shieldfs_log_lines_dropped", NULL,
+                           "Lines that the log did not take from the server.", sfs_log_dropped());
+}
+
 static gboolean vouch(void *data, const SfsContainer *container)
 {
     return sfs_watcher_vouch(data, container);
@@ -314,6 +318,9 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
                                  mountpoint);
     session->status = sfs_status_new(session->view, getppid()); /* its death is ours */
     sfs_view_set_status(session->view, session->status);
+    session->metrics = sfs_metrics_new(session->view, session->budget);
+    sfs_view_set_metrics(session->view, session->metrics);
+    sfs_metrics_set_provider(session->metrics, tell_metrics, session);
     session->announcer = sfs_announcer_client_new();
     session->outbox = sfs_outbox_new(session->view, session->announcer, mountpoint);
     session->watcher = sfs_watcher_new(session->view, session->outbox, options->poll_sec);
@@ -352,6 +359,7 @@ static void session_end(SfsSession *session)
     sfs_outbox_free(session->outbox);
     sfs_announcer_client_free(session->announcer);
     sfs_status_free(session->status);
+    sfs_metrics_free(session->metrics);
     sfs_view_free(session->view);
     shield_budget_free(session->budget);
 }

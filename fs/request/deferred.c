@@ -372,3 +372,26 @@ void sfs_deferred_take(SfsDeferred *deferred, SfsPending init)
     sfs_node_ref(init.node);
     take(deferred, sfs_pending_new(init));
 }
+
+static void count_waiting(SfsDeferred *deferred, guint n[])
+{
+    SHIELD_AUTO_LOCK(&deferred->lock);
+    GHashTableIter iter;
+    void *pending;
+
+    g_hash_table_iter_init(&iter, deferred->waiting);
+    while (g_hash_table_iter_next(&iter, NULL, &pending))
+        n[((const SfsPending *)pending)->kind]++;
+}
+
+void sfs_deferred_tell(SfsDeferred *deferred, SfsOpenMetrics *out)
+{
+    static const char *const labels[SFS_N_PENDING] = {"open", "read", "getattr", "poll"};
+    guint n[SFS_N_PENDING] = {0};
+
+    count_waiting(deferred, n);
+    sfs_openmetrics_family(out, SFS_GAUGE, "shieldfs_requests_held", NULL,
+                           "Requests that wait for a writer, or for a list to be read, by kind.");
+    for (int kind = 0; kind < SFS_N_PENDING; kind++)
+        sfs_openmetrics_number(out, "request", labels[kind], n[kind]);
+}

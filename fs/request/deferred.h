@@ -30,3 +30,6 @@ void sfs_deferred_written(void *data, const SfsContainer *container);
 
 /* There is something new to tell in the status file, or what has changed has been looked into. Likewise. */
 void sfs_deferred_told(void *data);
+
+/* How many of each kind are waiting. Any thread. */
+void sfs_deferred_tell(SfsDeferred *deferred, SfsOpenMetrics *out);

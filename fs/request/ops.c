@@ -17,6 +17,7 @@
 #include "request/caller.h"
 #include "request/deferred.h"
 #include "request/handle.h"
+#include "request/libfuse.h"
 #include "request/pollers.h"
 #include "request/reply.h"
 #include "request/shown.h"
@@ -42,14 +43,12 @@ static SfsNode *resolve(const SfsRequest *r)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
-    /* Else the kernel lets only one LOOKUP or READDIR at a time into a directory. */
-    if (conn->capable & FUSE_CAP_PARALLEL_DIROPS)
-        conn->want |= FUSE_CAP_PARALLEL_DIROPS;
+    sfs_libfuse_want_parallel(conn);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
 {
-    SfsRequest r = {req, "LOOKUP", parent_ino, name};
+    SfsRequest r = sfs_request(req, SFS_OP_LOOKUP, "LOOKUP", parent_ino, name);
     g_autoptr(SfsNode) parent = NULL;
     g_autoptr(SfsNode) node = NULL;
     g_auto(SfsSight) sight = {0};
@@ -91,25 +90,26 @@ static void forget(const SfsRequest *r, guint64 n)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-    SfsRequest r = {req, "FORGET", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_FORGET, "FORGET", ino, NULL);
 
     forget(&r, n);
-    sfs_reply_none(req);
+    sfs_reply_none(&r);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-    for (size_t i = 0; i < count; i++) {
-        SfsRequest r = {req, "FORGET", forgets[i].ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_FORGET, "FORGET", 0, NULL);
 
+    for (size_t i = 0; i < count; i++) {
+        r.ino = forgets[i].ino;
         forget(&r, forgets[i].nlookup);
     }
-    sfs_reply_none(req);
+    sfs_reply_none(&r);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "GETATTR", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_GETATTR, "GETATTR", ino, NULL);
     g_autoptr(SfsNode) node = NULL;
     g_auto(SfsSight) sight = {0};
 
@@ -133,7 +133,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 /* Without default_permissions the kernel asks here, for access(2) and chdir(2). */
 static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
-    SfsRequest r = {req, "ACCESS", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_ACCESS, "ACCESS", ino, NULL);
     g_autoptr(SfsNode) node = resolve(&r);
     g_auto(SfsSight) sight = {0};
 
@@ -172,7 +172,7 @@ static void open_raw(const SfsRequest *r, SfsNode *node, struct fuse_file_info *
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "OPEN", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_OPEN, "OPEN", ino, NULL);
     g_autoptr(SfsNode) node = NULL;
 
     if (sfs_announcer_ops_open(&r, fi))
@@ -190,7 +190,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "READ", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_READ, "READ", ino, NULL);
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
     g_autoptr(SfsNode) node = offset == 0 ? sfs_tree_get(sfs_view_tree(view_of(&r)), ino) : NULL;
     int errnum = 0;
@@ -211,7 +211,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
  * is read from the start, as sysfs has it for its attributes. */
 static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *waiter)
 {
-    SfsRequest r = {req, "POLL", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_POLL, "POLL", ino, NULL);
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
     g_autoptr(SfsNode) node = sfs_tree_get(sfs_view_tree(view_of(&r)), ino);
 
@@ -226,7 +226,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "RELEASE", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_RELEASE, "RELEASE", ino, NULL);
 
     sfs_pollers_drop(sfs_request_session(&r)->pollers, (void *)(uintptr_t)fi->fh);
     if (fi->fh) /* the announcer's have none */
@@ -236,7 +236,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "OPENDIR", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_OPENDIR, "OPENDIR", ino, NULL);
     g_autoptr(SfsNode) node = resolve(&r);
 
     if (!node)
@@ -272,7 +272,7 @@ static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "READDIR", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_READDIR, "READDIR", ino, NULL);
     g_autoptr(SfsNode) node = resolve(&r);
     int errnum = 0;
 
@@ -295,7 +295,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    SfsRequest r = {req, "RELEASEDIR", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_RELEASEDIR, "RELEASEDIR", ino, NULL);
 
     sfs_handles_remove(sfs_request_session(&r)->handles, (void *)(uintptr_t)fi->fh);
     sfs_reply_errno(&r, 0);
@@ -303,7 +303,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-    SfsRequest r = {req, "STATFS", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_STATFS, "STATFS", ino, NULL);
     g_autoptr(SfsNode) node = resolve(&r);
     struct statvfs sv = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255};
     guint count;
@@ -322,7 +322,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
  * the same. */
 static void refuse(fuse_req_t req, const char *op, fuse_ino_t ino, const char *name)
 {
-    SfsRequest r = {req, op, ino, name};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, op, ino, name);
 
     sfs_reply_errno(&r, EROFS);
 }
@@ -331,7 +331,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
                        struct fuse_file_info *fi)
 {
     (void)attr, (void)to_set, (void)fi;
-    SfsRequest r = {req, "SETATTR", ino, NULL};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, "SETATTR", ino, NULL);
 
     if (!sfs_announcer_ops_attributes(&r))
         sfs_reply_errno(&r, EROFS);
@@ -346,7 +346,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     (void)mode;
-    SfsRequest r = {req, "MKDIR", parent, name};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, "MKDIR", parent, name);
 
     if (!sfs_announcer_ops_mkdir(&r))
         sfs_reply_errno(&r, EROFS);
@@ -354,7 +354,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    SfsRequest r = {req, "UNLINK", parent, name};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, "UNLINK", parent, name);
 
     if (!sfs_announcer_ops_remove(&r))
         sfs_reply_errno(&r, EROFS);
@@ -362,7 +362,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    SfsRequest r = {req, "RMDIR", parent, name};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, "RMDIR", parent, name);
 
     if (!sfs_announcer_ops_remove(&r))
         sfs_reply_errno(&r, EROFS);
@@ -391,7 +391,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
                       struct fuse_file_info *fi)
 {
     (void)mode;
-    SfsRequest r = {req, "CREATE", parent, name};
+    SfsRequest r = sfs_request(req, SFS_OP_CHANGE, "CREATE", parent, name);
 
     if (!sfs_announcer_ops_create(&r, fi))
         sfs_reply_errno(&r, EROFS);

@@ -9,7 +9,13 @@
 #include "view/attributes.h"
 #include "view/contents.h"
 
-typedef enum { SFS_PENDING_OPEN, SFS_PENDING_READ, SFS_PENDING_GETATTR, SFS_PENDING_POLL } SfsPendingKind;
+typedef enum {
+    SFS_PENDING_OPEN,
+    SFS_PENDING_READ,
+    SFS_PENDING_GETATTR,
+    SFS_PENDING_POLL,
+    SFS_N_PENDING
+} SfsPendingKind;
 
 typedef struct {
     GList link; /* in the queue that holds it */

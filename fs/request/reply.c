@@ -13,6 +13,11 @@
 
 #define ENTRY_SEC 1.0
 
+SfsRequest sfs_request(fuse_req_t req, SfsOp kind, const char *op, guint64 ino, const char *name)
+{
+    return (SfsRequest){req, op, ino, name, kind, g_get_monotonic_time()};
+}
+
 SfsSession *sfs_request_session(const SfsRequest *r)
 {
     return fuse_req_userdata(r->req);
@@ -37,6 +42,12 @@ void sfs_request_trace(const SfsRequest *r, const char *format, ...)
             r->ino, name ? " " : "", name ? name : "", result);
 }
 
+/* It is about to be answered: who has the answer finds it counted. */
+static void count(const SfsRequest *r)
+{
+    sfs_counts_add(&sfs_request_session(r)->counts, r->kind, g_get_monotonic_time() - r->since);
+}
+
 /* Entries live for a while in the kernel's cache, so a request may be about a node whose name has gone, or
  * leads elsewhere. Whoever sent it is told to look again, if there is anything to be found. A name in a
  * directory that is there has just been looked for. */
@@ -57,6 +68,7 @@ void sfs_reply_errno(const SfsRequest *r, int errnum)
 {
     errnum = look_again(r, errnum);
     sfs_request_trace(r, "%s", errnum ? strerrorname_np(errnum) : "ok");
+    count(r);
     fuse_reply_err(r->req, errnum);
 }
 
@@ -81,20 +93,23 @@ void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota, i
     sfs_reply_errno(r, errnum);
 }
 
-void sfs_reply_none(fuse_req_t req)
+void sfs_reply_none(const SfsRequest *r)
 {
-    fuse_reply_none(req);
+    count(r);
+    fuse_reply_none(r->req);
 }
 
 void sfs_reply_poll(const SfsRequest *r, unsigned events)
 {
     sfs_request_trace(r, "events %#x", events);
+    count(r);
     fuse_reply_poll(r->req, events);
 }
 
 void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv)
 {
     sfs_request_trace(r, "ok");
+    count(r);
     fuse_reply_statfs(r->req, sv);
 }
 
@@ -104,12 +119,14 @@ void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes)
     const char *data = g_bytes_get_data(bytes, &len);
 
     sfs_request_trace(r, "%" G_GSIZE_FORMAT " bytes", len);
+    count(r);
     fuse_reply_buf(r->req, data, len);
 }
 
 void sfs_reply_attributes(const SfsRequest *r, const struct stat *st)
 {
     sfs_request_trace(r, "size %lld", (long long)st->st_size);
+    count(r);
     fuse_reply_attr(r->req, st, 0);
 }
 
@@ -162,6 +179,7 @@ void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
     struct fuse_entry_param entry = look_up(r, node, st);
 
+    count(r);
     take_back(r, node, fuse_reply_entry(r->req, &entry));
 }
 
@@ -179,6 +197,7 @@ void sfs_reply_created(const SfsRequest *r, struct fuse_file_info *fi, SfsNode *
 
     fi->fh = 0;
     set_flags(fi);
+    count(r);
     take_back(r, node, fuse_reply_create(r->req, &entry, fi));
 }
 
@@ -187,6 +206,7 @@ void sfs_reply_open_unread(const SfsRequest *r, struct fuse_file_info *fi)
     fi->fh = 0;
     set_flags(fi);
     sfs_request_trace(r, "ok");
+    count(r);
     fuse_reply_open(r->req, fi);
 }
 
@@ -198,6 +218,7 @@ static void reply_open(const SfsRequest *r, struct fuse_file_info *fi, void *han
     fi->fh = (uintptr_t)handle;
     sfs_handles_add(handles, handle, free_func);
     sfs_request_trace(r, "ok");
+    count(r);
     if (fuse_reply_open(r->req, fi) == -ENOENT)
         sfs_handles_remove(handles, handle);
 }

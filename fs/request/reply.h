@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reply: one request, and the ways to answer it. The only one who replies: where an error becomes an
- * errno, where an open that fails is logged, and where -d gets its line.
+ * errno, where a request is counted, where an open that fails is logged, and where -d gets its line.
  */
 #pragma once
 
@@ -17,7 +17,12 @@ typedef struct {
     const char *op;
     guint64 ino;
     const char *name; /* or NULL */
+    SfsOp kind;       /* as it is counted */
+    gint64 since;     /* monotonic time, microseconds */
 } SfsRequest;
+
+/* One that has just come. op, name: not copied. */
+SfsRequest sfs_request(fuse_req_t req, SfsOp kind, const char *op, guint64 ino, const char *name);
 
 SfsSession *sfs_request_session(const SfsRequest *r);
 gboolean sfs_request_is_announcers(const SfsRequest *r);
@@ -28,7 +33,7 @@ void sfs_request_trace(const SfsRequest *r, const char *format, ...) G_GNUC_PRIN
 void sfs_reply_errno(const SfsRequest *r, int errnum);
 void sfs_reply_error(const SfsRequest *r, const GError *error);
 void sfs_reply_over_quota(const SfsRequest *r, SfsNode *node, SfsQuota *quota, int errnum);
-void sfs_reply_none(fuse_req_t req); /* to a FORGET */
+void sfs_reply_none(const SfsRequest *r); /* to a FORGET */
 void sfs_reply_poll(const SfsRequest *r, unsigned events);
 void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);

@@ -4,6 +4,7 @@
 
 #include "events/outbox.h"
 #include "events/watcher.h"
+#include "request/counts.h"
 #include "request/handle.h"
 #include "view/view.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     ShieldBudget *budget;
     SfsView *view;
     SfsStatus *status;
+    SfsMetrics *metrics;
     SfsAnnouncerClient *announcer;
     SfsOutbox *outbox;
     SfsWatcher *watcher;
@@ -23,4 +25,5 @@ typedef struct {
     SfsQuota *listings;  /* bytes of those that open directories have */
     SfsQuota *texts;     /* bytes of open computed files */
     SfsPollers *pollers;
+    SfsCounts counts; /* of requests */
 } SfsSession;

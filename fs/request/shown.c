@@ -48,7 +48,8 @@ void sfs_shown_attributes(const SfsSession *session, SfsNode *node, const struct
     SfsTree *tree = sfs_view_tree(session->view);
     SfsState announced = sfs_tree_announced_state(tree, node);
 
-    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_tree_is_announced(tree, node) &&
+    if (node->kind != SFS_ROOT && node->kind != SFS_META && sfs_node_makes_news(node) &&
+        sfs_tree_is_announced(tree, node) &&
         (announced.st.st_size != st->st_size || !shield_time_equal(announced.st.st_mtim, st->st_mtim) ||
          sfs_state_access_differs(&announced, st)))
         sfs_watcher_recheck(session->watcher, node);
@@ -68,7 +69,7 @@ void sfs_shown_content(const SfsSession *session, SfsNode *node, guint64 serial)
 {
     SfsTree *tree = sfs_view_tree(session->view);
 
-    if (node->kind != SFS_VERSION && sfs_tree_is_announced(tree, node) &&
+    if (sfs_node_makes_news(node) && sfs_tree_is_announced(tree, node) &&
         sfs_tree_announced_state(tree, node).serial != serial)
         sfs_watcher_recheck(session->watcher, node);
 }

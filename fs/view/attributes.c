@@ -33,6 +33,14 @@ static void set_times(struct stat *st, struct timespec mtime)
     st->st_mtim = st->st_atim = st->st_ctim = mtime;
 }
 
+static void set_times_now(struct stat *st)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    set_times(st, now);
+}
+
 static void set_size(struct stat *st, off_t size)
 {
     st->st_size = size;
@@ -103,7 +111,9 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
     if (directory)
         return 0;
 
-    if (node->kind == SFS_STATUS) {
+    if (node->kind == SFS_METRICS) {
+        set_times_now(st); /* and no size: what an open gives is made by it */
+    } else if (node->kind == SFS_STATUS) {
         gsize size;
         guint64 serial;
 
@@ -315,6 +325,7 @@ static int attributes(SfsView *view, SfsNode *node, gboolean at_once, SfsState *
     case SFS_META:
     case SFS_VERSION:
     case SFS_STATUS:
+    case SFS_METRICS:
         return meta_attributes(view, node, at_once, &sight->st);
     case SFS_CONTAINER:
         return container_attributes(view, node, sight);
@@ -400,6 +411,8 @@ SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *
 
     SfsFinding finding = finding_of(attributes(view, node, FALSE, now, &sight));
     now->st = sight.st;
+    if (node->kind == SFS_METRICS)
+        set_times(&now->st, view->started); /* nothing to tell of, ever */
     return finding;
 }
 

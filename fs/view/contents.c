@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "view/metrics.h"
 #include "view/passage.h"
 #include "view/status.h"
 #include "view/view_private.h"
@@ -89,11 +90,16 @@ gboolean sfs_contents_at_once(SfsView *view, SfsNode *node, SfsContent *content,
 gboolean sfs_contents_snapshot(SfsView *view, SfsNode *node, SfsContent *content, GError **error)
 {
     *content = (SfsContent){0};
-    if (node->kind == SFS_VERSION || node->kind == SFS_STATUS)
+    if (node->kind != SFS_COMPUTED)
         content->demands = demands_of_meta(view);
     if (node->kind == SFS_VERSION) {
         content->text = sfs_status_version();
         content->serial = 1;
+        return TRUE;
+    }
+    if (node->kind == SFS_METRICS) {
+        content->text = sfs_metrics_text(sfs_view_metrics(view));
+        content->serial = 1; /* none is news */
         return TRUE;
     }
     if (node->kind == SFS_STATUS) {

@@ -24,7 +24,11 @@ typedef struct {
 /* What there is to tell of a bundle. */
 typedef struct {
     GPtrArray *problems, *degraded;
+    guint lists; /* so many of the problems are lists' */
 } Told;
+
+/* What has become of a source. */
+typedef enum { FOUND, WAITING, REFUSED, FAILED, N_STATES } SourceState;
 
 struct SfsFindings {
     SfsView *view;
@@ -34,6 +38,8 @@ struct SfsFindings {
     GArray *states;   /* NULL: there was no scan yet */
     GPtrArray *problems;
     gboolean complete, settled;
+    ShieldCounter sources[N_STATES], places,
+        scanned; /* what the last scan found, for who does not wait for one */
     GMutex lock; /* a leaf but for the tree's; protects the rest. The keys are references to SfsContainer */
     guint64 clock;
     GHashTable *changes;   /* to Change */
@@ -144,15 +150,16 @@ static void add_unannounced(const char *label, int dirfd, guint room, GPtrArray 
     shield_lines_move(degraded, &lines, room, label, "files of another owner");
 }
 
-static void inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray *problems,
-                    GPtrArray *degraded)
+static guint inspect(SfsView *view, SfsContainer *container, int dirfd, GPtrArray *problems,
+                     GPtrArray *degraded)
 {
     g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
     gboolean leases = sfs_view_policy(view)->settle_ms > 0; /* else one line stands for all */
 
-    shield_inspect(container->bundle, dirfd, problems, leases ? degraded : ignored);
+    guint lists = shield_inspect(container->bundle, dirfd, problems, leases ? degraded : ignored);
     if (sfs_view_allows_others(view) && geteuid() != 0)
         add_unannounced(container->place->name, dirfd, SHIELD_MAX_LINES - degraded->len, degraded);
+    return lists;
 }
 
 /* Lock held. */
@@ -219,7 +226,8 @@ static gboolean same_lines(const GPtrArray *a, const GPtrArray *b)
 }
 
 /* Notes what there is to tell. TRUE: it is news. Lock held. */
-static gboolean tell(SfsFindings *findings, SfsContainer *container, GPtrArray *problems, GPtrArray *degraded)
+static gboolean tell(SfsFindings *findings, SfsContainer *container, GPtrArray *problems, GPtrArray *degraded,
+                     guint lists)
 {
     const Told *before = g_hash_table_lookup(findings->told, container);
     gboolean nothing = problems->len == 0 && degraded->len == 0;
@@ -230,14 +238,14 @@ static gboolean tell(SfsFindings *findings, SfsContainer *container, GPtrArray *
     if (nothing)
         return g_hash_table_remove(findings->told, container);
     told = g_new(Told, 1);
-    *told = (Told){g_ptr_array_ref(problems), g_ptr_array_ref(degraded)};
+    *told = (Told){g_ptr_array_ref(problems), g_ptr_array_ref(degraded), lists};
     g_hash_table_replace(findings->told, sfs_container_ref(container), told);
     return TRUE;
 }
 
 /* The look is over; *over: nothing has changed meanwhile. TRUE: there is something else to tell. */
 static gboolean finish(SfsFindings *findings, SfsContainer *container, GPtrArray *problems,
-                       GPtrArray *degraded, gboolean *over)
+                       GPtrArray *degraded, guint lists, gboolean *over)
 {
     SHIELD_AUTO_LOCK(&findings->lock);
     Change *change = g_hash_table_lookup(findings->changes, container);
@@ -251,7 +259,7 @@ static gboolean finish(SfsFindings *findings, SfsContainer *container, GPtrArray
         *change = (Change){.since = change->again};
     else
         g_hash_table_remove(findings->changes, container);
-    return tell(findings, container, problems, degraded);
+    return tell(findings, container, problems, degraded, lists);
 }
 
 gboolean sfs_findings_inspect(SfsFindings *findings, SfsContainer *container, gboolean unasked)
@@ -270,9 +278,9 @@ gboolean sfs_findings_inspect(SfsFindings *findings, SfsContainer *container, gb
         sfs_findings_forget(findings, container);
         return TRUE;
     }
-    inspect(findings->view, container, directory->fd, problems, degraded);
+    guint lists = inspect(findings->view, container, directory->fd, problems, degraded);
     container->version = shield_bundle_version(container->bundle);
-    told = finish(findings, container, problems, degraded, &over);
+    told = finish(findings, container, problems, degraded, lists, &over);
     if (over && problems->len < SHIELD_MAX_LINES) /* they are all there */
         sfs_wrong_found(container, problems);
     return told;
@@ -358,6 +366,24 @@ static void add_covered(SfsView *view, GPtrArray *places, GPtrArray *problems)
     }
 }
 
+static SourceState state_of(int errnum)
+{
+    return errnum == 0 ? FOUND : errnum == ENOENT ? WAITING : errnum == EXDEV ? REFUSED : FAILED;
+}
+
+/* The scan's lock held. */
+static void note_scan(SfsFindings *findings, gboolean complete)
+{
+    guint n[N_STATES] = {0};
+
+    for (guint i = 0; i < findings->states->len; i++)
+        n[state_of(g_array_index(findings->states, int, i))]++;
+    for (int state = 0; state < N_STATES; state++)
+        shield_counter_set(&findings->sources[state], n[state]);
+    shield_counter_set(&findings->places, findings->problems->len);
+    shield_counter_set(&findings->scanned, complete);
+}
+
 /* The scan's lock held. */
 static void scan(SfsFindings *findings)
 {
@@ -377,6 +403,7 @@ static void scan(SfsFindings *findings)
     findings->complete = !found.incomplete;
     findings->mark = mark;
     findings->settled = settled;
+    note_scan(findings, findings->complete);
 }
 
 static gboolean add_sources(SfsFindings *findings, GArray *states, GPtrArray *problems)
@@ -426,4 +453,44 @@ gboolean sfs_findings_collect(SfsFindings *findings, GArray *states, GPtrArray *
     gboolean complete = add_sources(findings, states, problems);
     add_bundles(findings, root, problems, degraded);
     return complete && g_atomic_int_get(&findings->begun);
+}
+
+static void count_lines(SfsFindings *findings, guint *lists, guint *names, guint *degraded)
+{
+    g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(findings->view));
+    SHIELD_AUTO_LOCK(&findings->lock);
+    GHashTableIter iter;
+    void *container, *value;
+
+    g_hash_table_iter_init(&iter, findings->told);
+    while (g_hash_table_iter_next(&iter, &container, &value)) {
+        const Told *told = value;
+
+        if (!is_there(findings, root, container))
+            continue;
+        *lists += told->lists;
+        *names += told->problems->len - told->lists;
+        *degraded += told->degraded->len;
+    }
+}
+
+void sfs_findings_tell(SfsFindings *findings, SfsOpenMetrics *out)
+{
+    static const char *const states[N_STATES] = {"ok", "waiting", "refused", "failed"};
+    guint lists = 0, names = 0, degraded = 0;
+
+    count_lines(findings, &lists, &names, &degraded);
+    sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_complete", NULL,
+                           "1 when all that is there could be looked into.",
+                           g_atomic_int_get(&findings->begun) && shield_counter_get(&findings->scanned));
+    sfs_openmetrics_family(out, SFS_GAUGE, "shieldfs_sources", NULL, "Sources, by state.");
+    for (int state = 0; state < N_STATES; state++)
+        sfs_openmetrics_number(out, "state", states[state], shield_counter_get(&findings->sources[state]));
+    sfs_openmetrics_family(out, SFS_GAUGE, "shieldfs_problems", NULL,
+                           "What is wrong: with lists, with other names in bundles, with places of bundles.");
+    sfs_openmetrics_number(out, "kind", "list", lists);
+    sfs_openmetrics_number(out, "kind", "name", names);
+    sfs_openmetrics_number(out, "kind", "place", shield_counter_get(&findings->places));
+    sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_degraded", NULL,
+                           "What in bundles is shown, but with less certainty or fewer events.", degraded);
 }

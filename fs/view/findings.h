@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "view/openmetrics.h"
 #include "view/view.h"
 
 SfsFindings *sfs_findings_new(SfsView *view);
@@ -38,3 +39,6 @@ void sfs_findings_set_begun(SfsFindings *findings, gboolean begun);
  * TRUE: all could be looked into. Any thread. */
 gboolean sfs_findings_collect(SfsFindings *findings, GArray *states, GPtrArray *problems,
                               GPtrArray *degraded);
+
+/* How much of that is known by now, by kind. Nothing is asked, and nobody waited for. Any thread. */
+void sfs_findings_tell(SfsFindings *findings, SfsOpenMetrics *out);

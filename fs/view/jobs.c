@@ -35,6 +35,7 @@ typedef struct {
 struct SfsJobs {
     SfsJobFunc func[SFS_N_JOBS];
     void *data[SFS_N_JOBS];
+    SfsHistogram times[SFS_N_JOBS];
     GMutex lock; /* a leaf; protects the rest */
     GCond changed;
     GHashTable *bundles; /* SfsContainer to Bundle */
@@ -195,6 +196,17 @@ static void end_turn(SfsJobs *jobs, Bundle *bundle)
         g_cond_signal(&jobs->changed);
 }
 
+/* One job. Lock held, but for the job itself. */
+static void work_at(SfsJobs *jobs, int kind, SfsContainer *container)
+{
+    g_mutex_unlock(&jobs->lock);
+    gint64 begun = g_get_monotonic_time();
+
+    jobs->func[kind](jobs->data[kind], container);
+    sfs_histogram_add(&jobs->times[kind], g_get_monotonic_time() - begun);
+    g_mutex_lock(&jobs->lock);
+}
+
 /* Its turn: all that is due. Lock held, but for the jobs. */
 static void work_for(SfsJobs *jobs, Bundle *bundle, gint64 now)
 {
@@ -206,9 +218,7 @@ static void work_for(SfsJobs *jobs, Bundle *bundle, gint64 now)
         if (bundle->due[kind] > now)
             continue;
         bundle->due[kind] = NEVER;
-        g_mutex_unlock(&jobs->lock);
-        jobs->func[kind](jobs->data[kind], bundle->container);
-        g_mutex_lock(&jobs->lock);
+        work_at(jobs, kind, bundle->container);
     }
     end_turn(jobs, bundle);
 }
@@ -285,4 +295,24 @@ void sfs_jobs_stop(SfsJobs *jobs)
         if (jobs->threads[i])
             g_thread_join(g_steal_pointer(&jobs->threads[i]));
     }
+}
+
+static guint count_queued(SfsJobs *jobs)
+{
+    SHIELD_AUTO_LOCK(&jobs->lock);
+
+    return g_hash_table_size(jobs->bundles);
+}
+
+void sfs_jobs_tell(SfsJobs *jobs, SfsOpenMetrics *out)
+{
+    static const char *const labels[SFS_N_JOBS] = {
+        [SFS_JOB_REQUESTS] = "requests", [SFS_JOB_UPKEEP] = "upkeep", [SFS_JOB_LATER] = "later"};
+
+    sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_jobs_pending", NULL,
+                           "Containers for which a job is queued or goes on.", count_queued(jobs));
+    sfs_openmetrics_family(out, SFS_HISTOGRAM, "shieldfs_job_duration_seconds", "seconds",
+                           "Jobs that were done, by kind, and how long each took.");
+    for (int kind = 0; kind < SFS_N_JOBS; kind++)
+        sfs_openmetrics_histogram(out, "kind", labels[kind], &jobs->times[kind]);
 }

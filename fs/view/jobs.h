@@ -9,6 +9,7 @@
 
 #include <glib.h>
 
+#include "view/openmetrics.h"
 #include "view/view.h"
 
 /* In the order in which they are done when all are due. */
@@ -37,3 +38,6 @@ void sfs_jobs_stop(SfsJobs *jobs);
 /* One job of this kind for the container, at due (monotonic time, microseconds) or before, if one is queued
  * already. While one goes on: another one after it. Any thread; its lock is a leaf. */
 void sfs_jobs_queue(SfsJobs *jobs, SfsContainer *container, SfsJobKind kind, gint64 due);
+
+/* What there is to do, and how long what was done took. Any thread. */
+void sfs_jobs_tell(SfsJobs *jobs, SfsOpenMetrics *out);

@@ -78,6 +78,11 @@ gint64 sfs_container_stray_until(SfsContainer *container)
     return container->strayed ? container->strayed + STRAY_USEC : 0;
 }
 
+gboolean sfs_node_makes_news(const SfsNode *node)
+{
+    return node->kind != SFS_VERSION && node->kind != SFS_METRICS;
+}
+
 static guint hash_node(const void *node)
 {
     return shield_hash_name(((const SfsNode *)node)->name);

@@ -37,6 +37,7 @@ typedef enum {
     SFS_META,    /* the directory .shieldfs */
     SFS_VERSION, /* .shieldfs/version */
     SFS_STATUS,  /* .shieldfs/status */
+    SFS_METRICS, /* .shieldfs/metrics */
     SFS_CONTAINER,
     SFS_HOOKS,
     SFS_COMPUTED,
@@ -141,6 +142,10 @@ void sfs_node_unref(SfsNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsNode, sfs_node_unref)
 
 gboolean sfs_node_is_directory(const SfsNode *node);
+
+/* Do watchers hear when another content of it is to be had? Of what counts they don't: to count is no change.
+ */
+gboolean sfs_node_makes_news(const SfsNode *node);
 
 /* A set of nodes in which each is found by its name; and how. */
 GHashTable *sfs_nodes_by_name(void);

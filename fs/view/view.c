@@ -16,7 +16,8 @@
 #include "view/index.h"
 #include "view/jobs.h"
 
-const SfsMetaFile sfs_meta_files[SFS_N_META_FILES] = {{"status", SFS_STATUS}, {"version", SFS_VERSION}};
+const SfsMetaFile sfs_meta_files[SFS_N_META_FILES] = {
+    {"metrics", SFS_METRICS}, {"status", SFS_STATUS}, {"version", SFS_VERSION}};
 
 /* A later mount gets the same device number from the kernel. So a number must not be used for another file
  * there either: a program that ships logs would take the one for the other. Hence numbers start at the clock
@@ -70,6 +71,11 @@ void sfs_view_set_status(SfsView *view, SfsStatus *status)
     view->status = status;
 }
 
+void sfs_view_set_metrics(SfsView *view, SfsMetrics *metrics)
+{
+    view->metrics = metrics;
+}
+
 SfsIndex *sfs_view_index(const SfsView *view)
 {
     return view->index;
@@ -88,6 +94,11 @@ SfsJobs *sfs_view_jobs(const SfsView *view)
 SfsStatus *sfs_view_status(const SfsView *view)
 {
     return view->status;
+}
+
+SfsMetrics *sfs_view_metrics(const SfsView *view)
+{
+    return view->metrics;
 }
 
 struct timespec sfs_view_started(const SfsView *view)
@@ -331,6 +342,7 @@ int sfs_view_lookup(SfsView *view, SfsNode *parent, const char *name, SfsNode **
     case SFS_ROOT:
     case SFS_VERSION:
     case SFS_STATUS:
+    case SFS_METRICS:
     case SFS_COMPUTED:
     case SFS_RAW:
     default:

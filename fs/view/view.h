@@ -22,6 +22,7 @@
 typedef struct SfsView SfsView;
 typedef struct SfsIndex SfsIndex;
 typedef struct SfsStatus SfsStatus;
+typedef struct SfsMetrics SfsMetrics;
 typedef struct SfsFindings SfsFindings;
 typedef struct SfsJobs SfsJobs;
 
@@ -43,6 +44,7 @@ SfsIndex *sfs_view_index(const SfsView *view);
 SfsFindings *sfs_view_findings(const SfsView *view);
 SfsJobs *sfs_view_jobs(const SfsView *view);
 SfsStatus *sfs_view_status(const SfsView *view);
+SfsMetrics *sfs_view_metrics(const SfsView *view);
 struct timespec sfs_view_started(const SfsView *view); /* the time of what has none of its own */
 const ShieldPolicy *sfs_view_policy(const SfsView *view);
 gboolean sfs_view_allows_others(const SfsView *view);
@@ -51,6 +53,7 @@ gboolean sfs_view_allows_others(const SfsView *view);
 
 /* Who tells of .shieldfs; the caller's. Nothing in there may be asked for before. */
 void sfs_view_set_status(SfsView *view, SfsStatus *status);
+void sfs_view_set_metrics(SfsView *view, SfsMetrics *metrics);
 
 /* What brings the marks of all bundles up to date, see ShieldPolicy. */
 void sfs_view_set_drain(SfsView *view, void (*drain)(void *data), void *data);

@@ -11,7 +11,7 @@ typedef struct {
     const char *name;
     SfsKind kind;
 } SfsMetaFile;
-#define SFS_N_META_FILES 2
+#define SFS_N_META_FILES 3
 extern const SfsMetaFile sfs_meta_files[SFS_N_META_FILES];
 
 struct SfsView {
@@ -19,7 +19,8 @@ struct SfsView {
     gboolean allow_other;
     ShieldCatalog *catalog;
     SfsTree *tree;
-    SfsStatus *status;       /* the session's */
+    SfsStatus *status;       /* the session's, */
+    SfsMetrics *metrics;     /* and so are these */
     struct timespec started; /* the time of what has none of its own */
     SfsIndex *index;
     SfsFindings *findings;

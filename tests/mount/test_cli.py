@@ -273,24 +273,3 @@ def test_allow_other_must_be_allowed(base, state, mnt, exe, root):
     harness.in_namespace(lambda: refused('-o', 'allow_other', state, mnt, exe=exe,
                                          names=['user_allow_other']),
                          uid=harness.NOBODY, prepare=prepare)
-
-
-def test_options_are_told_everywhere():
-    """The usage, the manual and the completion know the same options as the program."""
-    fs = harness.REPO / 'fs'
-    usage = run(harness.SHIELDFS, '--help').stdout.decode()
-    words = set(re.findall(r'^ .*-o ([a-z_]+)', usage, re.M))
-    flags = set(re.findall(r'(?:^  |, )(--?[A-Za-z]+)', usage, re.M)) - {'-o'}
-    assert {'settle', 'fsname', 'debug'} <= words and {'-f', '-d', '-s', '-h', '--help', '-V', '--version'} == flags
-    source = (fs / 'options.c').read_text(encoding='utf-8')
-    table = source[source.index('struct fuse_opt table'):source.index('FUSE_OPT_END')]
-    assert words == set(re.findall(r'\bWORD\("([a-z_]+)', table))
-
-    tags = ' '.join(ln for ln in (fs / 'doc/shieldfs.1').read_text(encoding='utf-8').split('\n')
-                    if ln.startswith('.It Fl'))
-    assert words == set(re.findall(r'Fl o Cm ([a-z_]+)', tags))
-    assert flags == {f'-{f}' for f in re.findall(r'Fl ([A-Za-z]|-[a-z]+)\b', tags) if f != 'o'}
-
-    completion = (fs / 'data/completions/shieldfs').read_text(encoding='utf-8')
-    assert words == set(re.search(r"options='([^']*)'", completion)[1].split())
-    assert flags == set(re.search(r"compgen -W '(-[^']*)'", completion)[1].split()) - {'-o'}

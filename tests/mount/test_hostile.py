@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -374,9 +375,10 @@ def sourcefs(directory, mnt):
     process = subprocess.Popen([SOURCEFS, directory, mnt], stdin=subprocess.DEVNULL)
     try:
         wait_for(lambda: os.fspath(mnt) in harness.mounts(), 'the source to be mounted')
-        yield mnt
+        yield process
     finally:
         (directory / 'stall').unlink(missing_ok=True)
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait(harness.TIMEOUT)
         harness.run('fusermount3', '-uz', mnt, ok=False)
@@ -389,8 +391,8 @@ def test_source_that_hangs(mount, state, base):
     for i in range(10):
         bundles.container(state, f'quick{i}', live=['1.1.1.1'])
         bundles.container(slow, f'slow{i}', live=['2.2.2.2'])
-    with sourcefs(slow, base / 'source') as source:
-        m = mount(state, source)
+    with sourcefs(slow, base / 'source'):
+        m = mount(state, base / 'source')
         try:
             bundles.put(slow / 'stall', '')
             for i in range(10):
@@ -400,6 +402,8 @@ def test_source_that_hangs(mount, state, base):
                 for i in range(10):
                     bundles.put(state / f'containers/quick{i}/live.allowed', f'1.1.1.{turn}\n')
                     assert (m.mnt / f'quick{i}/effective').read_text() == f'1.1.1.{turn}\n'
+            wait_for(lambda: '{request="open"} 10\n' in (m.mnt / '.shieldfs/metrics').read_text().split('requests_held', 1)[1],
+                     'the ten to be counted')
             assert all(cat.poll() is None for cat in cats)
             (slow / 'stall').unlink()
             assert {cat.communicate(timeout=harness.TIMEOUT)[0] for cat in cats} == {b'3.3.3.3\n'}

@@ -146,6 +146,8 @@ def stalls(mnt, state, reader, writer, whole):
             bundles.append(behind / 'live.allowed', '1.1.1.2\n')
             watch.wait_for(('c/effective', 'CLOSE_WRITE'), timeout=harness.TIMEOUT)
         assert (mnt / 'c/effective').read_text() == '1.1.1.1\n1.1.1.2\n'
+        dropped = re.search(rb'^shieldfs_log_lines_dropped_total (\d+)$', bytes_of(mnt / '.shieldfs/metrics'), re.M)
+        assert int(dropped[1]) > 1000
         said = read_available(reader)
         os.stat(mnt / 'c/effective')
 

@@ -56,6 +56,7 @@ def test_allow_other_shows_what_all_may_read(mount, state):
             assert (m.mnt / 'c' / name).read_bytes() == reference.render(state / 'containers/c', name)
         assert (m.mnt / 'c/audit.jsonl').read_bytes() and os.listdir(m.mnt / 'c/hooks')
         assert not listable(m.mnt / '.shieldfs') and not readable(m.mnt / '.shieldfs/version')
+        assert not readable(m.mnt / '.shieldfs/metrics')
         for flags in (os.O_WRONLY, os.O_RDWR):
             with fails(errno.EACCES, errno.EROFS):
                 os.open(m.mnt / 'c/effective', flags)

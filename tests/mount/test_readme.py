@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages are true. The commands of the README, of the manuals and of CONTRIBUTING.md are run in a copy of the
 checkout, in their order: what is `sh` is run as it stands, of what is `console` each command is run on a terminal and
-its output compared, what is `c` is saved under its name, what is `endless` must go on until it is ended. (In a manual such a word stands in a comment before the text.)
-And options, words, links and names are those of the programs."""
+its output compared, what is `c` or `script` is saved under its name, what is `endless` must go on until it is ended. (In a manual such a word stands in a comment before the text.)
+And links and names are true."""
 
 import os
 import pathlib
@@ -12,14 +12,15 @@ import shlex
 import shutil
 import subprocess
 
+import bundles
 import harness
 import pytest
 from harness import REPO, run
 
 README, CONTRIBUTING = REPO / 'README.md', REPO / '.github/CONTRIBUTING.md'
-DATA, DOC = REPO / 'fs/data', REPO / 'fs/doc'
+DOC = REPO / 'fs/doc'
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
-MANUALS = ['shieldfs.1', 'shield-state.1', 'libshieldstate.3']
+MANUALS = sorted(page.name for page in DOC.glob('*.[1-8]'))
 LITERAL = re.compile(r'(?:^\.\\" ([a-z]+)(?: (\S+))?\n)?^\.Bd -literal.*?\n(.*?)^\.Ed$', re.M | re.S)
 NOT_RUN_HERE = re.compile(r'^tests/run\.sh', re.M)  # this very test is a part of it, so that it would call itself for ever
 
@@ -116,7 +117,7 @@ class Reader:
             return self.run_block(text)
         elif kind == 'console':
             self.check_transcript(text)
-        elif kind == 'c':
+        elif kind in ('c', 'script'):
             (self.checkout / name).write_text(text, encoding='utf-8')
         elif kind == 'endless':
             for command in text.splitlines():
@@ -177,7 +178,8 @@ def test_every_command_of_the_manuals(reader):
         for kind, name, text in literal_blocks(manual):
             kinds.add(kind)
             reader.follow(kind, text, name)
-    assert kinds == {'sh', 'console', 'c', 'fstab', 'endless'}, 'each literal text says what it is'
+    # what is text is run by the test of what it is about: test_metrics.py
+    assert kinds == {'sh', 'console', 'c', 'script', 'fstab', 'endless', 'text'}, 'each literal text says what it is'
     reader.leaves_nothing()
 
 
@@ -195,18 +197,30 @@ def test_manual_can_be_read(manual):
     assert done.stdout.decode().split()[0].lower().startswith(manual.split('.')[0])
 
 
+def test_bundle_versions(base):
+    """The tables of README and manual have the same versions, with what is new in a bundle of the last one."""
+    rows = re.findall(r'^\| ([\d, ]+) \| (.*) \|$', README.read_text(encoding='utf-8'), re.M)
+    told = [version for versions, _ in rows for version in versions.split(', ')]
+    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('.Ss The view')[1].split('.Ss ')[0]
+    assert told == ['4', *re.findall(r'^\.It Sy (\d+)$', manual, re.M)]
+    first, last = ({p.name for p in write(base / write.__name__).rglob('*')} for write in (bundles.full, bundles.later))
+    for text in (' '.join(new for _, new in rows), manual):
+        unknown = [name for name in first ^ last if name not in text and not name.startswith('terok-shield-bridge-')]
+        assert not unknown and 'terok-shield-bridge-' in text and 'blocked' in text
+
+
 def test_readme_is_short():
     assert README.read_text(encoding='utf-8').count('\n') <= 250
 
 
 def check_installed(reader):
     names = {os.path.basename(p) for p in reader.installed()}
-    wanted = {'shieldfs', 'shield-state', 'shieldfs.1', 'shield-state.1', 'libshieldstate.3', 'shieldstate.h',
-              'libshieldstate.so', 'libshieldstate.pc'}
+    wanted = {'shieldfs', 'shield-state', *MANUALS, 'shieldstate.h', 'libshieldstate.so', 'libshieldstate.pc'}
     assert wanted <= names, wanted - names
     for name in ('shieldfs', 'shield-state'):
-        path = f'usr/local/share/bash-completion/completions/{name}'
-        assert path in reader.installed(), path
+        for path in (f'bash-completion/completions/{name}', f'zsh/site-functions/_{name}',
+                     f'fish/vendor_completions.d/{name}.fish'):
+            assert f'usr/local/share/{path}' in reader.installed(), path
 
 
 def test_the_example_in_c(reader):
@@ -216,46 +230,6 @@ def test_the_example_in_c(reader):
     (reader.checkout / 'effective.c').write_text(source, encoding='utf-8')
     run('cc', '-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-Icore', 'effective.c', *flags,
         cwd=reader.checkout)
-
-
-def mount_options(text):
-    """The NAME of every `-o NAME` in a text."""
-    return set(re.findall(r'-o (\w+)', text))
-
-
-def completions(name, *words):
-    """What bash offers for the last of WORDS."""
-    script = (f'compopt() {{ :; }}; . {DATA}/completions/{name}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
-              f'_{name.replace("-", "_")}; printf "%s\\n" "${{COMPREPLY[@]}}"')
-    return set(run('bash', '-uc', script, 'bash', name, *words).stdout.decode().split())
-
-
-def test_options():
-    usage = '\n'.join(re.findall(r'^  (-.*?)  ', run(harness.SHIELDFS, '--help').stdout.decode(), re.M))
-    known, short = mount_options(usage), set(re.findall(r'(?<!\S)--?\w+', usage)) - {'-o'}
-    manual = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('The options are:')[1].split('.El\n')[0]
-    heads = '\n'.join(re.findall(r'^\.It (.*)$', manual, re.M))
-    assert set(re.findall(r'Fl o Cm (\w+)', heads)) == known
-    assert {f'-{flag}' for flag in re.findall(r'Fl (-?\w+)', heads)} - {'-o'} == short
-    assert completions('shieldfs', '-o', '') == known
-    assert completions('shieldfs', '-') - {'-o'} == short
-
-
-def test_words_of_shield_state():
-    manual = (DOC / 'shield-state.1').read_text(encoding='utf-8')
-    words = re.findall(r'^\.Cm (\w+) [,.]?$', manual.split('.It Cm show')[0], re.M) + ['hook_json']
-    assert len(words) == 21
-    for word in words:
-        run(harness.SHIELD_STATE, 'path', 'bundle', word, *(['poststop'] if word == 'hook_json' else []))
-    assert completions('shield-state', 'path', 'bundle', '') == set(words)
-    assert {'effective', 'allowed', 'denied', 'effective.domains'} == set(harness.COMPUTED)
-    assert completions('shield-state', 'show', 'bundle', '') == {*harness.COMPUTED, 'interactive'}
-    view = (DOC / 'shieldfs.1').read_text(encoding='utf-8').split('.Ss The view')[1]
-    assert [f'.It Pa NAME/{name}\n' in view for name in harness.COMPUTED] == [True] * 4
-    usage = run(harness.SHIELD_STATE, '--help').stdout.decode()
-    commands = set(re.findall(r'^\.It Cm (\w+)', manual, re.M))
-    assert commands == set(re.findall(r'^  ([a-z]+)', usage, re.M))
-    assert commands == {w for w in completions('shield-state', '') if not w.startswith('-')}
 
 
 def anchors(path):

@@ -74,7 +74,7 @@ static void test_kinds(void)
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     static const gboolean directory[] = {
         [SFS_META] = TRUE,  [SFS_VERSION] = FALSE,  [SFS_STATUS] = FALSE, [SFS_CONTAINER] = TRUE,
-        [SFS_HOOKS] = TRUE, [SFS_COMPUTED] = FALSE, [SFS_RAW] = FALSE,
+        [SFS_HOOKS] = TRUE, [SFS_COMPUTED] = FALSE, [SFS_RAW] = FALSE,    [SFS_METRICS] = FALSE,
     };
 
     for (SfsKind kind = SFS_META; kind <= SFS_RAW; kind++) {

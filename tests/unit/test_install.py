@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `meson install` gives to other programs: libshieldstate with its headers and its pkg-config file.
+"""What `meson install` installs, what that gives to other programs, and that uninstalling leaves nothing.
 
-    test_install.py BUILDDIR SANITIZERS CC...
+    test_install.py BUILDDIR SANITIZERS PARTS CC...
 
 Installs the build into a temporary directory, and builds and runs a small C program against it, with what
 pkg-config says and nothing else. SANITIZERS is the build's b_sanitize: a program that loads a sanitized library
-must be built likewise.
+must be built likewise. PARTS are those of the parts man, completions and systemd that the build has, joined by commas.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -16,10 +17,15 @@ import tempfile
 
 from tap import output, run_checks, same
 
-BUILD, SANITIZERS, *CC = sys.argv[1:]
+BUILD, SANITIZERS, PARTS, *CC = sys.argv[1:]
+SOURCE = pathlib.Path(__file__).parents[2]
 SCRATCH = tempfile.TemporaryDirectory(prefix='shield-install-')
 ROOT = pathlib.Path(SCRATCH.name).resolve()
 DEST = ROOT / 'dest'
+# Where it is installed from: what is in BUILD, but a log of its own, by which is uninstalled. BUILD's is that of the
+# install which its owner made, and may be root's.
+FROM = ROOT / 'from'
+BEFORE = ['usr/local/share/man/man1/other.1', 'usr/share/man/man1/other.1', 'etc/other']  # others' files
 WARNINGS = ['-std=c11', '-Wall', '-Wextra', '-Wstrict-prototypes', '-Werror']
 
 PROGRAM = r'''
@@ -113,7 +119,7 @@ tier nflog
 
 def find(name):
     """The one installed file of this name."""
-    found = sorted(path for path in DEST.rglob(name) if 'bash-completion' not in path.parts)
+    found = sorted(path for path in DEST.rglob(name) if path.is_file() and 'bash-completion' not in path.parts)
     same(len(found), 1)
     return found[0]
 
@@ -164,11 +170,67 @@ def promised():
     return functions - helpers, helpers
 
 
+def tree():
+    """All that is in DEST, directories too."""
+    return sorted(str(path.relative_to(DEST)) for path in DEST.rglob('*'))
+
+
+def parts(folder, part):
+    """The files of a folder of the source tree, if the build has this part. A template has the name of what it makes."""
+    if part not in PARTS.split(','):
+        return []
+    return [path.with_name(path.name.removesuffix('.in')) for path in (SOURCE / folder).rglob('*')
+            if path.is_file() and path.name != 'meson.build']
+
+
 def install():
-    output(['meson', 'install', '-C', BUILD, '--no-rebuild', '--quiet', '--destdir', str(DEST)])
-    for name in ('shieldfs', 'shield-state'):
-        if not os.access(find(name), os.X_OK):
-            raise AssertionError(f'{name} is no program')
+    for name in BEFORE:
+        (DEST / name).parent.mkdir(parents=True, exist_ok=True)
+        (DEST / name).touch()
+    BEFORE[:] = tree()
+    private = FROM / 'meson-private'
+    private.mkdir(parents=True)
+    (private / 'install.dat').write_bytes((pathlib.Path(BUILD) / 'meson-private/install.dat').read_bytes())
+    (FROM / 'meson-logs').mkdir()
+    for name in ('core', 'fs'):
+        (FROM / name).symlink_to(pathlib.Path(BUILD) / name)
+    output(['meson', 'install', '-C', str(FROM), '--no-rebuild', '--quiet', '--destdir', str(DEST)], umask=0o077)
+
+
+def each_thing_is_in_its_place():
+    """Where Debian would put it, below whatever prefix; and there is nothing else."""
+    options = json.loads(output(['meson', 'introspect', '--buildoptions', BUILD]))
+    places = {option['name']: option['value'] for option in options}
+    version = pkg_config('--modversion')[0]
+    expected = {'{bindir}/shieldfs', '{bindir}/shield-state', '{includedir}/shieldstate.h',
+                '{libdir}/libshieldstate.so', '{libdir}/libshieldstate.so.0', '{libdir}/libshieldstate.so.' + version,
+                '{libdir}/pkgconfig/libshieldstate.pc',
+                '{datadir}/doc/shieldfs/LICENSE', '{datadir}/doc/shieldfs/README.md', '{datadir}/doc/shieldfs/NEWS.md'}
+    expected |= {f'{{mandir}}/man{page.suffix[1:]}/{page.name}' for page in parts('fs/doc', 'man')
+                 if re.fullmatch(r'\.[1-9]', page.suffix)}
+    completions = {page.name for page in parts('fs/data/completions', 'completions')}
+    expected |= {'{datadir}/bash-completion/completions/' + name for name in completions & {'shieldfs', 'shield-state'}}
+    expected = {os.path.join(places['prefix'], name.format(**places)).lstrip('/') for name in expected}
+    got = {name for name in tree() if not (DEST / name).is_dir()} - set(BEFORE)
+    same(sorted(expected - got), [])
+    # Other shells' completions, and the units, are where these programs say, so go by their names alone.
+    others = (completions - {'shieldfs', 'shield-state'}) | {unit.name for unit in parts('fs/data/systemd', 'systemd')}
+    same(sorted(os.path.basename(name) for name in got - expected), sorted(others))
+
+
+def each_has_the_right_mode():
+    """Whatever the umask of who installs."""
+    for name in set(tree()) - set(BEFORE):
+        path = DEST / name
+        if not path.is_symlink():
+            program = path.is_dir() or path.parent.name == 'bin' or '.so' in path.suffixes
+            same((name, oct(path.stat().st_mode & 0o7777)), (name, oct(0o755 if program else 0o644)))
+
+
+def uninstall():
+    """What `ninja uninstall` runs."""
+    output(['meson', '--internal', 'uninstall'], cwd=FROM)
+    same(tree(), BEFORE)
 
 
 def pkg_config_file_is_right():
@@ -250,7 +312,7 @@ def library_is_where_the_loader_looks():
 
 def example_of_the_manual_runs():
     """Built with the library by its pkg-config file, from where it is installed."""
-    text = (pathlib.Path(__file__).parents[2] / 'fs/doc/libshieldstate.3').read_text()
+    text = (SOURCE / 'fs/doc/libshieldstate.3').read_text()
     source, program = ROOT / 'effective.c', ROOT / 'effective'
     example = re.search(r'^\.\\" c .*?\n\.Bd .*?\n(.*?)^\.Ed$', text, re.MULTILINE | re.DOTALL)[1]
     source.write_text(example.replace(r'\e', '\\'))
@@ -263,6 +325,6 @@ def example_of_the_manual_runs():
     same(output([str(program), str(bundle)], env=env), '1.1.1.1\n')
 
 
-run_checks([install, pkg_config_file_is_right, headers_are_self_contained, headers_hide_no_others,
+run_checks([install, each_thing_is_in_its_place, each_has_the_right_mode, pkg_config_file_is_right, headers_are_self_contained, headers_hide_no_others,
             contract_has_26_functions, only_what_is_promised_is_exported, versions_agree, soname, program_builds_and_runs,
-            library_is_where_the_loader_looks, example_of_the_manual_runs])
+            library_is_where_the_loader_looks, example_of_the_manual_runs, uninstall])

@@ -146,7 +146,7 @@ class Watch:
         for path in {*loose, *listed}:
             while path in found and found[path][-4:] == CHANGED * 2:
                 del found[path][-2:]
-        for path in listed:  # the second change may be under way
+        for path in {*loose, *listed}:  # the second change may be under way
             if path in found and found[path][-3:] == [*CHANGED, 'MODIFY']:
                 del found[path][-1]
         return dict(found)
