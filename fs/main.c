@@ -24,7 +24,7 @@ static void close_inherited(void)
     closefrom(STDERR_FILENO + 1); /* not close_range(2), which old kernels and some seccomp filters refuse */
 }
 
-static gboolean start(const SfsOptions *options, GError **error)
+static gboolean start(const SfsOptions *options, SfsService *service, GError **error)
 {
     g_autofree char *mountpoint = NULL, *place = NULL;
     int ready = -1, lock;
@@ -42,15 +42,28 @@ static gboolean start(const SfsOptions *options, GError **error)
         if (ready < 0)
             return FALSE;
     }
-    gboolean well = sfs_supervise(options, mountpoint, lock, ready);
+    gboolean well = sfs_supervise(options, mountpoint, lock, ready, service);
     sfs_log_set_place(NULL);
+    return well;
+}
+
+static gboolean start_and_tell(const SfsOptions *options)
+{
+    g_autoptr(SfsService) service = sfs_service_new(options->foreground);
+    g_autoptr(GError) error = NULL;
+    gboolean well = start(options, service, &error);
+
+    if (error)
+        g_message("%s", error->message);
+    if (!well)
+        sfs_service_failed(service, error ? error->message : "failed: the log says why");
+    (void)sfs_service_tell(service);
     return well;
 }
 
 int main(int argc, char **argv)
 {
     SfsOptions options;
-    g_autoptr(GError) error = NULL;
     int status = EXIT_FAILURE;
 
     shield_standard_open();
@@ -67,10 +80,8 @@ int main(int argc, char **argv)
         break;
     case SFS_OPTIONS_RUN:
         g_log_set_debug_enabled(options.log_level == G_LOG_LEVEL_DEBUG);
-        if (start(&options, &error))
+        if (start_and_tell(&options))
             status = EXIT_SUCCESS;
-        else if (error)
-            g_message("%s", error->message);
         break;
     case SFS_OPTIONS_WRONG:
     default:

@@ -13,11 +13,17 @@
 #include "open.h"
 
 /* Until the kernel and the server have shaken hands, the first request waits; after that it is answered. */
-static gboolean mount_answers(const char *mountpoint)
+gboolean sfs_daemonize_answers(const char *mountpoint)
 {
     g_autofree char *path = g_build_filename(mountpoint, ".shieldfs", "version", NULL);
     g_auto(ShieldFd) fd = open(path, O_RDONLY | O_CLOEXEC);
 
+    if (fd < 0) {
+        int failed = errno;
+        g_autofree char *escaped = shield_error_subject(NULL, mountpoint);
+
+        g_message("%s: mounted, but it does not answer: %s", escaped, g_strerror(failed));
+    }
     return fd >= 0;
 }
 
@@ -31,13 +37,7 @@ static void G_GNUC_NORETURN wait_for_child(int pipe_end, const char *mountpoint)
     } while (got < 0 && errno == EINTR);
     if (got != 1)
         exit(EXIT_FAILURE); /* the child has said why */
-    if (!mount_answers(mountpoint)) {
-        g_autofree char *escaped = shield_error_subject(NULL, mountpoint);
-
-        g_message("%s: mounted, but it does not answer: %s", escaped, g_strerror(errno));
-        exit(EXIT_FAILURE);
-    }
-    exit(EXIT_SUCCESS);
+    exit(sfs_daemonize_answers(mountpoint) ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 int sfs_daemonize(const char *mountpoint, GError **error)

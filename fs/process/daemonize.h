@@ -13,6 +13,10 @@
  * threads. -1 with error if there can be no child. */
 int sfs_daemonize(const char *mountpoint, GError **error);
 
+/* Can the file be opened that is in every view? Until there is an answer it waits. What is wrong is logged.
+ */
+gboolean sfs_daemonize_answers(const char *mountpoint);
+
 /* Tells the waiting parent that the mount is there; FALSE if it is gone. ready: from sfs_daemonize; it is
  * closed. */
 gboolean sfs_daemonize_ready(int ready);

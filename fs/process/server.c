@@ -19,6 +19,7 @@
 #include "process/confine.h"
 #include "process/control.h"
 #include "process/daemonize.h"
+#include "process/report.h"
 #include "request/deferred.h"
 #include "request/libfuse.h"
 #include "request/ops.h"
@@ -47,6 +48,7 @@ typedef struct {
     struct fuse_session *fuse;
     SfsSession session;
     const char *place; /* the mount point, as the log shows it */
+    SfsReport report;
     int control;
     int refused;                           /* as in confine.h */
     guint32 confined, supervisor_confined; /* likewise: what both have given up */
@@ -93,6 +95,9 @@ static void obey(Server *server, SfsControlMessage message, int fd)
         sfs_watcher_refresh(server->session.watcher);
         sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_REFRESHED, 0, 0}, -1);
         break;
+    case SFS_CONTROL_TELL:
+        sfs_report_want(&server->report);
+        break;
     case SFS_CONTROL_END:
         end_session(server);
         break;
@@ -100,6 +105,7 @@ static void obey(Server *server, SfsControlMessage message, int fd)
     case SFS_CONTROL_MOUNTED:
     case SFS_CONTROL_FORGOTTEN:
     case SFS_CONTROL_REFRESHED:
+    case SFS_CONTROL_SUMMARY:
     case SFS_CONTROL_OVERDUE:
     default:
         break;
@@ -224,6 +230,7 @@ static void confine(Server *server)
     server->confined = sfs_confine(SFS_SERVER, &(SfsConfinement){.allow_other = server->options->allow_other,
                                                                  .refused = server->refused});
     sfs_status_set_confined(server->session.status, confined, server);
+    sfs_status_set_summary_func(server->session.status, sfs_report_note, &server->report);
 }
 
 static gboolean start_threads(Server *server)
@@ -378,6 +385,7 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     gboolean served = FALSE;
 
     prepare_process(&server);
+    sfs_report_init(&server.report, control);
     if (session_start(&server.session, options, mountpoint))
         server.fuse = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.session);
     fuse_opt_free_args(&args);
@@ -386,6 +394,7 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
         fuse_session_destroy(server.fuse);
     }
     session_end(&server.session);
+    sfs_report_clear(&server.report);
     close(control);
     return served;
 }

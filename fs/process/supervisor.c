@@ -19,6 +19,7 @@
 #include "process/daemonize.h"
 #include "process/filter.h"
 #include "process/mounts.h"
+#include "process/ours.h"
 #include "process/server.h"
 #include "process/signals.h"
 #include "text.h"
@@ -39,81 +40,21 @@ typedef struct {
     int signals;       /* a signalfd */
     int control;       /* to the server; -1: it has closed it */
     int refused[2];    /* a pipe: what the children are refused */
+    SfsService *service;
     pid_t server;
+    pid_t probe;             /* who finds out whether the mount answers; 0: nobody does */
+    gboolean answers;        /* it has answered */
+    gboolean silent;         /* it could not be asked: that is no good end */
     pid_t announcer;         /* 0: none */
     gboolean announcer_dead; /* and the server has been told; it is reaped when it has answered */
     gint64 announcer_start;  /* monotonic times; 0: never */
     gint64 announce_at;
     gint64 backoff;
     gint64 kill_at;
-    int mount_before;                   /* the id of what was mounted there before us; -1: nothing */
-    dev_t dev;                          /* of our mount, for as long as the server has it; 0: not seen yet */
+    SfsOurs ours;
     gboolean refreshing, refresh_again; /* HUP: the server is told once at a time, so that this never waits */
     gboolean ending;                    /* TERM or INT came */
 } Supervisor;
-
-static int mount_id_at(const char *path)
-{
-    g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
-
-    return mount ? mount->id : -1;
-}
-
-/* Our mount, by its device, wherever it was moved to. Before its device is known, a mount that has come to
- * our place since the start counts as ours. */
-static SfsMount *find_mount(const Supervisor *s)
-{
-    SfsMount *mount = sfs_mountinfo_at(s->mountpoint);
-
-    if (s->dev && (!mount || !mount->ours || mount->dev != s->dev)) {
-        g_clear_pointer(&mount, sfs_mount_free);
-        mount = sfs_mountinfo_of(s->dev);
-    }
-    if (mount && (!mount->ours || mount->id == s->mount_before))
-        g_clear_pointer(&mount, sfs_mount_free);
-    return mount;
-}
-
-static void say_still_mounted(const char *path)
-{
-    int failed = errno;
-    g_autofree char *escaped = shield_text_escape(path, -1);
-
-    g_message("%s: could not be unmounted: %s", escaped, g_strerror(failed));
-}
-
-/* Takes our mount away if it is there. One that somebody has put over it is not ours to take. What can't be
- * done is said when it is the last time that it is tried. */
-static void unmount(const Supervisor *s, gboolean last)
-{
-    g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
-    g_autofree char *path = mount ? shield_text_escape(mount->path, -1) : NULL;
-
-    if (!mount || !top)
-        return;
-    if (top->id != mount->id) {
-        if (last)
-            g_message("%s: something else is mounted over the view: unmount both", path);
-    } else if (!sfs_mounts_detach(mount) && last) {
-        say_still_mounted(mount->path);
-    }
-}
-
-/* The same when the server is gone. If our mount had been taken away before, the kernel may have given its
- * number and device to somebody else's. That one is alive, so only a dead mount is taken away. */
-static void clear(const Supervisor *s)
-{
-    g_autoptr(SfsMount) mount = find_mount(s);
-    g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
-
-    if (!mount || !top)
-        return;
-    if (top->id != mount->id)
-        unmount(s, TRUE); /* says so */
-    else if (!sfs_mounts_detach_dead(mount->path))
-        say_still_mounted(mount->path);
-}
 
 /* What every child does first: it ends with us, and leaves the signals to us. */
 static void become_child(Supervisor *s, pid_t supervisor)
@@ -127,6 +68,31 @@ static void become_child(Supervisor *s, pid_t supervisor)
     shield_fd_close(s->ready);
     shield_fd_close(s->refused[0]);
     sfs_signals_leave();
+}
+
+/* Whoever asks may have to wait for long, so a process of its own does. */
+static void start_probe(Supervisor *s)
+{
+    pid_t self = getpid();
+
+    if (!sfs_service_is_told(s->service))
+        return;
+    s->probe = fork();
+    if (s->probe == 0) {
+        become_child(s, self);
+        shield_fd_close(s->refused[1]);
+        _exit(sfs_daemonize_answers(s->mountpoint) ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    if (s->probe < 0) {
+        g_warning("%s: fork: %s", s->place, g_strerror(errno));
+        s->probe = 0;
+    }
+}
+
+static void ask_for_summary(const Supervisor *s)
+{
+    if (s->control >= 0)
+        sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_TELL, 0, 0}, -1);
 }
 
 static gboolean start_server(Supervisor *s)
@@ -153,12 +119,12 @@ static gboolean start_server(Supervisor *s)
 static void G_GNUC_NORETURN announce(const Supervisor *s, int socket)
 {
     SfsConfinement confinement = {.allow_other = s->options->allow_other,
-                                  .mount = sfs_announcer_prepare(s->mountpoint, s->dev),
+                                  .mount = sfs_announcer_prepare(s->mountpoint, s->ours.dev),
                                   .refused = s->refused[1]};
     guint32 confined = sfs_confine(SFS_ANNOUNCER, &confinement);
 
     shield_fd_close(confinement.mount);
-    sfs_announcer_run(s->mountpoint, s->dev, socket, confined);
+    sfs_announcer_run(s->mountpoint, s->ours.dev, socket, confined);
     _exit(
         EXIT_SUCCESS); /* what exit does besides, a tool's look for leaks, takes files that it may not read */
 }
@@ -215,12 +181,14 @@ static void begin_end(Supervisor *s)
         return;
     s->ending = TRUE;
     s->announce_at = 0;
+    sfs_service_stopping(s->service);
+    (void)sfs_service_tell(s->service);
     s->kill_at = g_get_monotonic_time() + END_USEC;
     if (s->announcer > 0)
         kill(s->announcer, SIGKILL);
     if (s->control < 0)
         return; /* its loop has ended: our mount may be gone, and another's be there with the same numbers */
-    unmount(s, FALSE);
+    sfs_ours_unmount(&s->ours, FALSE);
     sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_END, 0, 0}, -1);
 }
 
@@ -243,23 +211,42 @@ static gboolean leave_launcher(Supervisor *s)
 
 static void take_mounted(Supervisor *s)
 {
-    g_autoptr(SfsMount) mount = find_mount(s);
+    g_autoptr(SfsMount) mount = sfs_ours_find(&s->ours);
 
     if (mount)
-        s->dev = mount->dev;
+        s->ours.dev = mount->dev;
     sfs_log_set_least(s->options->log_level);
     sfs_mounts_unlock(&s->lock);
     if (s->ending) {
-        unmount(s, FALSE);
+        sfs_ours_unmount(&s->ours, FALSE);
         return;
     }
     if (s->ready >= 0 && !leave_launcher(s))
         return;
     start_announcer(s);
+    start_probe(s);
+}
+
+/* What the probe found. Nobody asks again: whoever started us takes this for a start that failed. */
+static void take_answer(Supervisor *s, int status)
+{
+    s->probe = 0;
+    s->answers = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+    if (s->ending)
+        return;
+    if (s->answers) {
+        sfs_service_ready(s->service);
+        ask_for_summary(s);
+    } else {
+        s->silent = TRUE;
+        begin_end(s);
+    }
 }
 
 static void refresh(Supervisor *s)
 {
+    if (s->answers && !s->ending)
+        sfs_service_reloading(s->service);
     s->refresh_again = s->refreshing;
     if (!s->refreshing && s->control >= 0)
         s->refreshing = sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_REFRESH, 0, 0}, -1);
@@ -270,6 +257,8 @@ static void take_refreshed(Supervisor *s)
     s->refreshing = FALSE;
     if (s->refresh_again)
         refresh(s);
+    else if (s->answers && !s->ending)
+        sfs_service_ready(s->service);
 }
 
 /* It ends like one that has died, and so is replaced. */
@@ -299,6 +288,8 @@ static void take_message(Supervisor *s)
         take_refreshed(s);
     if (message.word == SFS_CONTROL_OVERDUE)
         kill_announcer(s, message.pid);
+    if (message.word == SFS_CONTROL_SUMMARY && !s->ending)
+        sfs_service_summary(s->service, &message.summary);
     if (message.word == SFS_CONTROL_MOUNTED && s->announcer_start == 0) /* once: there is one announcer */
         take_mounted(s);
 }
@@ -339,6 +330,8 @@ static gboolean take_deaths(Supervisor *s, int *status)
         if (s->control >= 0)
             sfs_control_send(s->control, (SfsControlMessage){SFS_CONTROL_FORGET, 0, 0}, -1);
     }
+    if (s->probe > 0 && waitpid(s->probe, status, WNOHANG) == s->probe)
+        take_answer(s, *status);
     return waitpid(s->server, status, WNOHANG) == s->server;
 }
 
@@ -364,9 +357,13 @@ static gboolean take_signal(Supervisor *s, int *status)
 
 static int wait_msec(const Supervisor *s)
 {
-    gint64 first =
-        s->kill_at && s->announce_at ? MIN(s->kill_at, s->announce_at) : s->kill_at + s->announce_at;
+    const gint64 times[] = {s->kill_at, s->announce_at, sfs_service_due(s->service)};
+    gint64 first = 0;
 
+    for (gsize i = 0; i < G_N_ELEMENTS(times); i++) {
+        if (times[i] && (!first || times[i] < first))
+            first = times[i];
+    }
     return first ? (int)(MAX(first - g_get_monotonic_time(), 0) / 1000) + 1 : -1;
 }
 
@@ -381,6 +378,8 @@ static void take_time(Supervisor *s)
     }
     if (s->announce_at && now >= s->announce_at)
         start_announcer(s);
+    if (sfs_service_tell(s->service))
+        ask_for_summary(s);
 }
 
 static int run(Supervisor *s)
@@ -404,12 +403,12 @@ static int run(Supervisor *s)
     }
 }
 
-static void end_announcer(Supervisor *s)
+static void end_child(pid_t pid)
 {
-    if (s->announcer <= 0)
+    if (pid <= 0)
         return;
-    kill(s->announcer, SIGKILL);
-    waitpid(s->announcer, NULL, 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
 }
 
 /* A server that ends by itself and without a fault has found that its mount was taken away. */
@@ -420,7 +419,9 @@ static gboolean ended_well(const Supervisor *s, int status)
     if (WIFSIGNALED(status) && !s->ending)
         g_warning("%s: the server was killed by signal %d (%s)", s->place, WTERMSIG(status),
                   g_strsignal(WTERMSIG(status)));
-    return s->ending || well;
+    if (!s->ending && s->answers)
+        sfs_service_stopping(s->service);
+    return !s->silent && (s->ending || well);
 }
 
 /* The rest of what only a start takes. The server, which has yet to mount, does it for itself. */
@@ -433,7 +434,8 @@ static void confine(const Supervisor *s)
     sfs_control_send(s->control, (SfsControlMessage){.word = SFS_CONTROL_CONFINED, .confined = confined}, -1);
 }
 
-gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready)
+gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready,
+                       SfsService *service)
 {
     g_autofree char *place = shield_text_escape(mountpoint, -1);
     Supervisor s = {.options = options,
@@ -441,10 +443,11 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
                     .lock = lock,
                     .place = place,
                     .ready = ready,
+                    .service = service,
                     .signals = sfs_signals_take(),
                     .control = -1,
                     .refused = {-1, -1},
-                    .mount_before = mount_id_at(mountpoint)};
+                    .ours = sfs_ours_begin(mountpoint)};
     gboolean well = FALSE;
 
     prctl(PR_SET_NAME, "shieldfs"); /* whatever it was started as */
@@ -457,8 +460,9 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
         confine(&s);
         well = ended_well(&s, run(&s));
     }
-    end_announcer(&s);
-    clear(&s);
+    end_child(s.announcer);
+    end_child(s.probe);
+    sfs_ours_clear(&s.ours);
     sfs_mounts_unlock(&s.lock);
     shield_fd_close(s.refused[0]);
     shield_fd_close(s.refused[1]);

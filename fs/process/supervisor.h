@@ -7,7 +7,10 @@
 #pragma once
 
 #include "options.h"
+#include "process/service.h"
 
 /* Runs until the server has ended; TRUE if it ended as it should. lock: from sfs_mountpoint_prepare; ready:
- * from sfs_daemonize, or -1 in the foreground. Takes both. To be called before there are threads. */
-gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready);
+ * from sfs_daemonize, or -1 in the foreground. Takes both. service: told of it. To be called before there are
+ * threads. */
+gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lock, int ready,
+                       SfsService *service);

@@ -21,6 +21,8 @@ struct SfsStatus {
     void *data;
     SfsDegradedFunc confined; /* NULL: nothing is known yet */
     void *confined_data;
+    SfsSummaryFunc summary; /* NULL: nobody wants it */
+    void *summary_data;
     GMutex lock;  /* protects the rest */
     GBytes *text; /* the last one; NULL: none was put together */
     struct timespec time;
@@ -58,6 +60,12 @@ void sfs_status_set_confined(SfsStatus *status, SfsDegradedFunc confined, void *
 {
     status->confined = confined;
     status->confined_data = data;
+}
+
+void sfs_status_set_summary_func(SfsStatus *status, SfsSummaryFunc func, void *data)
+{
+    status->summary = func;
+    status->summary_data = data;
 }
 
 GBytes *sfs_status_version(void)
@@ -98,16 +106,31 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Sorted, each once. */
-static void add_lines(GString *out, const char *key, GPtrArray *lines)
+/* Sorted, each once. Returns how many that are. */
+static guint add_lines(GString *out, const char *key, GPtrArray *lines)
 {
+    guint n = 0;
+
     g_ptr_array_sort(lines, compare_lines);
     for (guint i = 0; i < lines->len; i++) {
         const char *line = g_ptr_array_index(lines, i);
 
-        if (i == 0 || strcmp(line, g_ptr_array_index(lines, i - 1)) != 0)
+        if (i == 0 || strcmp(line, g_ptr_array_index(lines, i - 1)) != 0) {
             g_string_append_printf(out, "%s: %s\n", key, line);
+            n++;
+        }
     }
+    return n;
+}
+
+/* Are there sources, but not one that is there? */
+static gboolean is_waiting(const GArray *states)
+{
+    for (guint i = 0; i < states->len; i++) {
+        if (g_array_index(states, int, i) != ENOENT)
+            return FALSE;
+    }
+    return states->len > 0;
 }
 
 static void add_confined(const SfsStatus *status, GString *out)
@@ -120,7 +143,7 @@ static void add_confined(const SfsStatus *status, GString *out)
         g_string_append_printf(out, "confined: %s\n", (const char *)g_ptr_array_index(lines, i));
 }
 
-static GBytes *render(SfsStatus *status)
+static GBytes *render(SfsStatus *status, SfsSummary *summary)
 {
     GString *out = g_string_new(NULL);
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
@@ -139,8 +162,11 @@ static GBytes *render(SfsStatus *status)
                            status->announcer ? status->announcer(status->data) : "stopped");
     g_string_append_printf(out, "pid: %d\n", status->supervisor);
     add_confined(status, out);
-    add_lines(out, "degraded", degraded);
-    add_lines(out, "problem", problems);
+    summary->complete = complete;
+    summary->waiting = is_waiting(states);
+    summary->containers = sfs_tree_count_containers(sfs_view_tree(status->view));
+    summary->degraded = add_lines(out, "degraded", degraded);
+    summary->problems = add_lines(out, "problem", problems);
     return g_string_free_to_bytes(out);
 }
 
@@ -152,13 +178,15 @@ static guint64 begin(SfsStatus *status)
 }
 
 /* Notes a text as the last one, unless that was begun later. */
-static guint64 note(SfsStatus *status, GBytes *text, guint64 begun)
+static guint64 note(SfsStatus *status, GBytes *text, const SfsSummary *summary, guint64 begun)
 {
     SHIELD_AUTO_LOCK(&status->lock);
 
     if (begun < status->noted)
         return status->serial;
     status->noted = begun;
+    if (status->summary)
+        status->summary(status->summary_data, summary);
     if (!status->text || !g_bytes_equal(status->text, text)) {
         struct timespec now;
 
@@ -177,9 +205,10 @@ static guint64 note(SfsStatus *status, GBytes *text, guint64 begun)
 GBytes *sfs_status_text(SfsStatus *status, guint64 *serial)
 {
     guint64 begun = begin(status);
-    GBytes *text = render(status);
+    SfsSummary summary = {0};
+    GBytes *text = render(status, &summary);
 
-    *serial = note(status, text, begun);
+    *serial = note(status, text, &summary, begun);
     return text;
 }
 

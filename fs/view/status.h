@@ -24,6 +24,18 @@ void sfs_status_set_providers(SfsStatus *status, SfsAnnouncerStateFunc announcer
 /* Asked for a line for each process, in their order; likewise. */
 void sfs_status_set_confined(SfsStatus *status, SfsDegradedFunc confined, void *data);
 
+/* The status file in numbers. */
+typedef struct {
+    guint complete;                       /* it says so */
+    guint waiting;                        /* no source is there */
+    guint containers, problems, degraded; /* so many are shown; so many lines there are */
+} SfsSummary;
+
+/* Called with the summary of each text that is put together, in their order, on whatever thread that is done,
+ * under a lock: it must not wait. Set before there is more than one thread. */
+typedef void (*SfsSummaryFunc)(void *data, const SfsSummary *summary);
+void sfs_status_set_summary_func(SfsStatus *status, SfsSummaryFunc func, void *data);
+
 /* Of bundles it says what is known (findings.h tells how to wait for more). A new reference, and the text's
  * serial number. */
 GBytes *sfs_status_text(SfsStatus *status, guint64 *serial);

@@ -21,6 +21,7 @@ import harness
 import haste
 import pytest
 import test_confined as confined
+import test_service as service
 import versions
 import watching
 from harness import fails, holds_for, wait_for
@@ -433,3 +434,35 @@ def test_forbidden_calls(mount, state):
         bundles.put(behind / 'live.allowed', '2.2.2.2\n')
         watch.expect({'c/effective': CHANGED})
     assert (m.mnt / 'c/effective').read_text() == '2.2.2.2\n'
+
+
+def stopped_when_mounted(base, state, manager):
+    """A service whose server has mounted, and has not said so."""
+    s = service.Service(base, state, address=manager.address, env={'SHIELD_FAULTS': 'stop-mounted'})
+    wait_for(lambda: any(map(has_stopped, harness.servers(s.mnt))), 'the server to stop')
+    return s, *filter(has_stopped, harness.servers(s.mnt))
+
+
+def test_ready_when_it_answers(base, state):
+    """A mount alone is not enough for the service manager."""
+    manager = service.Manager(base)
+    s, server = stopped_when_mounted(base, state, manager)
+    with s:
+        holds_for(lambda: not manager.hear(), 0.2, 'nothing to be told')
+        assert os.fspath(s.mnt) in harness.mounts()
+        os.kill(server, signal.SIGCONT)
+        manager.wait('READY=1')
+        s.end()
+
+
+def test_not_ready_if_it_does_not_answer(base, state, root):
+    """Covered by another mount in that moment: the start fails."""
+    manager = service.Manager(base)
+    s, server = stopped_when_mounted(base, state, manager)
+    with s:
+        harness.system_mount('none', s.mnt, 'tmpfs', 0)
+        os.kill(server, signal.SIGCONT)
+        assert s.process.wait(harness.TIMEOUT) == 1
+        harness.run('umount', s.mnt)
+        assert 'mounted, but it does not answer: No such file or directory' in s.log.read_text()
+        assert 'READY=1' not in manager.hear() and 'STATUS=failed: the log says why' in manager.lines

@@ -123,7 +123,7 @@ class Reader:
             for command in text.splitlines():
                 self.check_endless(command)
         else:
-            assert kind in ('fstab', 'text'), f'what is to be done with {kind}?'
+            assert kind in ('fstab', 'text', 'service'), f'what is to be done with {kind}?'
         return ''
 
     def check_endless(self, command):
@@ -179,7 +179,7 @@ def test_every_command_of_the_manuals(reader):
             kinds.add(kind)
             reader.follow(kind, text, name)
     # what is text is run by the test of what it is about: test_metrics.py
-    assert kinds == {'sh', 'console', 'c', 'script', 'fstab', 'endless', 'text'}, 'each literal text says what it is'
+    assert kinds == {'sh', 'console', 'c', 'script', 'fstab', 'endless', 'service', 'text'}, 'each literal text says what it is'
     reader.leaves_nothing()
 
 

@@ -339,14 +339,17 @@ def release(mnt):
 def in_child(function, prepare, timeout=TIMEOUT):
     """Run FUNCTION in a forked child after PREPARE; its failure becomes ours."""
     reader, writer = os.pipe()
+    known, know = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             os.close(reader)
+            os.close(know)
             Mount.running.clear()
             prepare()
             os.write(writer, os.readlink('/proc/self/ns/mnt').encode() + b'\n')
+            os.read(known, 1)
             function()
             code = 0
         except BaseException:
@@ -354,11 +357,17 @@ def in_child(function, prepare, timeout=TIMEOUT):
         finally:
             os._exit(code)
     os.close(writer)
+    os.close(known)
     told, deadline = b'', time.monotonic() + timeout
+    held = contextlib.ExitStack()
     while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
         part = os.read(reader, 65536)
         if not part:
             break
+        if not told:
+            with contextlib.suppress(OSError):  # what did not get so far is gone
+                held.enter_context(open(f'/proc/{pid}/ns/mnt', 'rb'))  # so its number can't be another's meanwhile
+            os.close(know)
         told += part
     else:
         os.kill(pid, signal.SIGKILL)
@@ -366,7 +375,8 @@ def in_child(function, prepare, timeout=TIMEOUT):
     os.close(reader)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     space, _, said = told.decode('utf-8', 'replace').partition('\n')
-    left = [] if space == os.readlink('/proc/self/ns/mnt') else end_namespace(space)
+    with held:
+        left = [] if space == os.readlink('/proc/self/ns/mnt') else end_namespace(space)
     if status != 0:
         raise AssertionError(f'in the child (status {status}):\n{said or space}')
     assert not left, f'left running in the namespace: {left}'
