@@ -6,18 +6,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lock.h"
-#include "open.h"
+#include "system_log.h"
 
 /* Where lines go, and how that is done without waiting. */
 typedef enum {
@@ -25,49 +24,63 @@ typedef enum {
     TO_SOCKET, /* it is a socket: send can be told not to wait */
     TO_OWN,    /* it is a pipe or a terminal; ours is another description of the same that doesn't wait */
     TO_SHARED, /* the same where we may not have our own: the one that others have must not be changed */
-    TO_SYSLOG,
+    TO_NOBODY, /* it is closed */
 } Target;
 
 typedef struct {
     Target target;
     int fd;
-    pid_t pid;     /* for syslog: whose lines these are */
-    int lost;      /* atomic; lines that were not taken since the last that was */
-    int dropped;   /* atomic; all that were not taken */
-    int torn;      /* atomic; the last line was taken in part only */
-    GMutex lock;   /* of TO_SHARED: a look whether there is room, and the writing */
-    GRWLock where; /* protects target, fd and pid: there are threads by the time when it turns to syslog */
+    int system;          /* what system_log sends by, which is tried first; -1: standard error it is */
+    gboolean background; /* syslog is tried, too */
+    pid_t pid;           /* for these: whose lines these are */
+    const char *place;   /* NULL: not known yet */
+    int least;           /* atomic; the least severe level that is shown, but for debug */
+    int lost;            /* atomic; lines that were not taken since the last that was */
+    int dropped;         /* atomic; all that were not taken */
+    int torn;            /* atomic; the last line was taken in part only */
+    GMutex lock;         /* of TO_SHARED: a look whether there is room, and the writing */
+    GRWLock where; /* protects the first six: there are threads by the time when it turns to the system's */
 } Log;
 
-/* What stands between "shieldfs: " and the text. */
-static const char *prefix(GLogLevelFlags level)
+/* THE table of levels, the most severe first: what stands between "shieldfs: " and the text, and what syslog
+ * and the journal call it. */
+static const struct {
+    GLogLevelFlags levels;
+    const char *sign;
+    int priority;
+} severities[] = {
+    {G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL, "CRITICAL: ", LOG_CRIT},
+    {G_LOG_LEVEL_WARNING, "error: ", LOG_ERR},
+    {G_LOG_LEVEL_MESSAGE, "", LOG_WARNING},
+    {G_LOG_LEVEL_INFO, "", LOG_INFO},
+    {G_LOG_LEVEL_DEBUG, "debug: ", LOG_DEBUG},
+};
+
+static gsize severity(GLogLevelFlags level)
 {
-    switch ((int)(level & G_LOG_LEVEL_MASK)) {
-    case G_LOG_LEVEL_ERROR:
-    case G_LOG_LEVEL_CRITICAL:
-        return "CRITICAL: ";
-    case G_LOG_LEVEL_WARNING:
-        return "WARNING: ";
-    case G_LOG_LEVEL_DEBUG:
-        return "debug: ";
-    default:
-        return "";
-    }
+    gsize i = 0;
+
+    while (i < G_N_ELEMENTS(severities) - 1 && !(severities[i].levels & level))
+        i++;
+    return i;
+}
+
+static const char *sign(GLogLevelFlags level)
+{
+    return severities[severity(level)].sign;
 }
 
 static int priority(GLogLevelFlags level)
 {
-    switch ((int)(level & G_LOG_LEVEL_MASK)) {
-    case G_LOG_LEVEL_ERROR:
-    case G_LOG_LEVEL_CRITICAL:
-        return LOG_CRIT;
-    case G_LOG_LEVEL_WARNING:
-        return LOG_WARNING;
-    case G_LOG_LEVEL_DEBUG:
-        return LOG_DEBUG;
-    default:
-        return LOG_NOTICE;
-    }
+    return severities[severity(level)].priority;
+}
+
+/* -o loglevel= left it out. */
+static gboolean is_left_out(const Log *log, GLogLevelFlags level)
+{
+    if (level & G_LOG_LEVEL_DEBUG)
+        return !g_log_get_debug_enabled();
+    return severity(level) > severity((GLogLevelFlags)g_atomic_int_get(&log->least));
 }
 
 static const char *message_of(const GLogField *fields, gsize n_fields)
@@ -102,7 +115,7 @@ static ssize_t write_some(Log *log, char *line, gsize len)
         return write_shared(log, (struct iovec){line, len});
     case TO_FILE:
     case TO_OWN:
-    case TO_SYSLOG:
+    case TO_NOBODY:
     default:
         return write(log->fd, line, len);
     }
@@ -117,8 +130,7 @@ static gboolean write_line(Log *log, const char *text)
     gsize len = strlen(line);
 
     if (log->target == TO_SHARED && len > PIPE_BUF) {
-        for (len = PIPE_BUF - 1; len > 0 && ((guchar)line[len] & 0xc0) == 0x80; len--)
-            ; /* no character is cut */
+        len = sfs_system_log_fit(line, PIPE_BUF - 1);
         line[len++] = '\n';
     }
 
@@ -128,57 +140,56 @@ static gboolean write_line(Log *log, const char *text)
     return wrote == (ssize_t)len;
 }
 
-/* A few syslog daemons listen for streams; they take a NUL as the end of a line. */
-static gboolean send_stream(const struct sockaddr_un *address, const char *line)
+/* To who takes the lines of the system's log, in the background or under the journal; TRUE: that was taken,
+ * or lost. */
+static gboolean put_to_system(Log *log, const SfsLogLine *line, gboolean *taken)
 {
-    g_auto(ShieldFd) fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    SfsLogResult result = sfs_system_log_journal(log->system, log->pid, line);
 
-    return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
-           send(fd, line, strlen(line) + 1, MSG_NOSIGNAL) == (ssize_t)strlen(line) + 1;
+    if (result == SFS_LOG_NOBODY && log->background)
+        result = sfs_system_log_syslog(log->system, log->pid, line);
+    *taken = result == SFS_LOG_TAKEN;
+    return result != SFS_LOG_NOBODY;
 }
 
-/* Not syslog(3), which waits for a daemon that is stuck. Nothing is kept connected, so that one that was
- * started again is found. */
-static gboolean send_line(const Log *log, int level, const char *text)
+static gboolean put(Log *log, const SfsLogLine *line)
 {
-    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-    time_t now = time(NULL);
-    struct tm tm;
-    char when[sizeof "Nov 25 12:00:00"] = "";
+    g_autofree char *whole = g_strconcat(line->sign, line->text, NULL);
+    gboolean taken;
 
-    if (localtime_r(&now, &tm))
-        (void)strftime(when, sizeof when, "%b %e %T", &tm);
-
-    g_autofree char *line =
-        g_strdup_printf("<%d>%s shieldfs[%d]: %s", LOG_DAEMON | level, when, log->pid, text);
-    if (sendto(log->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&address,
-               sizeof address) >= 0)
-        return TRUE;
-    return errno == EPROTOTYPE && send_stream(&address, line);
+    if (log->system >= 0 && put_to_system(log, line, &taken))
+        return taken;
+    return log->target != TO_NOBODY && write_line(log, whole);
 }
 
-static gboolean put(Log *log, GLogLevelFlags level, const char *text)
+/* How many were lost stands before the first that is taken again. */
+static gboolean put_lost(Log *log, int lost)
 {
-    g_autofree char *whole = g_strconcat(prefix(level), text, NULL);
+    g_autofree char *told = g_strdup_printf("%d lines were lost: the log did not take them", lost);
 
-    return log->target == TO_SYSLOG ? send_line(log, priority(level), whole) : write_line(log, whole);
+    return put(log, &(SfsLogLine){LOG_WARNING, "", told, NULL, 0, log->place});
 }
 
 /* One call a line, so that lines of several threads and processes don't mix. */
 static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, void *data)
 {
     Log *log = data;
+    SfsLogLine line = {.priority = priority(level),
+                       .sign = sign(level),
+                       .text = message_of(fields, n_fields),
+                       .fields = fields,
+                       .n_fields = n_fields};
 
-    if ((level & G_LOG_LEVEL_DEBUG) && !g_log_get_debug_enabled())
+    if (is_left_out(log, level))
         return G_LOG_WRITER_HANDLED;
 
     g_autoptr(GRWLockReaderLocker) locker G_GNUC_UNUSED = g_rw_lock_reader_locker_new(&log->where);
     int lost = g_atomic_int_exchange(&log->lost, 0);
-    g_autofree char *told = g_strdup_printf("%d lines were lost: the log did not take them", lost);
 
-    if (lost && !put(log, G_LOG_LEVEL_MESSAGE, told))
+    line.place = log->place;
+    if (lost && !put_lost(log, lost))
         g_atomic_int_add(&log->lost, lost + 1);
-    else if (!put(log, level, message_of(fields, n_fields)))
+    else if (!put(log, &line))
         g_atomic_int_inc(&log->lost);
     else
         return G_LOG_WRITER_HANDLED;
@@ -204,7 +215,7 @@ static void find_target(Log *log)
 {
     struct stat st;
 
-    *log = (Log){.target = TO_FILE, .fd = STDERR_FILENO};
+    *log = (Log){.target = TO_FILE, .fd = STDERR_FILENO, .system = -1, .least = G_LOG_LEVEL_INFO};
     if (fstat(STDERR_FILENO, &st) < 0)
         return;
     if (S_ISSOCK(st.st_mode)) {
@@ -217,6 +228,18 @@ static void find_target(Log *log)
     }
 }
 
+/* Is standard error what systemd has connected with the journal? Then that can have fields. */
+static gboolean is_journals(void)
+{
+    const char *said = g_getenv("JOURNAL_STREAM");
+    struct stat st;
+
+    if (!said || fstat(STDERR_FILENO, &st) < 0)
+        return FALSE;
+    g_autofree char *stream = g_strdup_printf("%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(said, stream) == 0;
+}
+
 void sfs_log_libfuse(enum fuse_log_level level, const char *format, va_list args)
 {
     g_autofree char *text = g_strdup_vprintf(format, args);
@@ -227,18 +250,50 @@ void sfs_log_libfuse(enum fuse_log_level level, const char *format, va_list args
 
 void sfs_log_start(void)
 {
-    find_target(the_log());
-    g_log_set_writer_func(write_log, the_log(), NULL);
+    Log *log = the_log();
+
+    find_target(log);
+    if (is_journals()) {
+        log->system = sfs_system_log_open();
+        log->pid = getpid();
+    }
+    g_log_set_writer_func(write_log, log, NULL);
 }
 
-void sfs_log_to_syslog(pid_t pid)
+void sfs_log_set_place(const char *mountpoint)
+{
+    the_log()->place = mountpoint;
+}
+
+void sfs_log_set_least(GLogLevelFlags level)
+{
+    g_atomic_int_set(&the_log()->least, (int)level);
+}
+
+/* Nobody can wait for the end of a file, as for a pipe's or a terminal's. It is kept where nobody else takes
+ * lines. */
+static gboolean keep_file(Log *log)
+{
+    struct stat st;
+
+    if (log->target != TO_FILE || fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode) ||
+        sfs_system_log_is_there(log->system))
+        return FALSE;
+    log->fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return log->fd >= 0;
+}
+
+void sfs_log_to_system(pid_t pid)
 {
     Log *log = the_log();
     g_autoptr(GRWLockWriterLocker) locker G_GNUC_UNUSED = g_rw_lock_writer_locker_new(&log->where);
 
     if (log->target == TO_OWN)
         close(log->fd);
-    log->target = TO_SYSLOG;
-    log->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (log->system < 0)
+        log->system = sfs_system_log_open();
+    log->background = TRUE;
     log->pid = pid;
+    if (!keep_file(log))
+        log->target = TO_NOBODY;
 }

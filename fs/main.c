@@ -15,6 +15,7 @@
 #include "process/supervisor.h"
 #include "request/ops.h"
 #include "standard.h"
+#include "text.h"
 
 /* What the shell left open is nobody's business here; a list among it, open for writing, would look as if it
  * were being written for as long as we run. */
@@ -25,7 +26,7 @@ static void close_inherited(void)
 
 static gboolean start(const SfsOptions *options, SfsService *service, GError **error)
 {
-    g_autofree char *mountpoint = NULL;
+    g_autofree char *mountpoint = NULL, *place = NULL;
     int ready = -1, lock;
 
     if (!sfs_mountpoint_check_system(options, error))
@@ -33,13 +34,17 @@ static gboolean start(const SfsOptions *options, SfsService *service, GError **e
     mountpoint = sfs_mountpoint_prepare(options, &lock, error);
     if (!mountpoint || !sfs_mountpoint_check_sources(options, mountpoint, error))
         return FALSE;
+    place = shield_text_escape(mountpoint, -1);
+    sfs_log_set_place(place);
     sfs_mountpoint_tell_of_absence(options);
     if (!options->foreground) {
         ready = sfs_daemonize(mountpoint, error);
         if (ready < 0)
             return FALSE;
     }
-    return sfs_supervise(options, mountpoint, lock, ready, service);
+    gboolean well = sfs_supervise(options, mountpoint, lock, ready, service);
+    sfs_log_set_place(NULL);
+    return well;
 }
 
 static gboolean start_and_tell(const SfsOptions *options)
@@ -74,7 +79,7 @@ int main(int argc, char **argv)
             g_message("standard output: %s", g_strerror(errno));
         break;
     case SFS_OPTIONS_RUN:
-        g_log_set_debug_enabled(options.debug);
+        g_log_set_debug_enabled(options.log_level == G_LOG_LEVEL_DEBUG);
         if (start_and_tell(&options))
             status = EXIT_SUCCESS;
         break;

@@ -29,7 +29,7 @@ enum { KEY_HELP, KEY_VERSION, KEY_LABEL };
 /* What the table fills in; the values are checked afterwards. */
 typedef struct {
     int foreground, debug, single_threaded, nonempty, allow_other;
-    char *fsname, *settle, *poll, *max_size, *cache;
+    char *fsname, *settle, *poll, *max_size, *cache, *log_level;
     char *positional[2];
     GString *labels; /* SELinux's words, as an option list */
     gboolean help, version;
@@ -57,6 +57,7 @@ static const struct fuse_opt table[] = {
     WORD("poll=%s", poll),
     WORD("max_size=%s", max_size),
     WORD("cache=%s", cache),
+    WORD("loglevel=%s", log_level),
     FUSE_OPT_KEY("context=", KEY_LABEL),
     FUSE_OPT_KEY("fscontext=", KEY_LABEL),
     FUSE_OPT_KEY("defcontext=", KEY_LABEL),
@@ -84,6 +85,8 @@ static const char usage[] = "Usage: shieldfs [OPTIONS] [SOURCE] MOUNTPOINT\n"
                             "                         (default 16M, at most 1G)\n"
                             "  -o cache=SIZE          how much to keep in memory of lists and of what is\n"
                             "                         computed, with what is open of it (default 64M)\n"
+                            "  -o loglevel=WORD       what the log tells: error, warning, info (the\n"
+                            "                         default) or debug, each with those before it\n"
                             "  -o nonempty            mount over a directory that is not empty\n"
                             "  -o allow_other         let other users in, to what they may read anyway\n"
                             "  -o fsname=NAME         what mount(8) shows as the device\n"
@@ -169,6 +172,7 @@ static void words_clear(Words *words)
     free(words->poll);
     free(words->max_size);
     free(words->cache);
+    free(words->log_level);
     g_string_free(words->labels, TRUE);
     g_free(words->positional[0]);
     g_free(words->positional[1]);
@@ -210,6 +214,28 @@ static gboolean parse_number(const char *text, gboolean is_size, guint64 max, gu
         return FALSE;
     *value <<= shift;
     return TRUE;
+}
+
+/* -d is about all there is to tell, whatever else stands there. */
+static gboolean apply_log_level(SfsOptions *options, const Words *words)
+{
+    static const struct {
+        const char *word;
+        GLogLevelFlags level;
+    } levels[] = {
+        {"error", G_LOG_LEVEL_WARNING},
+        {"warning", G_LOG_LEVEL_MESSAGE},
+        {"info", G_LOG_LEVEL_INFO},
+        {"debug", G_LOG_LEVEL_DEBUG},
+    };
+    const char *word = words->log_level ? words->log_level : "info";
+
+    options->log_level = (GLogLevelFlags)0;
+    for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
+        if (strcmp(word, levels[i].word) == 0)
+            options->log_level = words->debug ? G_LOG_LEVEL_DEBUG : levels[i].level;
+    }
+    return options->log_level || wrong("-o loglevel= takes error, warning, info or debug", word);
 }
 
 static gboolean apply_values(SfsOptions *options, const Words *words)
@@ -322,11 +348,10 @@ static gboolean apply(SfsOptions *options, const Words *words)
 
     options->mountpoint = g_strdup(mountpoint);
     options->foreground = words->foreground || words->debug;
-    options->debug = words->debug;
     options->single_threaded = words->single_threaded;
     options->nonempty = words->nonempty;
     options->allow_other = words->allow_other;
-    if (!apply_values(options, words) || !apply_sources(options, source))
+    if (!apply_values(options, words) || !apply_log_level(options, words) || !apply_sources(options, source))
         return FALSE;
     if (words->fsname && !*words->fsname)
         return wrong("-o fsname= takes a name", words->fsname);

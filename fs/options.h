@@ -17,8 +17,8 @@ typedef struct {
     ShieldPolicy policy; /* without a budget: that is the server's */
     gsize cache;         /* the budget's limit, bytes */
     guint poll_sec;      /* between two looks at what makes no events */
+    GLogLevelFlags log_level; /* the least severe that the log has; -d, and loglevel=debug: all */
     gboolean foreground;
-    gboolean debug;
     gboolean single_threaded;
     gboolean nonempty;
     gboolean allow_other;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "events/trace.h"
-#include "text.h"
+#include "view/wrong.h"
 
 #define RETRY_MAX_USEC (1000 * 1000)
 #define MAX_RETRIES 3 /* at the first pace; then it goes to the backlog */
@@ -82,14 +82,18 @@ static gboolean is_anothers(SfsOutbox *outbox, const Recheck *recheck)
            (st->st_uid != geteuid() || (parent.st.st_mode && parent.st.st_uid != geteuid()));
 }
 
+static void say_not_announced(const SfsNode *node, int errnum)
+{
+    g_autofree char *text = g_strdup_printf("could not be announced: %s", g_strerror(errnum));
+
+    sfs_wrong_log(node, G_LOG_LEVEL_MESSAGE, text);
+}
+
 /* It will never be possible: what was asked counts as done. */
 static void give_up(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int errnum)
 {
-    g_autofree char *path = sfs_announcer_client_path(recheck->node);
-    g_autofree char *subject = shield_text_escape(path, -1);
-
     if (!recheck->failed)
-        g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
+        say_not_announced(recheck->node, errnum);
     recheck->failed = TRUE;
     if (op == SFS_ANNOUNCER_CREATE || op == SFS_ANNOUNCER_MKDIR)
         sfs_tree_set_announced(sfs_view_tree(outbox->view), recheck->node, TRUE);
@@ -101,11 +105,8 @@ static void give_up(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int 
 /* It can't be done at present, whatever the reason: what there is to tell is kept until it can be told. */
 static void put_off(SfsOutbox *outbox, Recheck *recheck, int errnum)
 {
-    g_autofree char *path = sfs_announcer_client_path(recheck->node);
-    g_autofree char *subject = shield_text_escape(path, -1);
-
     if (sfs_backlog_add(outbox->backlog, recheck->node, errnum))
-        g_message("%s: could not be announced: %s", subject, g_strerror(errnum));
+        say_not_announced(recheck->node, errnum);
 }
 
 static void not_done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op, int errnum)

@@ -81,7 +81,7 @@ void sfs_daemonize_detach(pid_t supervisor, int null)
 {
     if (chdir("/") < 0)
         g_message("/: %s", g_strerror(errno));
-    sfs_log_to_syslog(supervisor);
+    sfs_log_to_system(supervisor);
     setsid();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && null >= 0; fd++)
         dup2(null, fd);

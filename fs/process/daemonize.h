@@ -24,7 +24,7 @@ gboolean sfs_daemonize_ready(int ready);
 /* What sfs_daemonize_detach takes, opened while files may be opened for writing; -1: not to be had. */
 int sfs_daemonize_open(void);
 
-/* Leaves the session, in which nothing is read or written any more; the log goes to syslog, as the
- * supervisor's. To be called before there are threads, and when the mount is there: an automounter knows by
- * the process group who mounts for it, and lets all others wait until that is done. */
+/* Leaves the session, in which nothing is read or written any more; the log goes to the system's, as
+ * the supervisor's. To be called before there are threads, and when the mount is there: an automounter knows
+ * by the process group who mounts for it, and lets all others wait until that is done. */
 void sfs_daemonize_detach(pid_t supervisor, int null);

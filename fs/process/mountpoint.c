@@ -42,7 +42,7 @@ static gboolean clear_dead_mount(const char *path, GError **error)
     g_autoptr(SfsMount) mount = sfs_mountinfo_at(path);
 
     if (mount && mount->ours && sfs_mounts_detach_dead(path)) {
-        g_message("%s: a dead mount of shieldfs was taken away", escaped);
+        g_info("%s: a dead mount of shieldfs was taken away", escaped);
         return TRUE;
     }
     if (!sfs_mounts_is_dead(path))

@@ -252,6 +252,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
 
     if (!mount_view(server->fuse, mountpoint))
         return FALSE;
+    sfs_log_set_least(server->options->log_level);
     shield_fault_stop(SHIELD_FAULT_STOP_MOUNTED);
     null = server->options->foreground ? -1 : sfs_daemonize_open();
     confine(server);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "events/announcer.h"
+#include "log.h"
 #include "open.h"
 #include "process/confine.h"
 #include "process/control.h"
@@ -200,7 +201,7 @@ static gboolean leave_launcher(Supervisor *s)
     s->ready = -1;
     sfs_daemonize_detach(getpid(), sfs_daemonize_open());
     if (waiting) {
-        g_message("%s: mounted", s->place);
+        g_info("%s: mounted", s->place);
     } else {
         g_message("%s: unmounted again: who started it was killed", s->place);
         begin_end(s);
@@ -214,6 +215,7 @@ static void take_mounted(Supervisor *s)
 
     if (mount)
         s->ours.dev = mount->dev;
+    sfs_log_set_least(s->options->log_level);
     sfs_mounts_unlock(&s->lock);
     if (s->ending) {
         sfs_ours_unmount(&s->ours, FALSE);

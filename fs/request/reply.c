@@ -9,6 +9,7 @@
 #include "request/caller.h"
 #include "request/shown.h"
 #include "text.h"
+#include "view/wrong.h"
 
 #define ENTRY_SEC 1.0
 
@@ -71,23 +72,16 @@ void sfs_reply_errno(const SfsRequest *r, int errnum)
     fuse_reply_err(r->req, errnum);
 }
 
-/* Is it another error than the last open of the node met? NULL: this one works. */
-static gboolean is_news(const SfsRequest *r, const char *message)
-{
-    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
-    g_autoptr(SfsNode) node = sfs_tree_get(tree, r->ino);
-
-    return !node || sfs_tree_note_error(tree, node, message);
-}
-
 /* What a person should know goes to the log: once, until it is right again, or wrong in another way. That a
  * file has just gone does not. */
 void sfs_reply_error(const SfsRequest *r, const GError *error)
 {
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
+    g_autoptr(SfsNode) node = sfs_tree_get(tree, r->ino);
     int errnum = shield_error_errno(error);
 
-    if (errnum != ENOENT && errnum != ESTALE && is_news(r, error->message))
-        g_message("%s", error->message);
+    if (node && errnum != ENOENT && errnum != ESTALE)
+        sfs_wrong_tell(tree, node, error);
     sfs_reply_errno(r, errnum);
 }
 
@@ -231,7 +225,11 @@ static void reply_open(const SfsRequest *r, struct fuse_file_info *fi, void *han
 
 void sfs_reply_open(const SfsRequest *r, struct fuse_file_info *fi, SfsFileHandle *handle)
 {
-    (void)is_news(r, NULL);
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
+    g_autoptr(SfsNode) node = sfs_tree_get(tree, r->ino);
+
+    if (node)
+        sfs_wrong_is_right(tree, node);
     set_flags(fi);
     reply_open(r, fi, handle, sfs_file_handle_free);
 }

@@ -12,6 +12,7 @@
 #include "lock.h"
 #include "view/index.h"
 #include "view/jobs.h"
+#include "view/wrong.h"
 
 /* Something has changed in a bundle, and nobody has looked since. Times are on the findings' own clock. */
 typedef struct {
@@ -242,9 +243,9 @@ static gboolean tell(SfsFindings *findings, SfsContainer *container, GPtrArray *
     return TRUE;
 }
 
-/* The look is over. TRUE: there is something else to tell. */
+/* The look is over; *over: nothing has changed meanwhile. TRUE: there is something else to tell. */
 static gboolean finish(SfsFindings *findings, SfsContainer *container, GPtrArray *problems,
-                       GPtrArray *degraded, guint lists)
+                       GPtrArray *degraded, guint lists, gboolean *over)
 {
     SHIELD_AUTO_LOCK(&findings->lock);
     Change *change = g_hash_table_lookup(findings->changes, container);
@@ -253,7 +254,8 @@ static gboolean finish(SfsFindings *findings, SfsContainer *container, GPtrArray
         g_hash_table_remove(findings->unwatched, container);
     else
         g_hash_table_add(findings->unwatched, sfs_container_ref(container));
-    if (change && change->again)
+    *over = !change || !change->again;
+    if (!*over)
         *change = (Change){.since = change->again};
     else
         g_hash_table_remove(findings->changes, container);
@@ -265,6 +267,7 @@ gboolean sfs_findings_inspect(SfsFindings *findings, SfsContainer *container, gb
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(SfsDirectory) directory = NULL;
+    gboolean told, over;
 
     if (!begin(findings, container, unasked))
         return FALSE;
@@ -277,7 +280,10 @@ gboolean sfs_findings_inspect(SfsFindings *findings, SfsContainer *container, gb
     }
     guint lists = inspect(findings->view, container, directory->fd, problems, degraded);
     container->version = shield_bundle_version(container->bundle);
-    return finish(findings, container, problems, degraded, lists);
+    told = finish(findings, container, problems, degraded, lists, &over);
+    if (over && problems->len < SHIELD_MAX_LINES) /* they are all there */
+        sfs_wrong_found(container, problems);
+    return told;
 }
 
 /* The containers of a table; an array of references. Lock held. */

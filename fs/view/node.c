@@ -134,8 +134,6 @@ void sfs_node_unref(SfsNode *node)
     g_clear_pointer(&node->container, sfs_container_unref);
     if (sfs_node_is_directory(node))
         entries_free(node->entries);
-    else
-        g_free(node->error);
     g_free(node);
 }
 

@@ -442,17 +442,16 @@ GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent)
     return nodes;
 }
 
-gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message)
+guint32 sfs_tree_note_wrong(SfsTree *tree, SfsNode *node, guint32 wrong)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
+    guint32 before;
 
     if (sfs_node_is_directory(node))
-        return TRUE; /* nobody opens it to read */
-    if (g_strcmp0(node->error, message) == 0)
-        return FALSE;
-    g_free(node->error);
-    node->error = g_strdup(message);
-    return TRUE;
+        return 0; /* nobody opens it to read */
+    before = node->wrong;
+    node->wrong = wrong;
+    return before;
 }
 
 /* Lock held. */

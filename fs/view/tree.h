@@ -54,7 +54,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsPassage, sfs_passage_unref)
 typedef struct {
     gatomicrefcount refs;
     ShieldPlace *place;
-    GMutex lock; /* a leaf: protects identity, st, known, passage, strayed, straying */
+    GMutex lock; /* a leaf: protects identity, st, known, passage, strayed, straying, wrong */
     ShieldIdentity identity;
     ShieldBundle *bundle;
     int unread;          /* atomic: it was there at the start, and what is in it is not known yet */
@@ -66,6 +66,7 @@ typedef struct {
     guint64 looked;      /* the last mark before its name was seen to lead to it; the index's */
     gint64 strayed;      /* when somebody was last told that its name leads elsewhere (monotonic time), */
     gint64 straying;     /* and the first time of late */
+    guint32 wrong[SHIELD_N_LISTS]; /* what stands for what the log was told of each list; 0: nothing */
 } SfsContainer;
 
 SfsContainer *sfs_container_new(const ShieldPlace *place, const ShieldIdentity *identity,
@@ -121,7 +122,7 @@ typedef struct SfsNode {
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
     union {
         SfsEntries *entries; /* of a directory */
-        char *error;         /* of a file: what the log was told last of opening it; NULL: nothing is wrong */
+        guint32 wrong; /* of a file: what stands for what the log was told of it (wrong.h); 0: nothing */
     };
     SfsPacked told; /* with the rest of what watchers were told of it last */
     union {
@@ -226,8 +227,8 @@ void sfs_tree_assume_children(SfsTree *tree, SfsNode *directory);
 /* The children that are attached or announced, each once; an array of SfsNode that owns references. */
 GPtrArray *sfs_tree_children(SfsTree *tree, SfsNode *parent);
 
-/* Opening the node failed with this message; NULL: it worked. Is it another than last time? */
-gboolean sfs_tree_note_error(SfsTree *tree, SfsNode *node, const char *message);
+/* Exchanges what the log has been told of a file; 0 for a directory. See wrong.h. */
+guint32 sfs_tree_note_wrong(SfsTree *tree, SfsNode *node, guint32 wrong);
 
 /* Somebody else than the announcer is given the node. */
 void sfs_tree_show(SfsTree *tree, SfsNode *node);

@@ -42,7 +42,7 @@ def test_help(option):
     text = done.stdout.decode()
     assert max(map(len, text.split('\n'))) <= 80
     for word in ('SOURCE', 'MOUNTPOINT', '-f', '-d', '-s', '-o', '-h', '--help', '-V', '--version', 'settle=',
-                 'poll=', 'max_size=', 'cache=', 'nonempty', 'allow_other'):
+                 'poll=', 'max_size=', 'cache=', 'loglevel=', 'nonempty', 'allow_other'):
         assert word in text, word
 
 
@@ -56,7 +56,7 @@ def test_version(option):
     *((['-o', bad], bad.split('=')[0]) for bad in (
         'settle=', 'settle=x', 'settle=-1', 'settle=1x', 'settle=99999999999999999999', 'settle=1.5',
         'settle', 'poll=x', 'max_size=', 'max_size=x', 'max_size=-1', 'max_size=1Q', 'max_size=K',
-        'max_size=99999999999999999999G', 'cache', 'cache=', 'cache=0', 'cache=1T'))])
+        'max_size=99999999999999999999G', 'cache', 'cache=', 'cache=0', 'cache=1T', 'loglevel=all'))])
 @pytest.mark.parametrize('foreground', [[], ['-f']])
 def test_bad_options(state, mnt, words, name, foreground):
     refused(*foreground, *words, state, mnt, names=[name])
@@ -70,7 +70,7 @@ def test_wrong_number_of_words(state, mnt):
 
 
 @pytest.mark.parametrize('options', [['settle=250'], ['settle=0'], ['poll=5'], ['max_size=1M'],
-                                     ['max_size=1G'], ['max_size=123'], ['cache=1G'], ['nonempty'], FSTAB_WORDS,
+                                     ['max_size=1G'], ['max_size=123'], ['cache=1G'], ['loglevel=debug'], ['nonempty'], FSTAB_WORDS,
                                      *([w] for w in FSTAB_WORDS)], ids=','.join)
 def test_good_options(mount, state, options):
     """Taken in silence: the log check at the end finds no line."""

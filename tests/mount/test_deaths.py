@@ -182,7 +182,7 @@ def test_death_of_the_server(mount, state, behind, how):
             assert os.fspath(m.mnt) not in harness.mounts() and os.listdir(m.mnt) == []
             check_end(readers, start)
         assert not stat_of(family.server) and not stat_of(family.announcer)
-        said = f'WARNING: {m.mnt}: the server was killed by signal {how:d} '
+        said = f'error: {m.mnt}: the server was killed by signal {how:d} '
         assert any(line.startswith(said) for line in m.take_log())
         m.kill()
 

@@ -107,7 +107,7 @@ static void test_plain(void)
     g_assert_cmpuint(parsed.options.policy.settle_ms, ==, 1000);
     g_assert_cmpuint(parsed.options.cache, ==, 64 * 1024 * 1024);
     g_assert_false(parsed.options.foreground);
-    g_assert_false(parsed.options.debug);
+    g_assert_cmpint(parsed.options.log_level, ==, G_LOG_LEVEL_INFO);
     g_assert_false(parsed.options.single_threaded);
     g_assert_false(parsed.options.nonempty);
     g_assert_false(parsed.options.allow_other);
@@ -120,14 +120,14 @@ static void test_flags(void)
     g_assert_true(all.options.single_threaded);
     g_assert_true(all.options.nonempty);
     g_assert_true(all.options.allow_other);
-    g_assert_false(all.options.debug);
+    g_assert_cmpint(all.options.log_level, ==, G_LOG_LEVEL_INFO);
 
     g_auto(Parsed) debug = parse_good("/s|/m|-d");
-    g_assert_true(debug.options.debug);
+    g_assert_cmpint(debug.options.log_level, ==, G_LOG_LEVEL_DEBUG);
     g_assert_true(debug.options.foreground); /* debugging implies it */
 
     g_auto(Parsed) word = parse_good("-odebug|/s|/m");
-    g_assert_true(word.options.debug);
+    g_assert_cmpint(word.options.log_level, ==, G_LOG_LEVEL_DEBUG);
 }
 
 /* What mount(8), its helpers and fstab hand on means nothing here, and is no mistake. */
@@ -309,6 +309,29 @@ static void test_values(void)
     }
 }
 
+static void test_log_level(void)
+{
+    static const struct {
+        const char *words;
+        GLogLevelFlags level;
+        gboolean foreground;
+    } cases[] = {
+        {"/s|/m|-ologlevel=error", G_LOG_LEVEL_WARNING, FALSE},
+        {"/s|/m|-ologlevel=warning", G_LOG_LEVEL_MESSAGE, FALSE},
+        {"/s|/m|-ologlevel=info", G_LOG_LEVEL_INFO, FALSE},
+        {"/s|/m|-ologlevel=debug", G_LOG_LEVEL_DEBUG, FALSE},
+        {"/s|/m|-d|-ologlevel=error", G_LOG_LEVEL_DEBUG, TRUE},
+        {"/s|/m|-ologlevel=error|-ologlevel=info", G_LOG_LEVEL_INFO, FALSE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(Parsed) parsed = parse_good(cases[i].words);
+
+        g_assert_cmpint(parsed.options.log_level, ==, cases[i].level);
+        g_assert_cmpint(parsed.options.foreground, ==, cases[i].foreground);
+    }
+}
+
 static void test_cache(void)
 {
     g_auto(Parsed) small = parse_good("/s|/m|-o|cache=1");
@@ -344,6 +367,10 @@ static void test_wrong_values(void)
         "cache=x",
         "cache=-1",
         "cache=1025G",
+        "loglevel=",
+        "loglevel=notice",
+        "loglevel=Error",
+        "loglevel=error ",
         "poll=",
         "poll=0",
         "poll=-1",
@@ -471,6 +498,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/default-sources", test_default_sources);
     g_test_add_func("/options/values", test_values);
     g_test_add_func("/options/cache", test_cache);
+    g_test_add_func("/options/log-level", test_log_level);
     g_test_add_func("/options/wrong-values", test_wrong_values);
     g_test_add_func("/options/wrong-words", test_wrong_words);
     g_test_add_func("/options/help-and-version", test_help_and_version);

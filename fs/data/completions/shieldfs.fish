@@ -10,6 +10,7 @@ function __shieldfs_options
         poll=\t'how often to compare what makes no events' \
         max_size=\t'the longest list to read' \
         cache=\t'how much to keep in memory' \
+        loglevel=\t'what the log tells' \
         fsname=\t'what mount(8) shows as the device' \
         nonempty\t'mount over a directory that is not empty' \
         allow_other\t'let other users in' \
@@ -23,6 +24,8 @@ function __shieldfs_options
             set offered max_size={1M,16M,64M,1G}\t
         case 'cache=*'
             set offered cache={64M,192M,1G}\t
+        case 'loglevel=*'
+            set offered loglevel={error,warning,info,debug}\t
     end
     for word in $offered
         printf '%s%s\n' "$before" $word

@@ -22,10 +22,12 @@ PATIENT = SLOW or os.environ.get('SHIELD_IDLE') != '1'  # what is quick on an id
 TIMEOUT = 300 if SLOW else 60
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 UNMOUNTED = 'fuse: reading device: Software caused connection abort'  # libfuse's, of a request that goes with the mount
-SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|==\d+==')
+SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|shieldfs: error: |==\d+==')
 END = re.compile(r'shieldfs: debug: end: \d+ inodes still looked up')
 ABSENT = re.compile(r'shieldfs: /.*: no such directory: the view is empty until there is one')  # not of the mount
+RIGHT = ': right again'
 FORGOTTEN = re.compile(r'^shieldfs: debug: FORGET \d+: \d+ times, 0 inodes still looked up$', re.MULTILINE)
+SOCKET_KEEPS = int(pathlib.Path('/proc/sys/net/unix/max_dgram_qlen').read_text(encoding='ascii'))  # datagrams
 NOBODY, STRANGER = 65534, 65533
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -214,11 +216,12 @@ class Mount:
         self.patterns[pattern] = 0
 
     def log_lines(self):
-        """The log without the request lines; every line must be printable text from us."""
+        """The log without the request lines and what is right again; every line must be printable text from us."""
         text = self.log_path.read_bytes().decode('utf-8')
         # who is killed may leave a line unfinished, after which the supervisor tells of his end
-        lines = re.split(r'\n|(?<=.)(?=shieldfs: WARNING: )', text)
-        return [ln for ln in lines if ln not in ('', UNMOUNTED) and not ln.startswith('shieldfs: debug: ') and not ABSENT.fullmatch(ln)]
+        lines = re.split(r'\n|(?<=.)(?=shieldfs: error: )', text)
+        return [ln for ln in lines if ln not in ('', UNMOUNTED) and not ln.startswith('shieldfs: debug: ')
+                and not ln.endswith(RIGHT) and not ABSENT.fullmatch(ln)]
 
     def take_log(self):
         """The log lines since the last call; the caller judges them, so that nobody else need expect them."""
