@@ -85,6 +85,7 @@ libclang-rt-dev libclang-rt-14-dev
 gcc
 git
 libc6-dbg
+mandoc
 python3-pyflakes
 shellcheck
 valgrind
