@@ -4,7 +4,7 @@
 # Builds shieldfs and runs the tests. Ends with a line `N passed, N failed`
 # (and `, N skipped` if a test was) and a status that is not 0 if one failed.
 #
-#   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount]... [--setup NAME]
+#   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount|pages]... [--setup NAME]
 #                [--idle|--busy] [-- MESON_SETUP_ARGUMENT...]
 #
 # The machine may have other work. --idle says that it has none: then the limits

@@ -21,6 +21,8 @@ import harness  # noqa: E402
 
 def pytest_configure(config):
     os.umask(0o022)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in the background of a shell, and our readers had it from us
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.wrong, config.left_out = [], {}
     for path in (harness.SHIELDFS, harness.SHIELD_STATE):
         if not os.access(path, os.X_OK):
@@ -87,7 +89,7 @@ def pytest_runtest_makereport(item, call):
         item.went_wrong = True
         for m in getattr(item, 'mounts', []):
             with contextlib.suppress(OSError):
-                tail = m.log_path.read_bytes()[-4000:].decode('utf-8', 'backslashreplace')
+                tail = m.log_path.read_bytes()[-20000:].decode('utf-8', 'backslashreplace')
                 report.sections.append((f'end of the log of {m.mnt}', tail))
         seed = getattr(item.module, 'SEED', None)
         crash = getattr(report.longrepr, 'reprcrash', None)

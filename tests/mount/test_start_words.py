@@ -5,6 +5,7 @@ line on standard error for whatever is refused."""
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 
 import bundles
@@ -186,9 +187,11 @@ def test_fuse_conf_as_the_helper_reads_it(place, base, state, exe, root, text):
         harness.system_mount(conf, '/etc/fuse.conf', None, 0x1000)
 
     def body():
-        # It can't hand over the descriptor, and says so, but only when it has mounted.
-        helper = subprocess.run(['fusermount3', '-o', 'allow_other,fsname=x', '--', place], capture_output=True,
-                                text=True, check=False, env=dict(os.environ, _FUSE_COMMFD='99'))
+        ours, its = socket.socketpair()  # nobody takes what it hands over
+        with ours, its:
+            helper = subprocess.run(['fusermount3', '-o', 'allow_other,fsname=x', '--', place], capture_output=True,
+                                    text=True, check=False, pass_fds=[its.fileno()],
+                                    env=dict(os.environ, _FUSE_COMMFD=str(its.fileno())))
         taken = 'only allowed if' not in helper.stderr
         if entries(place):
             run('fusermount3', '-uz', place)
