@@ -33,14 +33,6 @@ static void set_times(struct stat *st, struct timespec mtime)
     st->st_mtim = st->st_atim = st->st_ctim = mtime;
 }
 
-static void set_times_now(struct stat *st)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    set_times(st, now);
-}
-
 static void set_size(struct stat *st, off_t size)
 {
     st->st_size = size;
@@ -111,16 +103,16 @@ static int meta_attributes(SfsView *view, SfsNode *node, gboolean at_once, struc
     if (directory)
         return 0;
 
-    if (node->kind == SFS_METRICS) {
-        set_times_now(st); /* and no size: what an open gives is made by it */
-    } else if (node->kind == SFS_STATUS) {
+    /* The metrics have no size, for what an open gives is made by it; and a time of their own would make tar
+     * take them for changed while it reads them. */
+    if (node->kind == SFS_STATUS) {
         gsize size;
         guint64 serial;
 
         set_times(st, at_once ? sfs_status_last(view->status, &size, &serial)
                               : sfs_status_time(view->status, &size));
         set_size(st, (off_t)size);
-    } else {
+    } else if (node->kind == SFS_VERSION) {
         g_autoptr(GBytes) version = sfs_status_version();
 
         set_size(st, (off_t)g_bytes_get_size(version));
@@ -411,8 +403,6 @@ SfsFinding sfs_attributes_current_state(SfsView *view, SfsNode *node, SfsState *
 
     SfsFinding finding = finding_of(attributes(view, node, FALSE, now, &sight));
     now->st = sight.st;
-    if (node->kind == SFS_METRICS)
-        set_times(&now->st, view->started); /* nothing to tell of, ever */
     return finding;
 }
 
