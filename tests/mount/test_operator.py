@@ -25,7 +25,7 @@ BLOCK = re.compile(r'^\.\\" (\w+)(?: (\S+))?\n\.Bd -literal.*?\n(.*?)^\.Ed$', re
 # Where the lines `degraded` and `problem` of the status file come from.
 MESSAGES = ['core/inspect.c', 'core/catalog.c', 'core/sources.c', 'core/reading.c', 'core/lines.c', 'core/open.h', 'core/error.c',
             'fs/events/watchlist.c', 'fs/events/backlog.c', 'fs/view/findings.c', 'fs/view/status.c']
-NO_TEXT = re.compile(r'/\*.*?\*/|^#include.*?$|g_debug\(.*?\);', re.M | re.S)
+NO_TEXT = re.compile(r'/\*.*?\*/|^#include.*?$|(?:g_debug|sfs_openmetrics_\w+)\(.*?\);', re.M | re.S)
 JOINT = re.compile(r'"\s*(?:G_GSIZE_FORMAT|G_GUINT64_FORMAT|)\s*"')
 
 
