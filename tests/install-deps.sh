@@ -60,8 +60,6 @@ nftables
 node-chokidar
 cmd:node nodejs
 procps
-cmd:promtool prometheus
-cmd:prometheus-node-exporter prometheus-node-exporter
 python3
 python3-prometheus-client
 python3-pytest
@@ -109,6 +107,20 @@ LIST
     esac
 }
 
+# The same for programs that are used and not installed, because their packages would also start a service: only they
+# are taken out of the package, into a folder of this user. `PROGRAM PACKAGE`, one per line.
+unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/shieldfs/programs
+programs() {
+    case $1 in
+    test)
+        cat <<'LIST'
+promtool prometheus
+prometheus-node-exporter prometheus-node-exporter
+LIST
+        ;;
+    esac
+}
+
 installed() {
     [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -138,6 +150,31 @@ available() {
     return 1
 }
 
+# Takes PROGRAM out of PACKAGE.
+unpack() {
+    local space
+    say "$1, of the package $2, to $unpacked"
+    space=$(mktemp -d)
+    if mkdir -p "$unpacked" && (cd "$space" && apt-get download -qq -o APT::Sandbox::User=root "$2" </dev/null >/dev/null) &&
+        dpkg-deb --fsys-tarfile "$space"/*.deb | tar -xO "./usr/bin/$1" >"$space/$1" &&
+        chmod +x "$space/$1" && mv "$space/$1" "$unpacked/$1"; then
+        rm -r "$space"
+    else
+        rm -r "$space"
+        die "apt-get download $2 failed. If its lists are old: sudo apt-get update"
+    fi
+}
+
+# What is to be unpacked of these groups and is nowhere here.
+unpack_all() {
+    local group program package
+    for group; do
+        while read -r program package; do
+            if ! command -v "$program" >/dev/null && [ ! -x "$unpacked/$program" ]; then unpack "$program" "$package"; fi
+        done < <(programs "$group")
+    done
+}
+
 if [ $# -eq 0 ]; then set -- build; fi
 
 missing=()
@@ -148,7 +185,10 @@ for group; do
         if ! command -v dpkg-query >/dev/null || ! satisfied $line; then missing+=("$line"); fi
     done < <(packages "$group")
 done
-if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+if [ ${#missing[@]} -eq 0 ]; then
+    if command -v apt-get >/dev/null; then unpack_all "$@"; fi
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     say "no apt-get here, so nothing was installed. On Debian the packages are called:"
@@ -180,3 +220,4 @@ say "apt-get install --no-install-recommends ${wanted[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
     -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "${wanted[@]}" </dev/null >/dev/null ||
     die "apt-get install failed"
+unpack_all "$@"

@@ -21,6 +21,8 @@ import harness  # noqa: E402
 
 def pytest_configure(config):
     os.umask(0o022)
+    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    os.environ['PATH'] += f':{cache}/shieldfs/programs'  # tests/install-deps.sh
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in the background of a shell, and our readers had it from us
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.wrong, config.left_out = [], {}
