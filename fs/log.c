@@ -45,15 +45,15 @@ typedef struct {
 /* THE table of levels, the most severe first: what stands between "shieldfs: " and the text, and what syslog
  * and the journal call it. */
 static const struct {
-    GLogLevelFlags levels;
     const char *sign;
+    GLogLevelFlags levels;
     int priority;
 } severities[] = {
-    {G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL, "CRITICAL: ", LOG_CRIT},
-    {G_LOG_LEVEL_WARNING, "error: ", LOG_ERR},
-    {G_LOG_LEVEL_MESSAGE, "", LOG_WARNING},
-    {G_LOG_LEVEL_INFO, "", LOG_INFO},
-    {G_LOG_LEVEL_DEBUG, "debug: ", LOG_DEBUG},
+    {"CRITICAL: ", G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL, LOG_CRIT},
+    {"error: ", G_LOG_LEVEL_WARNING, LOG_ERR},
+    {"", G_LOG_LEVEL_MESSAGE, LOG_WARNING},
+    {"", G_LOG_LEVEL_INFO, LOG_INFO},
+    {"debug: ", G_LOG_LEVEL_DEBUG, LOG_DEBUG},
 };
 
 static gsize severity(GLogLevelFlags level)
