@@ -108,13 +108,13 @@ LIST
 }
 
 # The same for programs that are used and not installed, because their packages would also start a service: only they
-# are taken out of the package, into a folder of this user. `PROGRAM PACKAGE`, one per line.
+# are taken out of the package, into a folder of this user. `PROGRAM PACKAGE...` on a line; the packages are alternatives.
 unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/shieldfs/programs
 programs() {
     case $1 in
     test)
         cat <<'LIST'
-promtool prometheus
+promtool promtool prometheus
 prometheus-node-exporter prometheus-node-exporter
 LIST
         ;;
@@ -150,27 +150,32 @@ available() {
     return 1
 }
 
-# Takes PROGRAM out of PACKAGE.
+# Takes PROGRAM out of the first of the PACKAGEs that there is.
 unpack() {
-    local space
-    say "$1, of the package $2, to $unpacked"
+    local program=$1 package space
+    shift
+    package=$(available "$@") || die "this release of Debian has none of these packages: $*"
+    say "$program, of the package $package, to $unpacked"
     space=$(mktemp -d)
-    if mkdir -p "$unpacked" && (cd "$space" && apt-get download -qq -o APT::Sandbox::User=root "$2" </dev/null >/dev/null) &&
-        dpkg-deb --fsys-tarfile "$space"/*.deb | tar -xO "./usr/bin/$1" >"$space/$1" &&
-        chmod +x "$space/$1" && mv "$space/$1" "$unpacked/$1"; then
+    if mkdir -p "$unpacked" && (cd "$space" && apt-get download -qq -o APT::Sandbox::User=root "$package" </dev/null >/dev/null) &&
+        dpkg-deb --fsys-tarfile "$space"/*.deb | tar -xO "./usr/bin/$program" >"$space/$program" &&
+        chmod +x "$space/$program" && mv "$space/$program" "$unpacked/$program"; then
         rm -r "$space"
     else
         rm -r "$space"
-        die "apt-get download $2 failed. If its lists are old: sudo apt-get update"
+        die "apt-get download $package failed. If its lists are old: sudo apt-get update"
     fi
 }
 
 # What is to be unpacked of these groups and is nowhere here.
 unpack_all() {
-    local group program package
+    local group program packages
     for group; do
-        while read -r program package; do
-            if ! command -v "$program" >/dev/null && [ ! -x "$unpacked/$program" ]; then unpack "$program" "$package"; fi
+        while read -r program packages; do
+            if ! command -v "$program" >/dev/null && [ ! -x "$unpacked/$program" ]; then
+                # shellcheck disable=SC2086 # its words are the alternatives
+                unpack "$program" $packages
+            fi
         done < <(programs "$group")
     done
 }
