@@ -154,12 +154,15 @@ static gboolean put_to_system(Log *log, const SfsLogLine *line, gboolean *taken)
 
 static gboolean put(Log *log, const SfsLogLine *line)
 {
-    g_autofree char *whole = g_strconcat(line->sign, line->text, NULL);
     gboolean taken;
 
     if (log->system >= 0 && put_to_system(log, line, &taken))
         return taken;
-    return log->target != TO_NOBODY && write_line(log, whole);
+    if (log->target == TO_NOBODY)
+        return FALSE;
+
+    g_autofree char *whole = g_strconcat(line->sign, line->text, NULL);
+    return write_line(log, whole);
 }
 
 /* How many were lost stands before the first that is taken again. */

@@ -424,20 +424,28 @@ static gboolean is_there(const SfsFindings *findings, SfsNode *root, const SfsCo
     return node && node->container == container;
 }
 
+/* The next of what there is to tell, of what is still there; the rest is forgotten. NULL: that was all. Lock
+ * held. */
+static const Told *next_told(const SfsFindings *findings, SfsNode *root, GHashTableIter *iter)
+{
+    void *container, *value;
+
+    while (g_hash_table_iter_next(iter, &container, &value)) {
+        if (is_there(findings, root, container))
+            return value;
+        g_hash_table_iter_remove(iter);
+    }
+    return NULL;
+}
+
 static void add_bundles(SfsFindings *findings, SfsNode *root, GPtrArray *problems, GPtrArray *degraded)
 {
     SHIELD_AUTO_LOCK(&findings->lock);
     GHashTableIter iter;
-    void *container, *value;
+    const Told *told;
 
     g_hash_table_iter_init(&iter, findings->told);
-    while (g_hash_table_iter_next(&iter, &container, &value)) {
-        const Told *told = value;
-
-        if (!is_there(findings, root, container)) {
-            g_hash_table_iter_remove(&iter);
-            continue;
-        }
+    while ((told = next_told(findings, root, &iter))) {
         add_copies(problems, told->problems);
         add_copies(degraded, told->degraded);
     }
@@ -460,14 +468,10 @@ static void count_lines(SfsFindings *findings, guint *lists, guint *names, guint
     g_autoptr(SfsNode) root = sfs_tree_root(sfs_view_tree(findings->view));
     SHIELD_AUTO_LOCK(&findings->lock);
     GHashTableIter iter;
-    void *container, *value;
+    const Told *told;
 
     g_hash_table_iter_init(&iter, findings->told);
-    while (g_hash_table_iter_next(&iter, &container, &value)) {
-        const Told *told = value;
-
-        if (!is_there(findings, root, container))
-            continue;
+    while ((told = next_told(findings, root, &iter))) {
         *lists += told->lists;
         *names += told->problems->len - told->lists;
         *degraded += told->degraded->len;
