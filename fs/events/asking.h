@@ -31,8 +31,9 @@ struct SfsOutbox {
     void *overdue_data;
     void (*cold)(void *data, SfsNode *node); /* NULL: there is nobody to ask */
     void *cold_data;
+    gboolean crowded; /* since the queue was empty, ghosts were left out */
     /* For any thread. */
-    ShieldCounter announced[SFS_N_ANNOUNCER_OPS], failed, joined;
+    ShieldCounter announced[SFS_N_ANNOUNCER_OPS], failed, joined, untold;
     ShieldCounter length,
         oldest; /* of the queue, with what is out; since when the oldest is in it; 0: none */
 };

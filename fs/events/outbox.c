@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "events/asking.h"
+#include "events/ghosts.h"
 #include "events/outcome.h"
 #include "events/trace.h"
 #include "fault.h"
@@ -25,7 +26,7 @@ SfsOutbox *sfs_outbox_new(SfsView *view, SfsAnnouncerClient *announcer, const ch
     outbox->view = view;
     outbox->client = announcer;
     outbox->backlog = sfs_backlog_new(mountpoint);
-    outbox->rechecks = sfs_rechecks_new();
+    outbox->rechecks = sfs_rechecks_new(sfs_view_tree(view));
     return outbox;
 }
 
@@ -166,6 +167,11 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
         queue(outbox, recheck, before + 1);
         return;
     }
+    if (directory && recheck->ghosts > 0) {
+        sfs_trace_node(recheck->node, "gone: to be told after what came and went in it");
+        queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+        return;
+    }
     if (directory && recheck->node->container)
         stray = sfs_container_stray_until(recheck->node->container);
     if (stray > g_get_monotonic_time()) {
@@ -179,11 +185,16 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
 }
 
 /* When its directory has been announced, all that is in it is looked at. But a ghost is not in it any more:
- * it waits here. */
+ * it waits here, also for a directory that is a ghost itself. */
 static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
 {
-    if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), recheck->node->parent))
+    SfsNode *directory = recheck->node->parent;
+    const Recheck *above = sfs_rechecks_find(outbox->rechecks, directory);
+
+    if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), directory))
         queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+    else if (recheck->ghost && above && above->ghost)
+        queue(outbox, recheck, recheck_first(outbox, directory) + 1);
     else
         forget_recheck(outbox, recheck);
 }
@@ -304,15 +315,19 @@ static void assume_state(SfsOutbox *outbox, Recheck *recheck, SfsState *announce
 static void compare(SfsOutbox *outbox, Recheck *recheck)
 {
     SfsTree *tree = sfs_view_tree(outbox->view);
-    gboolean announced = sfs_tree_is_announced(tree, recheck->node);
+    g_autoptr(SfsNode) node = sfs_node_ref(recheck->node);
+    gboolean announced = sfs_tree_is_announced(tree, node);
     SfsState announced_state = sfs_tree_announced_state(tree, recheck->node), now = {0};
     SfsFinding finding;
 
     if (recheck->stale && has_it_computed(outbox, recheck))
         return;
-    finding = current_state(outbox, recheck->node, &now);
+    finding = current_state(outbox, node, &now);
 
     sfs_outbox_recheck_ghosts(outbox);
+    recheck = sfs_rechecks_find(outbox->rechecks, node);
+    if (!recheck)
+        return; /* it is gone, and nobody waits to hear of it */
     if (finding == SFS_COLD && has_it_computed(outbox, recheck))
         return;
     recheck->unclear = finding == SFS_UNCLEAR;
@@ -351,18 +366,6 @@ void sfs_outbox_recheck_unclear(SfsOutbox *outbox)
 void sfs_outbox_recheck_children(SfsOutbox *outbox, SfsNode *directory, gint64 delay)
 {
     sfs_asking_recheck_children(outbox, directory, delay);
-}
-
-void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)
-{
-    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(sfs_view_tree(outbox->view));
-
-    for (guint i = 0; i < ghosts->len; i++) {
-        Recheck *recheck = recheck_of(outbox, g_ptr_array_index(ghosts, i));
-
-        recheck->ghost = TRUE;
-        queue(outbox, recheck, 0); /* before what has its name now, which may be in the queue */
-    }
 }
 
 void sfs_outbox_assume(SfsOutbox *outbox, SfsNode *node)
@@ -421,6 +424,8 @@ static gint64 work(SfsOutbox *outbox)
         due = MAX(due, sfs_announcer_client_covered_until(outbox->client));
         if (due > g_get_monotonic_time())
             return later ? MIN(due, later) : due;
+        if (sfs_ghosts_forget(outbox, recheck))
+            continue;
         sfs_rechecks_take(outbox->rechecks, recheck);
         compare(outbox, recheck);
     }
@@ -437,6 +442,7 @@ static void note_length(SfsOutbox *outbox)
         oldest = outbox->out->last;
     shield_counter_set(&outbox->length, n + (outbox->out != NULL));
     shield_counter_set(&outbox->oldest, (guint64)oldest);
+    outbox->crowded &= n > 0;
 }
 
 gint64 sfs_outbox_work(SfsOutbox *outbox)

@@ -64,7 +64,7 @@ static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
     }
     sfs_tree_set_announced_state(tree, recheck->node, &outbox->telling);
     if (recheck->ghost) {
-        recheck->ghost = FALSE;
+        sfs_rechecks_set_ghost(outbox->rechecks, recheck, FALSE);
         queue(outbox, recheck, g_get_monotonic_time());
     }
 }

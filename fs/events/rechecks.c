@@ -11,20 +11,24 @@
 #define SWEPT 4
 
 /* All that are queued of one container, or of what else there is in the root. Containers take turns: who has
- * had his goes behind all that were due by then. */
+ * had his goes behind all that were due by then. Those that are gone have every second turn at most, so that
+ * any number of them delays the others' news but little. */
 typedef struct {
     char *name;           /* in the root */
     GSequence *queue;     /* of SfsRecheck, by due; never empty */
     gint64 served;        /* when it had its turn last, monotonic time */
-    GSequenceIter *place; /* in the order of turns */
+    gboolean gone;        /* there was nothing of that name any more when it was put into its place, */
+    GSequenceIter *place; /* in the order of turns of its kind */
 } Turn;
 
 struct SfsRechecks {
-    GHashTable *all;   /* node to SfsRecheck */
-    GHashTable *turns; /* name to Turn */
-    GSequence *order;  /* of Turn, by when it may have its turn */
-    GQueue waiting;    /* of SfsRecheck: those in the queue, the oldest first */
-    GQueue resting;    /* of SfsRecheck: those not in the queue, the last one taken at the end */
+    SfsTree *tree;
+    GHashTable *all;     /* node to SfsRecheck */
+    GHashTable *turns;   /* name to Turn */
+    GSequence *order[2]; /* of Turn, by when it may have its turn: what is there, and what is gone */
+    gboolean gone_last;  /* which of those had the last turn */
+    GQueue waiting;      /* of SfsRecheck: those in the queue, the oldest first */
+    GQueue resting;      /* of SfsRecheck: those not in the queue, the last one taken at the end */
 };
 
 static void look_free(void *data)
@@ -44,19 +48,22 @@ static void turn_free(void *data)
     g_free(turn);
 }
 
-SfsRechecks *sfs_rechecks_new(void)
+SfsRechecks *sfs_rechecks_new(SfsTree *tree)
 {
     SfsRechecks *rechecks = g_new0(SfsRechecks, 1);
 
+    rechecks->tree = tree;
     rechecks->all = g_hash_table_new_full(NULL, NULL, NULL, look_free);
     rechecks->turns = g_hash_table_new_full(shield_hash_name, g_str_equal, NULL, turn_free);
-    rechecks->order = g_sequence_new(NULL);
+    rechecks->order[FALSE] = g_sequence_new(NULL);
+    rechecks->order[TRUE] = g_sequence_new(NULL);
     return rechecks;
 }
 
 void sfs_rechecks_free(SfsRechecks *rechecks)
 {
-    g_sequence_free(rechecks->order);
+    g_sequence_free(rechecks->order[FALSE]);
+    g_sequence_free(rechecks->order[TRUE]);
     g_hash_table_unref(rechecks->turns);
     g_hash_table_unref(rechecks->all);
     g_free(rechecks);
@@ -97,23 +104,32 @@ static int compare_turns(const void *a, const void *b, void *data)
     return (due_a > due_b) - (due_a < due_b);
 }
 
+/* What is in the root of it: itself, or what it is in. */
+static SfsNode *top_of(SfsNode *node)
+{
+    while (node->parent && node->parent->parent)
+        node = node->parent;
+    return node;
+}
+
 /* Its first is another one, or it has been served. */
 static void move_turn(SfsRechecks *rechecks, Turn *turn)
 {
     if (turn->place)
         g_sequence_remove(turn->place);
-    if (g_sequence_is_empty(turn->queue))
+    if (g_sequence_is_empty(turn->queue)) {
         g_hash_table_remove(rechecks->turns, turn->name);
-    else
-        turn->place = g_sequence_insert_sorted(rechecks->order, turn, compare_turns, NULL);
+        return;
+    }
+    turn->gone = !sfs_tree_has_successor(rechecks->tree, top_of(first_of(turn)->node));
+    turn->place = g_sequence_insert_sorted(rechecks->order[turn->gone], turn, compare_turns, NULL);
 }
 
-static Turn *turn_of(SfsRechecks *rechecks, const SfsNode *node)
+static Turn *turn_of(SfsRechecks *rechecks, SfsNode *of)
 {
-    while (node->parent && node->parent->parent)
-        node = node->parent;
-
+    const SfsNode *node = top_of(of);
     Turn *turn = g_hash_table_lookup(rechecks->turns, node->name);
+
     if (!turn) {
         turn = g_new0(Turn, 1);
         turn->name = g_strdup(node->name);
@@ -151,8 +167,34 @@ guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since)
     return rechecks->waiting.length;
 }
 
+/* It is in no queue; when there is nothing to remember of it, it will be forgotten. */
+static void rest(SfsRechecks *rechecks, SfsRecheck *recheck)
+{
+    recheck->resting.data = recheck;
+    g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
+}
+
+void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean ghost)
+{
+    SfsRecheck *above;
+
+    if (recheck->ghost == ghost)
+        return;
+    recheck->ghost = ghost;
+    if (ghost) {
+        sfs_rechecks_get(rechecks, recheck->node->parent)->ghosts++;
+        return;
+    }
+    above = sfs_rechecks_find(rechecks, recheck->node->parent);
+    if (!above || above->ghosts == 0)
+        return; /* it was forgotten meanwhile */
+    if (--above->ghosts == 0 && !above->queued && !above->resting.data)
+        rest(rechecks, above);
+}
+
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck)
 {
+    sfs_rechecks_set_ghost(rechecks, recheck, FALSE);
     leave_queue(rechecks, recheck);
     end_wait(rechecks, recheck);
     g_hash_table_remove(rechecks->all, recheck->node);
@@ -161,7 +203,8 @@ void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck)
 static gboolean is_forgettable(const SfsRecheck *recheck, gint64 now)
 {
     gboolean in_mind = recheck->written || recheck->touched || recheck->unclosed || recheck->ghost ||
-                       recheck->unclear || recheck->failed || recheck->retries || recheck->out;
+                       recheck->ghosts || recheck->unclear || recheck->failed || recheck->retries ||
+                       recheck->out;
 
     return !in_mind && now > MAX(recheck->last, recheck->born) + COUNTS_USEC;
 }
@@ -187,11 +230,11 @@ void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck)
     Turn *turn = turn_of(rechecks, recheck->node);
 
     sweep(rechecks);
+    rechecks->gone_last = turn->gone;
     turn->served = g_get_monotonic_time();
     leave_queue(rechecks, recheck);
     end_wait(rechecks, recheck);
-    recheck->resting.data = recheck;
-    g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
+    rest(rechecks, recheck);
 }
 
 guint sfs_rechecks_count(const SfsRechecks *rechecks)
@@ -241,12 +284,33 @@ GPtrArray *sfs_rechecks_unclear(const SfsRechecks *rechecks)
     return nodes;
 }
 
+guint sfs_rechecks_beside(SfsRechecks *rechecks, SfsNode *node)
+{
+    const Turn *turn = g_hash_table_lookup(rechecks->turns, top_of(node)->name);
+
+    if (top_of(node) == node)
+        return (guint)g_sequence_get_length(rechecks->order[TRUE]);
+    return turn ? (guint)g_sequence_get_length(turn->queue) : 0;
+}
+
+/* NULL: none waits. */
+static const Turn *next_turn(const SfsRechecks *rechecks, gboolean gone)
+{
+    GSequenceIter *first = g_sequence_get_begin_iter(rechecks->order[gone]);
+
+    return g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
+}
+
 SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks, gint64 *due)
 {
-    GSequenceIter *first = g_sequence_get_begin_iter(rechecks->order);
+    const Turn *turn = next_turn(rechecks, rechecks->gone_last);
+    const Turn *other = next_turn(rechecks, !rechecks->gone_last);
+    gint64 now = g_get_monotonic_time();
 
-    if (g_sequence_iter_is_end(first))
+    if (!turn || (other && (turn_due(other) <= now || turn_due(other) < turn_due(turn))))
+        turn = other;
+    if (!turn)
         return NULL;
-    *due = turn_due(g_sequence_get(first));
-    return first_of(g_sequence_get(first));
+    *due = turn_due(turn);
+    return first_of(turn);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rechecks: the nodes that are to be compared with what was told of them, containers in turn, and those of
- * one in the order in which they are due; and what is to be remembered of each between two comparisons. It
- * must not know what one finds. For one thread.
+ * one in the order in which they are due; and what is to be remembered of each between two comparisons.
+ * Containers that are gone have every second turn at most. It must not know what one finds. For one thread.
  */
 #pragma once
 
@@ -23,7 +23,8 @@ typedef struct {
     gboolean written;  /* look at it as changed */
     gboolean touched;  /* that its mtime differs has a reason: it was set */
     gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
-    gboolean ghost;    /* is gone, was never announced, but somebody saw it */
+    gboolean ghost;    /* is gone, was never announced, but somebody saw it; set by set_ghost */
+    guint ghosts;      /* of a directory: so many in it are */
     gboolean unclear;  /* what it is could not be said when it was looked at last */
     gboolean stale;    /* what is known of it is from before it was marked */
     gboolean failed;   /* the log has been told that watchers will not be told of it */
@@ -35,7 +36,8 @@ typedef struct {
 
 typedef struct SfsRechecks SfsRechecks;
 
-SfsRechecks *sfs_rechecks_new(void);
+/* tree: of the nodes; outlives it. */
+SfsRechecks *sfs_rechecks_new(SfsTree *tree);
 void sfs_rechecks_free(SfsRechecks *rechecks);
 
 /* Of node, made if need be; it stays until it is forgotten, or there is nothing to remember. find: NULL if
@@ -45,8 +47,14 @@ SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
 guint sfs_rechecks_count(const SfsRechecks *rechecks);
 
+/* It is a ghost, or is none any more. */
+void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean ghost);
+
 /* How many are queued, and since when the oldest is; 0: none is. */
 guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since);
+
+/* How many wait beside node: of its container, or, if that is one itself, how many that are gone. */
+guint sfs_rechecks_beside(SfsRechecks *rechecks, SfsNode *node);
 
 /* Queues it for due, or leaves it where it is if that is earlier. */
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);

@@ -47,6 +47,10 @@ void sfs_outbox_tell(SfsOutbox *outbox, guint64 joined, SfsOpenMetrics *out)
     sfs_openmetrics_single(out, SFS_COUNTER, "shieldfs_announcements_failed", NULL,
                            "Announcements that could not be made, or not at the first try.",
                            shield_counter_get(&outbox->failed));
+    sfs_openmetrics_single(
+        out, SFS_COUNTER, "shieldfs_changes_left_out", NULL,
+        "Names that came and went while too many others did, and that watchers are not told of.",
+        shield_counter_get(&outbox->untold));
     sfs_openmetrics_single(out, SFS_GAUGE, "shieldfs_queue_length", NULL,
                            "Files and directories that are to be compared with what was told of them.",
                            shield_counter_get(&outbox->length));

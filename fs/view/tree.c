@@ -10,7 +10,7 @@ struct SfsTree {
     guint64 time;
     GHashTable *nodes; /* number to node; holds a reference on each attached or looked-up one */
     SfsNode *root;
-    GPtrArray *ghosts; /* references */
+    GPtrArray *untold; /* references; gone before they were announced */
     guint64 changes;
 };
 
@@ -51,7 +51,7 @@ SfsTree *sfs_tree_new(guint64 first)
     g_mutex_init(&tree->lock);
     tree->next_ino = 1; /* the kernel's number for the root */
     tree->nodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)sfs_node_unref);
-    tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    tree->untold = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
     tree->root = node_new(tree, NULL, "", SFS_ROOT, NULL, NULL);
     tree->root->announced = TRUE;
     tree->next_ino = MAX(first, tree->next_ino);
@@ -60,7 +60,7 @@ SfsTree *sfs_tree_new(guint64 first)
 
 void sfs_tree_free(SfsTree *tree)
 {
-    g_ptr_array_unref(tree->ghosts);
+    g_ptr_array_unref(tree->untold);
     g_hash_table_unref(tree->nodes);
     g_mutex_clear(&tree->lock);
     g_free(tree);
@@ -108,14 +108,14 @@ static void detach(SfsTree *tree, SfsNode *node)
     void *child;
 
     node->attached = FALSE;
-    if (node->announced)
+    if (node->announced) {
         add_remnant(node);
-    else
+    } else {
         node->parent->entries->untold--;
+        g_ptr_array_add(tree->untold, sfs_node_ref(node));
+    }
     if (node->parent == tree->root)
         tree->changes++;
-    if (node->shown && !node->announced)
-        g_ptr_array_add(tree->ghosts, sfs_node_ref(node));
     if (children_of(node)) {
         g_hash_table_iter_init(&iter, children_of(node));
         while (g_hash_table_iter_next(&iter, NULL, &child)) {
@@ -242,6 +242,8 @@ void sfs_tree_look_up(SfsTree *tree, SfsNode *node)
     SHIELD_AUTO_LOCK(&tree->lock);
 
     node->lookups++;
+    if (!node->attached && !node->announced)
+        g_ptr_array_add(tree->untold, sfs_node_ref(node));
     if (!g_hash_table_contains(tree->nodes, &node->ino)) /* it has left the table since the caller got it */
         g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
 }
@@ -358,6 +360,7 @@ static void set_announced(SfsTree *tree, SfsNode *node, gboolean announced)
     if (!node->announced == !announced)
         return;
     node->announced = announced != FALSE;
+    node->ended = !announced;
     if (node->attached && announced)
         node->parent->entries->untold--;
     else if (node->attached)
@@ -458,7 +461,7 @@ guint32 sfs_tree_note_wrong(SfsTree *tree, SfsNode *node, guint32 wrong)
 static void show(SfsTree *tree, SfsNode *node)
 {
     if (!node->shown && !node->attached && !node->announced)
-        g_ptr_array_add(tree->ghosts, sfs_node_ref(node)); /* it went away on its way to who asked */
+        g_ptr_array_add(tree->untold, sfs_node_ref(node)); /* it went away on its way to who asked */
     node->shown = TRUE;
 }
 
@@ -495,11 +498,33 @@ gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)
     return node->shown;
 }
 
-GPtrArray *sfs_tree_take_ghosts(SfsTree *tree)
+gboolean sfs_tree_is_held(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
-    GPtrArray *ghosts = tree->ghosts;
 
-    tree->ghosts = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
-    return ghosts;
+    return node->lookups > 0;
+}
+
+gboolean sfs_tree_is_untold(SfsTree *tree, SfsNode *node)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return !node->attached && !node->announced && !node->ended;
+}
+
+gboolean sfs_tree_is_unmissed(SfsTree *tree, SfsNode *node)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return !node->attached && !node->announced && node->lookups == 0 &&
+           (!node->shown || !node->parent->attached);
+}
+
+GPtrArray *sfs_tree_take_untold(SfsTree *tree)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+    GPtrArray *untold = tree->untold;
+
+    tree->untold = g_ptr_array_new_with_free_func((GDestroyNotify)sfs_node_unref);
+    return untold;
 }

@@ -111,12 +111,13 @@ typedef struct {
 typedef struct SfsNode {
     guint64 ino; /* first: a node's address is that of its number, and a table of nodes by number is a set */
     gatomicrefcount refs;
-    guint8 kind;                       /* SfsKind */
-    guint8 attached, announced, shown; /* the tree's lock protects them */
-    const char *name;                  /* in `own`, if it stands nowhere else */
-    struct SfsNode *parent;            /* a reference; NULL for the root */
-    const ShieldComputed *computed;    /* for SFS_COMPUTED */
-    SfsContainer *container;           /* for SFS_CONTAINER and what is below it */
+    guint8 kind;                    /* SfsKind */
+    guint8 attached, announced;     /* the tree's lock protects them, */
+    guint8 shown : 1, ended : 1;    /* and these; ended: watchers were told of its end */
+    const char *name;               /* in `own`, if it stands nowhere else */
+    struct SfsNode *parent;         /* a reference; NULL for the root */
+    const ShieldComputed *computed; /* for SFS_COMPUTED */
+    SfsContainer *container;        /* for SFS_CONTAINER and what is below it */
     /* The tree's lock protects the rest. */
     guint64 lookups;
     guint64 confirmed; /* when its name was last seen to be there, on the tree's clock */
@@ -186,7 +187,8 @@ gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node);
 /* Does a living node, another or the same, bear the name of this one, all the way up? */
 gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node);
 
-/* The kernel was given the node once more; it gives it back n times. FALSE: it gave back more than it had. */
+/* The kernel was given the node once more; it gives it back n times. FALSE: it gave back more than it had.
+ * What is given after its end may be watched, and is a ghost. */
 void sfs_tree_look_up(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n);
 
@@ -238,5 +240,16 @@ gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node);
  * been told of: that they came, or that they went. */
 GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent);
 
-/* The ghosts since the last call, oldest first; an array of SfsNode that owns references. */
-GPtrArray *sfs_tree_take_ghosts(SfsTree *tree);
+/* It is gone, and watchers were never told that it came. */
+gboolean sfs_tree_is_untold(SfsTree *tree, SfsNode *node);
+
+/* The same, and nobody can be waiting to hear of its end: the kernel does not hold it, so it is not watched,
+ * and either nobody was shown it or its directory is gone too, whose end says that of all that was in it. */
+gboolean sfs_tree_is_unmissed(SfsTree *tree, SfsNode *node);
+
+/* Does the kernel hold it? Then somebody may be watching it. */
+gboolean sfs_tree_is_held(SfsTree *tree, SfsNode *node);
+
+/* What has gone since the last call before it was announced, ghosts among it, oldest first; an array of
+ * SfsNode that owns references. */
+GPtrArray *sfs_tree_take_untold(SfsTree *tree);

@@ -268,7 +268,7 @@ static gboolean take(SfsRechecks *rechecks, const SfsNode *node)
 static void test_announcements(void)
 {
     SfsTree *tree = sfs_tree_new(2);
-    SfsRechecks *rechecks = sfs_rechecks_new();
+    SfsRechecks *rechecks = sfs_rechecks_new(tree);
     g_autoptr(SfsNode) other = file_of(tree, "other", "f");
 
     for (int i = 0; i < FLOOD; i++) {
@@ -287,6 +287,40 @@ static void test_announcements(void)
     sfs_tree_free(tree);
 }
 
+/* Any number of containers that are gone have every second turn; alone they have all. */
+static void test_gone(void)
+{
+    SfsTree *tree = sfs_tree_new(2);
+    SfsRechecks *rechecks = sfs_rechecks_new(tree);
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsNode) other = file_of(tree, "other", "f");
+    guint turns = 0;
+    gint64 due;
+
+    for (int i = 0; i < FLOOD; i++) {
+        g_autofree char *name = g_strdup_printf("gone%d", i);
+        g_autoptr(SfsNode) node = file_of(tree, name, "f");
+
+        sfs_tree_set_announced(tree, node->parent, TRUE);
+        sfs_tree_detach(tree, root, name, sfs_tree_time(tree));
+        sfs_rechecks_queue(rechecks, sfs_rechecks_get(rechecks, node->parent), 1);
+    }
+    g_assert_cmpuint(sfs_rechecks_beside(rechecks, other->parent), ==, FLOOD);
+    g_assert_cmpuint(sfs_rechecks_beside(rechecks, other), ==, 0);
+    for (int i = 0; i < 20; i++) {
+        sfs_rechecks_queue(rechecks, sfs_rechecks_get(rechecks, other), g_get_monotonic_time());
+        turns += take(rechecks, other);
+    }
+    g_assert_cmpuint(turns, >=, 9);
+    g_assert_cmpuint(turns, <=, 11);
+    while (sfs_rechecks_beside(rechecks, root) > 0) {
+        g_assert_nonnull(sfs_rechecks_first(rechecks, &due));
+        (void)take(rechecks, other);
+    }
+    sfs_rechecks_free(rechecks);
+    sfs_tree_free(tree);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -297,5 +331,6 @@ int main(int argc, char **argv)
     g_test_add_func("/jobs/later", test_later);
     g_test_add_func("/jobs/sooner", test_sooner);
     g_test_add_func("/jobs/announcements", test_announcements);
+    g_test_add_func("/jobs/gone", test_gone);
     return g_test_run();
 }

@@ -279,10 +279,10 @@ static void test_ghosts(void)
 
     sfs_tree_show(tree, seen);
     sfs_tree_detach(tree, root, "web-1", sfs_tree_time(tree));
-    g_autoptr(GPtrArray) ghosts = sfs_tree_take_ghosts(tree);
+    g_autoptr(GPtrArray) ghosts = sfs_tree_take_untold(tree);
     g_assert_cmpuint(ghosts->len, ==, 1);
     g_assert_true(g_ptr_array_index(ghosts, 0) == seen);
-    g_autoptr(GPtrArray) again = sfs_tree_take_ghosts(tree);
+    g_autoptr(GPtrArray) again = sfs_tree_take_untold(tree);
     g_assert_cmpuint(again->len, ==, 0);
 
     sfs_tree_set_announced(tree, seen, TRUE);

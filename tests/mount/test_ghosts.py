@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes and goes before watchers can be told of it, as the announcer is stopped meanwhile: who may be waiting for
+its end hears of it, what nobody can be waiting for costs nothing, and what waits has a bound."""
+
+import contextlib
+import os
+import signal
+
+import bundles
+import pytest
+import watching
+from harness import opened, wait_for
+from test_metrics import Counted
+from watching import Inotify
+
+FILES = 1100  # of which more than 1,024 may not wait
+LEFT_OUT = '{}: names come and go faster than watchers can be told: list it to know what is there'
+
+
+@pytest.fixture
+def m(mount, state):
+    bundles.container(state, 'busy', live=['1.1.1.1'])
+    bundles.container(state, 'other', files={'audit.jsonl': '{}\n'})
+    return watching.settled(mount(state))
+
+
+@contextlib.contextmanager
+def busy_announcer(m, state):
+    """It is stopped, and there is a request that it does not answer."""
+    counted = Counted(m)
+    pid = watching.announcer(m)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        bundles.append(state / 'containers/other/audit.jsonl', '{}\n')
+        wait_for(lambda: counted('queue_length') > 0, 'a request that is not answered')
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def told(m):
+    counted = Counted(m)
+    return {event: counted('changes_announced_total', event=event)
+            for event in ('create', 'create_directory', 'delete', 'delete_directory')}
+
+
+def names_told(inotify, wd):
+    """Those that came and those that went, by what WD was told."""
+    events = [event for event in inotify.read() if event[0] == wd]
+    return [[name for _, mask, name in events if mask & bit] for bit in (watching.CREATE, watching.DELETE)]
+
+
+@pytest.mark.parametrize('told_of', [False, True])
+def test_gone_with_its_directory(m, state, told_of):
+    """Of a directory that is gone its own end says all, whether it was announced or not."""
+    before = told(m)
+    if told_of:
+        bundles.container(state, 'brief')
+        wait_for(lambda: told(m)['create'] == before['create'] + 4, 'it and its computed files to be announced')
+        before = told(m)
+    with busy_announcer(m, state):
+        behind = bundles.container(state, 'brief', files={f'f{i}': '' for i in range(200)})
+        assert len(os.listdir(m.mnt / 'brief')) > 200
+        bundles.remove(behind)
+        assert 'brief' not in os.listdir(m.mnt)
+    wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+    now = told(m)
+    assert {event: now[event] - before[event] for event in now} == \
+        {'create': 0, 'create_directory': 0 if told_of else 1, 'delete': 4 if told_of else 0, 'delete_directory': 1}
+
+
+@pytest.mark.parametrize('inside', ['live.allowed', 'hooks/h'])
+@pytest.mark.parametrize('directory', ['untold', 'told'])
+def test_watched(m, state, directory, inside):
+    """Who has found a file that is not announced yet and watches it hears of its end, whether the directory was
+    announced by then or not, though nobody may be left who knows that one."""
+    with Inotify() as inotify, contextlib.ExitStack() as stack:
+        if directory == 'untold':
+            stack.enter_context(busy_announcer(m, state))
+        root = inotify.add(m.mnt)
+        behind = bundles.container(state, 'brief')
+        if directory == 'told':
+            wait_for(lambda: (root, 'brief') in [(wd, name) for wd, _, name in inotify.read()], 'its announcement')
+            stack.enter_context(busy_announcer(m, state))
+        (behind / 'hooks').mkdir()
+        bundles.put(behind / 'hooks/h', '')
+        bundles.put(behind / 'live.allowed', '1.1.1.1\n')
+        watched = inotify.add(m.mnt / 'brief' / inside)
+        bundles.remove(behind)
+        assert not (m.mnt / 'brief').exists()
+        stack.close()
+        wait_for(lambda: any(wd == watched and mask & watching.DELETE_SELF for wd, mask, _ in inotify.read()), 'its end')
+
+
+def test_too_many_names(m, state):
+    """Names of a container: some are left out; what comes then is told, and in its turn so is another's."""
+    counted, behind = Counted(m), state / 'containers/busy'
+    with Inotify() as inotify:
+        watched = inotify.add(m.mnt / 'busy')
+        with busy_announcer(m, state):
+            for i in range(FILES):
+                bundles.put(behind / f'{i}', '')
+            assert len(os.listdir(m.mnt / 'busy')) > FILES
+            for i in range(FILES):
+                (behind / f'{i}').unlink()
+            assert len(os.listdir(m.mnt / 'busy')) < FILES
+            wait_for(lambda: counted('changes_left_out_total') > 0, 'some to be left out')
+            assert counted('queue_length') < FILES
+        wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+        bundles.put(behind / 'last', '')
+        came, went = names_told(inotify, watched)
+        wait_for(lambda: 'last' in came or came.extend(names_told(inotify, watched)[0]), 'the last')
+        assert sorted(came) == sorted([*went, 'last']) and 500 < len(went) < FILES
+    m.expect_log(LEFT_OUT.format('busy'))
+    assert sum('faster than' in line for line in m.log_lines()) == 1
+
+
+def test_in_turn(m, state):
+    """A change is told before what comes and goes after it in the same container, so that this can't hold it up for ever."""
+    behind = state / 'containers/busy'
+    with Inotify() as inotify:
+        inotify.add(m.mnt / 'busy')
+        with busy_announcer(m, state):
+            bundles.put(behind / 'live.allowed', '192.0.2.1\n')
+            assert (m.mnt / 'busy/effective').read_bytes() == b'192.0.2.1\n'
+            wait_for(lambda: Counted(m)('queue_length') > 3, 'the change to be in the queue')
+            for i in range(20):
+                bundles.put(behind / f'{i}', '')
+            assert len(os.listdir(m.mnt / 'busy')) > 20
+            for i in range(20):
+                (behind / f'{i}').unlink()
+            assert len(os.listdir(m.mnt / 'busy')) < 20
+        names = []
+
+        def went():
+            names.extend(name for _, mask, name in inotify.read() if mask & (watching.CREATE | watching.DELETE) or name == 'live.allowed')
+            return sorted([*map(str, range(20))] * 2) == sorted(name for name in names if name.isdigit())
+        wait_for(went, 'all of them')
+        assert names[0] == 'live.allowed'
+
+
+def test_too_many_containers(m, state):
+    """So it is with containers."""
+    counted = Counted(m)
+    before = told(m)
+    with busy_announcer(m, state):
+        for i in range(FILES):
+            (state / f'containers/c{i}').mkdir()
+        assert len(os.listdir(m.mnt)) > FILES
+        for i in range(FILES):
+            (state / f'containers/c{i}').rmdir()
+        assert len(os.listdir(m.mnt)) < FILES
+        wait_for(lambda: counted('changes_left_out_total') > 0, 'some to be left out')
+    wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+    now = told(m)
+    assert now['create_directory'] - before['create_directory'] == now['delete_directory'] - before['delete_directory']
+    assert 500 < now['delete_directory'] - before['delete_directory'] < FILES
+    m.expect_log(LEFT_OUT.format('/'))
+
+
+def test_forgotten_meanwhile(m, state):
+    """What the kernel holds is told of; when it holds it no more, there is nothing to tell."""
+    before = told(m)
+    with busy_announcer(m, state):
+        behind = bundles.container(state, 'brief', live=['1.1.1.1'])
+        with opened(m.mnt / 'brief/live.allowed'):
+            bundles.remove(behind)
+            assert not (m.mnt / 'brief').exists()
+    wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+    now = told(m)
+    assert now['delete'] - before['delete'] <= 1 and now['delete_directory'] - before['delete_directory'] == 1
