@@ -36,7 +36,7 @@ static gboolean start(const SfsOptions *options, SfsService *service, GError **e
         return FALSE;
     place = shield_text_escape(mountpoint, -1);
     sfs_log_set_place(place);
-    sfs_mountpoint_tell_of_absence(options);
+    sfs_mountpoint_tell_of_sources(options);
     if (!options->foreground) {
         ready = sfs_daemonize(mountpoint, error);
         if (ready < 0)

@@ -3,18 +3,19 @@
 #
 # Installs the Debian packages that shieldfs needs and this machine lacks.
 #
-#   tests/install-deps.sh [build] [test] [check] [package]
+#   tests/install-deps.sh [build] [test] [check] [packaging] [package]
 #
-#   build   to build and mount it (also what is taken if no group is named)
-#   test    what the tests run besides
-#   check   what .ci/run needs on top: other compilers, checkers
-#   package what tests/package.sh tries the packages on
+#   build      to build and mount it (also what is taken if no group is named)
+#   test       what the tests run besides
+#   check      what .ci/run needs on top: other compilers, checkers
+#   packaging  what tests/package.sh builds packages with
+#   package    what it tries them on
 #
 # This is the one place that knows package names. Root, or sudo, is needed only
 # if something is missing, and then only for apt-get.
 set -euo pipefail
 
-usage="usage: tests/install-deps.sh [build] [test] [check] [package]"
+usage="usage: tests/install-deps.sh [build] [test] [check] [packaging] [package]"
 
 say() { printf 'install-deps: %s\n' "$*"; }
 die() {
@@ -78,7 +79,6 @@ LIST
 clang
 clang-format-14 clang-format
 clang-tidy-14 clang-tidy
-debootstrap
 libclang-rt-dev libclang-rt-14-dev
 gcc
 git
@@ -87,9 +87,14 @@ mandoc
 python3-pyflakes
 shellcheck
 valgrind
+LIST
+        ;;
+    packaging)
+        cat <<'LIST'
 debhelper
 debootstrap
 fakeroot
+git
 lintian
 LIST
         ;;
@@ -184,7 +189,7 @@ if [ $# -eq 0 ]; then set -- build; fi
 
 missing=()
 for group; do
-    case $group in build | test | check | package) ;; *) die "no group '$group'; $usage" ;; esac
+    case $group in build | test | check | packaging | package) ;; *) die "no group '$group'; $usage" ;; esac
     while read -r line; do
         # shellcheck disable=SC2086 # the words of the line are the alternatives
         if ! command -v dpkg-query >/dev/null || ! satisfied $line; then missing+=("$line"); fi

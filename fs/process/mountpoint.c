@@ -199,12 +199,31 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
     return TRUE;
 }
 
-void sfs_mountpoint_tell_of_absence(const SfsOptions *options)
+/* What keeps a source from being searched at all, as an errno; 0: nothing that is seen from here. Its
+ * filesystem is not asked, as it may hang. */
+static int source_fault(const char *path)
 {
+    struct statx sx;
+
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) < 0)
+        return errno == ENOTDIR ? ENOENT : errno; /* a file on the way to it may go */
+    return S_ISDIR(sx.stx_mode) ? 0 : ENOTDIR;
+}
+
+void sfs_mountpoint_tell_of_sources(const SfsOptions *options)
+{
+    gboolean absent = TRUE;
+
     for (char **source = options->sources; *source; source++) {
-        if (access(*source, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
-            return;
+        g_autofree char *path = shield_text_escape(*source, -1);
+        int errnum = source_fault(*source);
+
+        absent &= errnum == ENOENT;
+        if (errnum != 0 && errnum != ENOENT)
+            g_message("%s: %s: nothing of it is shown while that is so", path, g_strerror(errnum));
     }
+    if (!absent)
+        return;
 
     g_autofree char *all = g_strjoinv(", ", options->sources);
     g_autofree char *paths = shield_text_escape(all, -1);

@@ -18,8 +18,9 @@ char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **erro
 /* Are the sources apart from the mount point, and none on a shieldfs mount? */
 gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error);
 
-/* A line in the log if no source exists: it may be mistyped, though it is waited for. */
-void sfs_mountpoint_tell_of_absence(const SfsOptions *options);
+/* A line in the log for each source that is no directory or can't be found out, and one if none exists: it
+ * may be mistyped, though it is waited for. */
+void sfs_mountpoint_tell_of_sources(const SfsOptions *options);
 
 /* Can this user mount at all: is there a /dev/fuse, and where it is needed a fusermount3? */
 gboolean sfs_mountpoint_check_system(const SfsOptions *options, GError **error);

@@ -24,6 +24,8 @@
 #include "view/attributes.h"
 #include "view/contents.h"
 
+#define LISTINGS 8 /* of a directory that changes meanwhile, before one is taken as it is */
+
 static SfsView *view_of(const SfsRequest *r)
 {
     return sfs_request_session(r)->view;
@@ -270,6 +272,30 @@ static GBytes *pack_entries(fuse_req_t req, GPtrArray *entries, size_t size, off
     return g_bytes_new_take(g_steal_pointer(&buffer), used);
 }
 
+/* Takes the listing and notes that all in it is shown. What is gone by then, and was never announced, nobody
+ * would be told of: then the listing is taken again. */
+static GPtrArray *list_from_start(const SfsRequest *r, SfsDirectoryHandle *handle, SfsNode *node,
+                                  SfsCaller *caller, int *errnum)
+{
+    SfsSession *session = sfs_request_session(r);
+    SfsTree *tree = sfs_view_tree(session->view);
+    GPtrArray *entries = NULL;
+
+    for (int i = 0; i < LISTINGS; i++) {
+        guint lost = sfs_tree_count_lost(tree, node);
+
+        g_clear_pointer(&entries, g_ptr_array_unref);
+        entries =
+            sfs_directory_handle_list(handle, session->view, node, caller, session->listings, 0, errnum);
+        if (!entries)
+            return NULL;
+        sfs_shown_listing(session, node);
+        if (sfs_tree_count_lost(tree, node) == lost)
+            return entries;
+    }
+    return entries;
+}
+
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     SfsRequest r = sfs_request(req, SFS_OP_READDIR, "READDIR", ino, NULL);
@@ -283,11 +309,10 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
     SfsQuota *quota = sfs_request_session(&r)->listings;
     g_auto(SfsCaller) caller = sfs_caller_of(&r);
     g_autoptr(GPtrArray) entries =
-        sfs_directory_handle_list(handle, view_of(&r), node, &caller, quota, offset, &errnum);
+        offset ? sfs_directory_handle_list(handle, view_of(&r), node, &caller, quota, offset, &errnum)
+               : list_from_start(&r, handle, node, &caller, &errnum);
     if (!entries)
         return errnum ? sfs_reply_errno(&r, errnum) : sfs_reply_over_quota(&r, node, quota, ENFILE);
-    if (offset == 0)
-        sfs_shown_listing(sfs_request_session(&r), node);
 
     g_autoptr(GBytes) packed = pack_entries(req, entries, size, offset);
     sfs_reply_bytes(&r, packed);

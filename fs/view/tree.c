@@ -112,6 +112,7 @@ static void detach(SfsTree *tree, SfsNode *node)
         add_remnant(node);
     } else {
         node->parent->entries->untold--;
+        node->parent->entries->lost += !node->shown;
         g_ptr_array_add(tree->untold, sfs_node_ref(node));
     }
     if (node->parent == tree->root)
@@ -470,6 +471,13 @@ void sfs_tree_show(SfsTree *tree, SfsNode *node)
     SHIELD_AUTO_LOCK(&tree->lock);
 
     show(tree, node);
+}
+
+guint sfs_tree_count_lost(SfsTree *tree, SfsNode *directory)
+{
+    SHIELD_AUTO_LOCK(&tree->lock);
+
+    return sfs_node_is_directory(directory) ? directory->entries->lost : 0;
 }
 
 GPtrArray *sfs_tree_show_children(SfsTree *tree, SfsNode *parent)

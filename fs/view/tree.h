@@ -105,6 +105,7 @@ typedef struct {
     GHashTable *children; /* attached, by name; the tree's table of numbers holds the references */
     GHashTable *remnants; /* likewise, of those that are announced and not attached; NULL: there are none */
     guint untold;         /* so many of its children are attached and not announced */
+    guint lost;           /* so many went before they were announced, and before anybody was shown them */
 } SfsEntries;
 
 /* There are some for each container: what is kept of each is as small as may be. */
@@ -235,6 +236,10 @@ guint32 sfs_tree_note_wrong(SfsTree *tree, SfsNode *node, guint32 wrong);
 /* Somebody else than the announcer is given the node. */
 void sfs_tree_show(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node);
+
+/* Counts those that go from the directory of which nobody will be told, as they were never shown. Who lists
+ * it has shown none of them if this is the same when he has said what he shows. */
+guint sfs_tree_count_lost(SfsTree *tree, SfsNode *directory);
 
 /* Somebody else is given all that is in parent. An array of the children (references) that watchers have not
  * been told of: that they came, or that they went. */

@@ -72,6 +72,24 @@ def test_none_exists(base, state):
         harness.release(mnt)
 
 
+def test_no_directory(base, state):
+    """What is no directory, or can't be found out, is a line of its own; the others are shown."""
+    mnt = base / 'mnt'
+    mnt.mkdir()
+    (base / 'file').write_text('')
+    (base / 'link').symlink_to('link')
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    try:
+        done = harness.run(harness.SHIELDFS, f'{base}/file:{base}/link:{state}', mnt, ok=False)
+        assert done.returncode == 0
+        assert done.stderr.decode() == f'shieldfs: {base}/file: Not a directory: nothing of it is shown while that is so\n' \
+            f'shieldfs: {base}/link: Too many levels of symbolic links: nothing of it is shown while that is so\n'
+        assert (mnt / '.shieldfs/status').read_text().startswith(f'source: ENOTDIR {base}/file\nsource: ELOOP {base}/link\n')
+        assert (mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+    finally:
+        harness.release(mnt)
+
+
 @pytest.mark.parametrize('which', ['state', 'state/containers', 'above'])
 def test_not_to_be_entered(root, base, exe, which):
     """The state says EACCES when the source may not be entered, or a directory on the way; the rest is shown."""

@@ -296,6 +296,35 @@ static void test_ghosts(void)
     sfs_tree_free(tree);
 }
 
+/* Who lists is told whether something went that he may have listed, and that nobody would be told of. */
+static void test_lost(void)
+{
+    SfsTree *tree = sfs_tree_new(1000);
+    g_autoptr(SfsNode) root = sfs_tree_root(tree);
+    g_autoptr(SfsContainer) container = container_new("web-1", 7);
+    g_autoptr(SfsNode) seen = sfs_tree_attach(tree, root, "seen", SFS_CONTAINER, NULL, container);
+    g_autoptr(SfsNode) told = sfs_tree_attach(tree, root, "told", SFS_CONTAINER, NULL, container);
+    g_autoptr(SfsNode) lost = sfs_tree_attach(tree, root, "lost", SFS_CONTAINER, NULL, container);
+
+    sfs_tree_show(tree, seen);
+    sfs_tree_set_announced(tree, told, TRUE);
+    sfs_tree_detach(tree, root, "seen", sfs_tree_time(tree));
+    sfs_tree_detach(tree, root, "told", sfs_tree_time(tree));
+    g_assert_cmpuint(sfs_tree_count_lost(tree, root), ==, 0);
+    g_assert_false(sfs_tree_is_unmissed(tree, seen));
+    g_assert_true(sfs_tree_is_untold(tree, seen));
+    g_assert_false(sfs_tree_is_untold(tree, told));
+    sfs_tree_detach(tree, root, "lost", sfs_tree_time(tree));
+    g_assert_cmpuint(sfs_tree_count_lost(tree, root), ==, 1);
+    g_assert_true(sfs_tree_is_unmissed(tree, lost));
+    sfs_tree_look_up(tree, lost);
+    g_assert_false(sfs_tree_is_unmissed(tree, lost));
+    sfs_tree_forget(tree, lost->ino, 1);
+    sfs_tree_set_announced(tree, told, FALSE);
+    g_assert_false(sfs_tree_is_untold(tree, told));
+    sfs_tree_free(tree);
+}
+
 static void test_successor(void)
 {
     SfsTree *tree = sfs_tree_new(1000);
@@ -423,6 +452,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/retain", test_retain);
     g_test_add_func("/tree/older-looks", test_older_looks);
     g_test_add_func("/tree/ghosts", test_ghosts);
+    g_test_add_func("/tree/lost", test_lost);
     g_test_add_func("/tree/successor", test_successor);
     g_test_add_func("/tree/containers", test_containers);
     g_test_add_func("/tree/threads", test_threads);
