@@ -32,7 +32,7 @@ static gboolean start(const SfsOptions *options, SfsService *service, GError **e
     if (!sfs_mountpoint_check_system(options, error))
         return FALSE;
     mountpoint = sfs_mountpoint_prepare(options, &lock, error);
-    if (!mountpoint || !sfs_mountpoint_check_sources(options, mountpoint, error))
+    if (!mountpoint)
         return FALSE;
     place = shield_text_escape(mountpoint, -1);
     sfs_log_set_place(place);

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <fuse_opt.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "catalog.h"
 #include "config.h"
@@ -183,9 +185,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Words, words_clear)
 /* word: which one; NULL: none. */
 static gboolean wrong(const char *what, const char *word)
 {
-    g_autofree char *escaped = word ? shield_text_escape(word, -1) : g_strdup("");
+    g_autofree char *escaped = shield_text_escape(word ? word : "", -1);
+    const char *quote = word && !*word ? "''" : "";
 
-    fprintf(stderr, "shieldfs: %s%s%s: see 'shieldfs --help'\n", escaped, word ? ": " : "", what);
+    fprintf(stderr, "shieldfs: %s%s%s%s: see 'shieldfs --help'\n", quote, escaped, word ? ": " : "", what);
     return FALSE;
 }
 
@@ -295,11 +298,28 @@ static const char *env(const char *name)
     return value && *value ? value : NULL; /* an empty variable counts as unset */
 }
 
+/* A relative path needs a directory to begin at. */
+static gboolean is_somewhere(const char *path)
+{
+    g_autofree char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+
+    return *path == '/' || here;
+}
+
+/* HOME, if it is one. */
+static const char *home_directory(void)
+{
+    const char *home = env("HOME");
+    const struct passwd *user = home && *home == '/' ? NULL : getpwuid(getuid());
+
+    return user ? user->pw_dir : home && *home == '/' ? home : "/";
+}
+
 /* The state directory, then the task manager's root of today, then its older one. */
 static GPtrArray *default_sources(void)
 {
     GPtrArray *sources = g_ptr_array_new_with_free_func(g_free);
-    const char *home = env("HOME") ? env("HOME") : g_get_home_dir();
+    const char *home = home_directory();
 
     if (env("TEROK_SHIELD_STATE_DIR"))
         g_ptr_array_add(sources, g_strdup(env("TEROK_SHIELD_STATE_DIR")));
@@ -328,6 +348,8 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
 
         if (*path == '\0')
             return wrong("an empty SOURCE", source ? source : path);
+        if (!is_somewhere(path))
+            return wrong("the current directory is gone: change to another", path);
         if (!g_ptr_array_find_with_equal_func(sources, whole, g_str_equal, NULL))
             g_ptr_array_add(sources, g_steal_pointer(&whole));
     }
@@ -336,15 +358,33 @@ static gboolean apply_sources(SfsOptions *options, const char *source)
     return TRUE;
 }
 
+/* A word that was not understood. */
+static const char *what_is_wrong(const char *word)
+{
+    g_autofree char *begin = g_strconcat(word, "=", NULL);
+
+    if (strcmp(word, "remount") == 0)
+        return "this is between you and the kernel: mount -i -o remount,OPTIONS MOUNTPOINT";
+    for (const struct fuse_opt *opt = table; opt->templ; opt++) {
+        if (g_str_has_prefix(opt->templ, begin))
+            return "this option takes a value, after '='";
+    }
+    return "unknown option, or one word too many";
+}
+
 static gboolean apply(SfsOptions *options, const Words *words)
 {
     const char *source = words->positional[1] ? words->positional[0] : NULL;
     const char *mountpoint = words->positional[1] ? words->positional[1] : words->positional[0];
 
     if (words->wrong)
-        return wrong("unknown option, or one word too many", words->wrong);
-    if (!mountpoint || !*mountpoint)
+        return wrong(what_is_wrong(words->wrong), words->wrong);
+    if (!mountpoint)
         return wrong("no MOUNTPOINT given", NULL);
+    if (!*mountpoint)
+        return wrong("an empty MOUNTPOINT", mountpoint);
+    if (!is_somewhere(mountpoint))
+        return wrong("the current directory is gone: change to another", mountpoint);
 
     options->mountpoint = g_strdup(mountpoint);
     options->foreground = words->foreground || words->debug;

@@ -159,7 +159,7 @@ static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
 {
     g_autofree char *text = g_strdup_printf(
         "no change can be announced: %s: %s", g_strerror(backlog->errnum),
-        backlog->errnum == EROFS ? "remount it read-write (mount -o remount,rw): what was missed "
+        backlog->errnum == EROFS ? "remount it read-write (mount -i -o remount,rw): what was missed "
                                    "is announced then"
                                  : "it is tried again until it works");
 

@@ -6,18 +6,19 @@
 #include "events/trace.h"
 #include "view/wrong.h"
 
-/* So many ghosts of one container wait at most, and so many containers that are gone: of those that were only
- * listed, and of those that the kernel holds, which somebody may be watching. */
+/* So many ghosts of one directory wait at most: of those that were only listed, and of those that the kernel
+ * holds, which somebody may be watching. */
 #define LISTED_MAX 1024
-#define HELD_MAX (64 * 1024)
+#define HELD_MAX (16 * 1024)
 
 /* Is there no room for one more? Then watchers are told neither that it came nor that it went: what is there
  * they are told all the same. */
 static gboolean are_too_many(SfsOutbox *outbox, SfsNode *ghost)
 {
+    const Recheck *above = sfs_rechecks_find(outbox->rechecks, ghost->parent);
     guint most = sfs_tree_is_held(sfs_view_tree(outbox->view), ghost) ? HELD_MAX : LISTED_MAX;
 
-    if (sfs_rechecks_beside(outbox->rechecks, ghost) < most)
+    if (!above || above->ghosts < most)
         return FALSE;
     shield_counter_add(&outbox->untold, 1);
     sfs_trace_node(ghost, "gone before it was told, with too many others: not to be told");
@@ -50,19 +51,22 @@ static void become_ghost(SfsOutbox *outbox, SfsNode *node)
     } while (sfs_tree_is_untold(sfs_view_tree(outbox->view), node));
 }
 
-/* It is gone, and watchers have not been told of it. */
+/* It is gone, and watchers have not been told of it. What came and went in a directory is told of after that
+ * came: so it has to be. */
 static void take(SfsOutbox *outbox, SfsNode *node)
 {
     Recheck *recheck = sfs_rechecks_find(outbox->rechecks, node);
 
-    if (recheck && (recheck->ghost || recheck->out))
+    if (recheck && recheck->ghost)
         return;
-    if (sfs_tree_is_unmissed(sfs_view_tree(outbox->view), node) || are_too_many(outbox, node)) {
+    if (recheck && (recheck->out || recheck->ghosts > 0)) {
+        become_ghost(outbox, node);
+    } else if (sfs_tree_is_unmissed(sfs_view_tree(outbox->view), node) || are_too_many(outbox, node)) {
         if (recheck)
             forget_recheck(outbox, recheck);
-        return;
+    } else {
+        become_ghost(outbox, node);
     }
-    become_ghost(outbox, node);
 }
 
 void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)

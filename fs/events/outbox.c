@@ -122,17 +122,30 @@ static gboolean content_differs(const Recheck *recheck, const SfsState *a, const
            (!recheck->touched && !shield_time_equal(a->st.st_mtim, b->st.st_mtim));
 }
 
-/* The node is to be looked at before another: when that will be done. One that fails again and again keeps
- * its pace. */
+/* The node is to be looked at before another: when that will be done. One that fails again and again, or that
+ * waits for others itself, keeps its pace. */
 static gint64 recheck_first(SfsOutbox *outbox, SfsNode *node)
 {
     Recheck *recheck = recheck_of(outbox, node);
 
     if (sfs_backlog_holds(outbox->backlog, node))
         return sfs_backlog_due(outbox->backlog);
-    if (!recheck->retries || !recheck->queued)
+    if (!recheck->queued || !(recheck->retries || recheck->waits))
         queue(outbox, recheck, g_get_monotonic_time());
     return recheck->due;
+}
+
+/* It is looked at again at that time, and not before. */
+static void wait_until(SfsOutbox *outbox, Recheck *recheck, gint64 due)
+{
+    queue(outbox, recheck, due);
+    recheck->waits = TRUE;
+}
+
+static void wait_for_ghosts(SfsOutbox *outbox, Recheck *recheck)
+{
+    recheck->pause = CLAMP(recheck->pause * 2, HOT_MIN_USEC, RETRY_MAX_USEC);
+    wait_until(outbox, recheck, g_get_monotonic_time() + recheck->pause);
 }
 
 /* When all will have been looked at that watchers still believe to be in the directory; 0: nothing is. */
@@ -164,12 +177,12 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
 
     if (before) {
         sfs_trace_node(recheck->node, "gone: to be told after what was in it");
-        queue(outbox, recheck, before + 1);
+        wait_until(outbox, recheck, before + 1);
         return;
     }
     if (directory && recheck->ghosts > 0) {
         sfs_trace_node(recheck->node, "gone: to be told after what came and went in it");
-        queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+        wait_for_ghosts(outbox, recheck);
         return;
     }
     if (directory && recheck->node->container)
@@ -177,7 +190,7 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
     if (stray > g_get_monotonic_time()) {
         sfs_trace_node(recheck->node,
                        "gone: to be told when who came upon it has looked for what is there now");
-        queue(outbox, recheck, stray);
+        wait_until(outbox, recheck, stray);
         return;
     }
     sfs_trace_node(recheck->node, "gone");
@@ -192,9 +205,9 @@ static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
     const Recheck *above = sfs_rechecks_find(outbox->rechecks, directory);
 
     if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), directory))
-        queue(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+        wait_until(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
     else if (recheck->ghost && above && above->ghost)
-        queue(outbox, recheck, recheck_first(outbox, directory) + 1);
+        wait_until(outbox, recheck, recheck_first(outbox, directory) + 1);
     else
         forget_recheck(outbox, recheck);
 }
@@ -217,10 +230,13 @@ static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState
         wait_for_directory(outbox, recheck);
     } else if (ready > g_get_monotonic_time()) {
         sfs_trace_node(node, "new, in a new directory: watchers get some time to watch that first");
-        queue(outbox, recheck, ready);
+        wait_until(outbox, recheck, ready);
     } else if (before) {
         sfs_trace_node(node, "new: to be told after the end of what had its name");
-        queue(outbox, recheck, recheck_first(outbox, before) + 1);
+        wait_until(outbox, recheck, recheck_first(outbox, before) + 1);
+    } else if (!recheck->ghost && sfs_rechecks_has_ghost(outbox->rechecks, node)) {
+        sfs_trace_node(node, "new: to be told after what came and went by its name");
+        wait_for_ghosts(outbox, recheck);
     } else {
         sfs_trace_node(node, "new");
         sfs_asking_ask(outbox, recheck,

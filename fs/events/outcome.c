@@ -34,6 +34,7 @@ static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
     SfsTree *tree = sfs_view_tree(outbox->view);
 
     recheck->retries = 0;
+    recheck->pause = 0;
     sfs_backlog_remove(outbox->backlog, recheck->node);
     switch (op) {
     case SFS_ANNOUNCER_CLOSE:
@@ -63,7 +64,7 @@ static void done(SfsOutbox *outbox, Recheck *recheck, SfsAnnouncerOp op)
         break;
     }
     sfs_tree_set_announced_state(tree, recheck->node, &outbox->telling);
-    if (recheck->ghost) {
+    if (recheck->ghost || !sfs_tree_is_attached(tree, recheck->node)) { /* its end is to be told, too */
         sfs_rechecks_set_ghost(outbox->rechecks, recheck, FALSE);
         queue(outbox, recheck, g_get_monotonic_time());
     }

@@ -11,8 +11,8 @@
 #define SWEPT 4
 
 /* All that are queued of one container, or of what else there is in the root. Containers take turns: who has
- * had his goes behind all that were due by then. Those that are gone have every second turn at most, so that
- * any number of them delays the others' news but little. */
+ * had his goes behind all that were due by then. Those that are gone never have two turns in a row before
+ * them, so that any number of them delays the others' news but little. */
 typedef struct {
     char *name;           /* in the root */
     GSequence *queue;     /* of SfsRecheck, by due; never empty */
@@ -25,6 +25,7 @@ struct SfsRechecks {
     SfsTree *tree;
     GHashTable *all;     /* node to SfsRecheck */
     GHashTable *turns;   /* name to Turn */
+    GHashTable *ghosts;  /* directory and name, as a node, to how many ghosts there are of that (GUINT) */
     GSequence *order[2]; /* of Turn, by when it may have its turn: what is there, and what is gone */
     gboolean gone_last;  /* which of those had the last turn */
     GQueue waiting;      /* of SfsRecheck: those in the queue, the oldest first */
@@ -48,6 +49,20 @@ static void turn_free(void *data)
     g_free(turn);
 }
 
+static guint hash_place(const void *data)
+{
+    const SfsNode *node = data;
+
+    return shield_hash_name(node->name) ^ g_direct_hash(node->parent);
+}
+
+static gboolean same_place(const void *data_a, const void *data_b)
+{
+    const SfsNode *a = data_a, *b = data_b;
+
+    return a->parent == b->parent && g_str_equal(a->name, b->name);
+}
+
 SfsRechecks *sfs_rechecks_new(SfsTree *tree)
 {
     SfsRechecks *rechecks = g_new0(SfsRechecks, 1);
@@ -55,6 +70,7 @@ SfsRechecks *sfs_rechecks_new(SfsTree *tree)
     rechecks->tree = tree;
     rechecks->all = g_hash_table_new_full(NULL, NULL, NULL, look_free);
     rechecks->turns = g_hash_table_new_full(shield_hash_name, g_str_equal, NULL, turn_free);
+    rechecks->ghosts = g_hash_table_new_full(hash_place, same_place, (GDestroyNotify)sfs_node_unref, NULL);
     rechecks->order[FALSE] = g_sequence_new(NULL);
     rechecks->order[TRUE] = g_sequence_new(NULL);
     return rechecks;
@@ -65,6 +81,7 @@ void sfs_rechecks_free(SfsRechecks *rechecks)
     g_sequence_free(rechecks->order[FALSE]);
     g_sequence_free(rechecks->order[TRUE]);
     g_hash_table_unref(rechecks->turns);
+    g_hash_table_unref(rechecks->ghosts);
     g_hash_table_unref(rechecks->all);
     g_free(rechecks);
 }
@@ -174,6 +191,22 @@ static void rest(SfsRechecks *rechecks, SfsRecheck *recheck)
     g_queue_push_tail_link(&rechecks->resting, &recheck->resting);
 }
 
+gboolean sfs_rechecks_has_ghost(const SfsRechecks *rechecks, SfsNode *node)
+{
+    return g_hash_table_contains(rechecks->ghosts, node);
+}
+
+/* One more of its place, or one less. */
+static void count_ghosts(SfsRechecks *rechecks, SfsNode *node, gboolean more)
+{
+    guint n = GPOINTER_TO_UINT(g_hash_table_lookup(rechecks->ghosts, node));
+
+    if (more || n > 1)
+        g_hash_table_insert(rechecks->ghosts, sfs_node_ref(node), GUINT_TO_POINTER(more ? n + 1 : n - 1));
+    else
+        g_hash_table_remove(rechecks->ghosts, node);
+}
+
 void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean ghost)
 {
     SfsRecheck *above;
@@ -181,6 +214,7 @@ void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean
     if (recheck->ghost == ghost)
         return;
     recheck->ghost = ghost;
+    count_ghosts(rechecks, recheck->node, ghost);
     if (ghost) {
         sfs_rechecks_get(rechecks, recheck->node->parent)->ghosts++;
         return;
@@ -188,7 +222,11 @@ void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean
     above = sfs_rechecks_find(rechecks, recheck->node->parent);
     if (!above || above->ghosts == 0)
         return; /* it was forgotten meanwhile */
-    if (--above->ghosts == 0 && !above->queued && !above->resting.data)
+    if (--above->ghosts > 0)
+        return;
+    if (above->queued)
+        sfs_rechecks_queue(rechecks, above, g_get_monotonic_time());
+    else if (!above->resting.data)
         rest(rechecks, above);
 }
 
@@ -231,6 +269,7 @@ void sfs_rechecks_take(SfsRechecks *rechecks, SfsRecheck *recheck)
 
     sweep(rechecks);
     rechecks->gone_last = turn->gone;
+    recheck->waits = FALSE;
     turn->served = g_get_monotonic_time();
     leave_queue(rechecks, recheck);
     end_wait(rechecks, recheck);
@@ -284,15 +323,6 @@ GPtrArray *sfs_rechecks_unclear(const SfsRechecks *rechecks)
     return nodes;
 }
 
-guint sfs_rechecks_beside(SfsRechecks *rechecks, SfsNode *node)
-{
-    const Turn *turn = g_hash_table_lookup(rechecks->turns, top_of(node)->name);
-
-    if (top_of(node) == node)
-        return (guint)g_sequence_get_length(rechecks->order[TRUE]);
-    return turn ? (guint)g_sequence_get_length(turn->queue) : 0;
-}
-
 /* NULL: none waits. */
 static const Turn *next_turn(const SfsRechecks *rechecks, gboolean gone)
 {
@@ -303,12 +333,11 @@ static const Turn *next_turn(const SfsRechecks *rechecks, gboolean gone)
 
 SfsRecheck *sfs_rechecks_first(const SfsRechecks *rechecks, gint64 *due)
 {
-    const Turn *turn = next_turn(rechecks, rechecks->gone_last);
-    const Turn *other = next_turn(rechecks, !rechecks->gone_last);
-    gint64 now = g_get_monotonic_time();
+    const Turn *turn = next_turn(rechecks, FALSE), *gone = next_turn(rechecks, TRUE);
 
-    if (!turn || (other && (turn_due(other) <= now || turn_due(other) < turn_due(turn))))
-        turn = other;
+    if (!turn || (gone && turn_due(gone) < turn_due(turn) &&
+                  !(rechecks->gone_last && turn_due(turn) <= g_get_monotonic_time())))
+        turn = gone;
     if (!turn)
         return NULL;
     *due = turn_due(turn);

@@ -2,7 +2,7 @@
 /*
  * rechecks: the nodes that are to be compared with what was told of them, containers in turn, and those of
  * one in the order in which they are due; and what is to be remembered of each between two comparisons.
- * Containers that are gone have every second turn at most. It must not know what one finds. For one thread.
+ * Those that are gone have every second turn at most. It must not know what one finds. For one thread.
  */
 #pragma once
 
@@ -19,7 +19,8 @@ typedef struct {
     gint64 born; /* of a directory: when watchers heard that it came; 0: it was there before them */
     guint retries;
     gint64 rest;       /* after `last`, before it is announced again; 0: as short as may be */
-    gint64 pause;      /* until the next try for the CLOSE_WRITE that a lease holds up */
+    gint64 pause;      /* until the next try for what is held up: the CLOSE_WRITE by a lease, the end of a
+                          directory by ghosts in it, an arrival by ghosts of its name */
     gboolean written;  /* look at it as changed */
     gboolean touched;  /* that its mtime differs has a reason: it was set */
     gboolean unclosed; /* MODIFY was announced, CLOSE_WRITE is owed */
@@ -28,10 +29,11 @@ typedef struct {
     gboolean unclear;  /* what it is could not be said when it was looked at last */
     gboolean stale;    /* what is known of it is from before it was marked */
     gboolean failed;   /* the log has been told that watchers will not be told of it */
-    gboolean out;      /* there is a request for it that has not been answered */
-    gint64 since;      /* when it came into the queue */
-    GList waiting;     /* in the order of that; data NULL: it is not in the queue */
-    GList resting;     /* in the queue of those that have been taken; data NULL: it is not there */
+    gboolean waits; /* for another that is to be told of before it, and is looked at again when it is due */
+    gboolean out;   /* there is a request for it that has not been answered */
+    gint64 since;   /* when it came into the queue */
+    GList waiting;  /* in the order of that; data NULL: it is not in the queue */
+    GList resting;  /* in the queue of those that have been taken; data NULL: it is not there */
 } SfsRecheck;
 
 typedef struct SfsRechecks SfsRechecks;
@@ -47,14 +49,12 @@ SfsRecheck *sfs_rechecks_find(SfsRechecks *rechecks, const SfsNode *node);
 void sfs_rechecks_forget(SfsRechecks *rechecks, SfsRecheck *recheck);
 guint sfs_rechecks_count(const SfsRechecks *rechecks);
 
-/* It is a ghost, or is none any more. */
+/* It is a ghost, or is none any more; and is there one of node's name in its directory? */
 void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean ghost);
+gboolean sfs_rechecks_has_ghost(const SfsRechecks *rechecks, SfsNode *node);
 
 /* How many are queued, and since when the oldest is; 0: none is. */
 guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since);
-
-/* How many wait beside node: of its container, or, if that is one itself, how many that are gone. */
-guint sfs_rechecks_beside(SfsRechecks *rechecks, SfsNode *node);
 
 /* Queues it for due, or leaves it where it is if that is earlier. */
 void sfs_rechecks_queue(SfsRechecks *rechecks, SfsRecheck *recheck, gint64 due);

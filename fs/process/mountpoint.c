@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "catalog.h"
@@ -17,8 +19,10 @@
 #include "text.h"
 
 #define DEV_FUSE "/dev/fuse"
+#define FUSE_DEVICE makedev(10, 229) /* by the kernel's list of devices */
 #define FUSE_CONF "/etc/fuse.conf"
 #define MAX_CONF_LINE 254
+#define MIN_DESCRIPTORS 64 /* with fewer some part of it fails: the three processes' own are some twenty */
 /* How long to wait for another start at the same place: longer than one takes. */
 #define CLAIM_USEC (5 * G_USEC_PER_SEC)
 
@@ -160,21 +164,8 @@ static char *resolve(const char *mountpoint, GError **error)
     return NULL;
 }
 
-char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
-{
-    g_autofree char *path = resolve(options->mountpoint, error);
-
-    *lock = -1;
-    if (!path)
-        return NULL;
-    if (!claim(path, lock, error) || !check_directory(options, path, error)) {
-        sfs_mounts_unlock(lock);
-        return NULL;
-    }
-    return g_steal_pointer(&path);
-}
-
-gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error)
+/* Are the sources apart from the mount point, and none on a shieldfs mount? */
+static gboolean check_sources(const SfsOptions *options, const char *mountpoint, GError **error)
 {
     for (char **source = options->sources; *source; source++) {
         g_autofree char *resolved = shield_path_resolve(*source);
@@ -199,15 +190,32 @@ gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mou
     return TRUE;
 }
 
+char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error)
+{
+    g_autofree char *path = resolve(options->mountpoint, error);
+
+    *lock = -1;
+    if (!path || !check_sources(options, path, error))
+        return NULL;
+    if (!claim(path, lock, error) || !check_directory(options, path, error)) {
+        sfs_mounts_unlock(lock);
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
 /* What keeps a source from being searched at all, as an errno; 0: nothing that is seen from here. Its
  * filesystem is not asked, as it may hang. */
 static int source_fault(const char *path)
 {
     struct statx sx;
 
-    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) < 0)
-        return errno == ENOTDIR ? ENOENT : errno; /* a file on the way to it may go */
-    return S_ISDIR(sx.stx_mode) ? 0 : ENOTDIR;
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &sx) == 0)
+        return S_ISDIR(sx.stx_mode) ? 0 : ENOTDIR;
+    /* There is no such call here; the C library has one of its own then, which takes no such flags. */
+    if ((errno == ENOSYS || errno == EPERM || errno == EINVAL) && access(path, F_OK) == 0)
+        return 0;
+    return errno == ENOTDIR ? ENOENT : errno; /* a file on the way to it may go */
 }
 
 void sfs_mountpoint_tell_of_sources(const SfsOptions *options)
@@ -250,21 +258,50 @@ static gboolean user_allow_other(void)
     return FALSE;
 }
 
-gboolean sfs_mountpoint_check_system(const SfsOptions *options, GError **error)
+static gboolean check_device(GError **error)
 {
     g_auto(ShieldFd) fd = open(DEV_FUSE, O_RDWR | O_CLOEXEC);
+    struct stat st;
 
-    if (fd < 0 && (errno == EACCES || errno == EPERM)) {
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
         shield_error_set(error, errno, NULL, DEV_FUSE,
-                         "no permission: it should be readable and writable for everyone");
-        return FALSE;
-    }
-    if (fd < 0) {
+                         "no permission: it should be readable and writable for everyone, and not lie on a "
+                         "filesystem that is mounted nodev");
+    else if (fd < 0)
         shield_error_set(error, errno, NULL, DEV_FUSE,
                          "%s: load the kernel's fuse module, or pass the device into the container",
                          g_strerror(errno));
+    else if (fstat(fd, &st) == 0 && (!S_ISCHR(st.st_mode) || st.st_rdev != FUSE_DEVICE))
+        shield_error_set(error, ENODEV, NULL, DEV_FUSE,
+                         "not the kernel's device: that is made by mknod -m 666 " DEV_FUSE " c 10 229");
+    else
+        return TRUE;
+    return FALSE;
+}
+
+/* What is missed later where it would be hard to tell. */
+static gboolean check_resources(GError **error)
+{
+    struct rlimit limit;
+
+    if (access("/proc/self/fd", X_OK) < 0) {
+        shield_error_set(error, errno, NULL, "/proc", "%s: mount it: what is open is found by it",
+                         g_strerror(errno));
         return FALSE;
     }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < MIN_DESCRIPTORS) {
+        shield_error_set(error, EMFILE, NULL, "ulimit -Hn",
+                         "%lu open files are too few: raise that to %d at least",
+                         (unsigned long)limit.rlim_max, MIN_DESCRIPTORS);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean sfs_mountpoint_check_system(const SfsOptions *options, GError **error)
+{
+    if (!check_resources(error) || !check_device(error))
+        return FALSE;
     if (geteuid() == 0)
         return TRUE;
 

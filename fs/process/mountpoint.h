@@ -15,9 +15,6 @@
  * be closed when the mount is there, or -1: as long as it is open every other start at this place waits. */
 char *sfs_mountpoint_prepare(const SfsOptions *options, int *lock, GError **error);
 
-/* Are the sources apart from the mount point, and none on a shieldfs mount? */
-gboolean sfs_mountpoint_check_sources(const SfsOptions *options, const char *mountpoint, GError **error);
-
 /* A line in the log for each source that is no directory or can't be found out, and one if none exists: it
  * may be mistyped, though it is waited for. */
 void sfs_mountpoint_tell_of_sources(const SfsOptions *options);

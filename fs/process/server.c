@@ -198,7 +198,11 @@ static gboolean mount_view(struct fuse_session *session, const char *mountpoint)
 
     g_autofree char *text = read_said(said);
     if (!mounted)
-        g_message("%s: could not be mounted: %s", path, text);
+        g_message("%s: could not be mounted: %s%s", path, text,
+                  strstr(text, g_strerror(EPERM))
+                      ? ": it takes CAP_SYS_ADMIN, or a set-uid fusermount3 without "
+                        "no_new_privs"
+                      : "");
     else if (*text)
         g_message("%s: %s", path, text);
     return mounted;

@@ -24,7 +24,7 @@
 #include "view/attributes.h"
 #include "view/contents.h"
 
-#define LISTINGS 8 /* of a directory that changes meanwhile, before one is taken as it is */
+#define LISTINGS 3 /* of a directory that changes meanwhile, before one is taken as it is */
 
 static SfsView *view_of(const SfsRequest *r)
 {
@@ -71,12 +71,16 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         sfs_shown_absence(sfs_request_session(&r), parent, name);
         return sfs_reply_errno(&r, errnum);
     }
+    /* Held while it is answered: were it gone meanwhile, it would else count as nobody's. */
+    SfsTree *tree = sfs_view_tree(view_of(&r)); /* the request is gone after its reply */
+    (void)sfs_tree_look_up(tree, node);
     sfs_shown_node(sfs_request_session(&r), node);
     sfs_shown_attributes(sfs_request_session(&r), node, &sight.st);
     /* Whoever may not get to it is told so when he goes on: an error here would take the entry from others.
      */
     (void)sfs_sight_hide(&sight, &caller, &refused);
     sfs_reply_entry(&r, node, &sight.st);
+    sfs_tree_forget(tree, node->ino, 1);
 }
 
 static void forget(const SfsRequest *r, guint64 n)

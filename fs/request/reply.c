@@ -163,7 +163,10 @@ static double lifetime(const SfsRequest *r, SfsNode *node)
 /* Counted before the reply: the FORGET may overtake us. */
 static struct fuse_entry_param look_up(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
-    sfs_tree_look_up(sfs_view_tree(sfs_request_session(r)->view), node);
+    const SfsSession *session = sfs_request_session(r);
+
+    if (sfs_tree_look_up(sfs_view_tree(session->view), node))
+        sfs_watcher_recheck(session->watcher, node);
     sfs_request_trace(r, "node %" G_GUINT64_FORMAT, node->ino);
     return (struct fuse_entry_param){.ino = node->ino, .attr = *st, .entry_timeout = lifetime(r, node)};
 }

@@ -238,15 +238,17 @@ gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node)
     return find_living(tree, node) != NULL;
 }
 
-void sfs_tree_look_up(SfsTree *tree, SfsNode *node)
+gboolean sfs_tree_look_up(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);
+    gboolean ghost = !node->attached && !node->announced && !node->ended;
 
     node->lookups++;
-    if (!node->attached && !node->announced)
+    if (ghost)
         g_ptr_array_add(tree->untold, sfs_node_ref(node));
     if (!g_hash_table_contains(tree->nodes, &node->ino)) /* it has left the table since the caller got it */
         g_hash_table_insert(tree->nodes, &node->ino, sfs_node_ref(node));
+    return ghost;
 }
 
 gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n)
@@ -461,7 +463,7 @@ guint32 sfs_tree_note_wrong(SfsTree *tree, SfsNode *node, guint32 wrong)
 /* Lock held. */
 static void show(SfsTree *tree, SfsNode *node)
 {
-    if (!node->shown && !node->attached && !node->announced)
+    if (!node->shown && !node->attached && !node->announced && !node->ended)
         g_ptr_array_add(tree->untold, sfs_node_ref(node)); /* it went away on its way to who asked */
     node->shown = TRUE;
 }

@@ -189,8 +189,9 @@ gboolean sfs_tree_is_attached(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_has_successor(SfsTree *tree, SfsNode *node);
 
 /* The kernel was given the node once more; it gives it back n times. FALSE: it gave back more than it had.
- * What is given after its end may be watched, and is a ghost. */
-void sfs_tree_look_up(SfsTree *tree, SfsNode *node);
+ * Look up returns TRUE if the node is gone and was never announced: it may be watched from now on, and is a
+ * ghost. */
+gboolean sfs_tree_look_up(SfsTree *tree, SfsNode *node);
 gboolean sfs_tree_forget(SfsTree *tree, guint64 ino, guint64 n);
 
 /* How many nodes the kernel holds, the root left out. */

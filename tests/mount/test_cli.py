@@ -221,9 +221,10 @@ def test_default_sources(base, mount, words):
     assert m.status()['problem'] == []
 
 
-def test_home_unset(base, mount):
-    """Without HOME the password database knows where home is."""
-    m = mount(env={'HOME': None, 'TEROK_SHIELD_STATE_DIR': os.fspath(base / 's'),
+@pytest.mark.parametrize('home', [None, '', 'below'])
+def test_home_unset(base, mount, home):
+    """Without HOME, or with one that is no path, the password database knows where home is."""
+    m = mount(env={'HOME': home, 'TEROK_SHIELD_STATE_DIR': os.fspath(base / 's'),
                    'TEROK_SANDBOX_LIVE_DIR': None})
     sources = m.status()['source']
     assert len(sources) == 3 and sources[0] == f'waiting {base}/s', sources

@@ -3,13 +3,17 @@
 its end hears of it, what nobody can be waiting for costs nothing, and what waits has a bound."""
 
 import contextlib
+import functools
 import os
+import re
 import signal
+import time
 
 import bundles
 import pytest
 import watching
 from harness import opened, wait_for
+from test_announcing import remount
 from test_metrics import Counted
 from watching import Inotify
 
@@ -39,6 +43,25 @@ def busy_announcer(m, state):
             os.kill(pid, signal.SIGCONT)
 
 
+def undisturbed(test):
+    """TEST stops the announcer for a shorter time than one has to answer; if another came meanwhile, it is run again."""
+    @functools.wraps(test)
+    def run(m, **others):
+        for _ in range(20):
+            pid = watching.announcer(m)
+            try:
+                test(m, **others)
+            except AssertionError:
+                if watching.announcer(m) == pid:
+                    raise
+            if watching.announcer(m) == pid:
+                return
+            m.patterns[r'.*/mnt: the announcer .*'] = 0
+            wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+        raise AssertionError('too slow a machine')
+    return run
+
+
 def told(m):
     counted = Counted(m)
     return {event: counted('changes_announced_total', event=event)
@@ -51,6 +74,7 @@ def names_told(inotify, wd):
     return [[name for _, mask, name in events if mask & bit] for bit in (watching.CREATE, watching.DELETE)]
 
 
+@undisturbed
 @pytest.mark.parametrize('told_of', [False, True])
 def test_gone_with_its_directory(m, state, told_of):
     """Of a directory that is gone its own end says all, whether it was announced or not."""
@@ -70,6 +94,7 @@ def test_gone_with_its_directory(m, state, told_of):
         {'create': 0, 'create_directory': 0 if told_of else 1, 'delete': 4 if told_of else 0, 'delete_directory': 1}
 
 
+@undisturbed
 @pytest.mark.parametrize('inside', ['live.allowed', 'hooks/h'])
 @pytest.mark.parametrize('directory', ['untold', 'told'])
 def test_watched(m, state, directory, inside):
@@ -93,9 +118,72 @@ def test_watched(m, state, directory, inside):
         wait_for(lambda: any(wd == watched and mask & watching.DELETE_SELF for wd, mask, _ in inotify.read()), 'its end')
 
 
+@pytest.mark.parametrize('dies', [False, True])
+def test_made_again(m, state, dies):
+    """Who watches a file that was never announced hears of its end before the next of that name is told of, also if the
+    announcer dies when it was asked for the first."""
+    with Inotify() as inotify, contextlib.ExitStack() as stack:
+        inotify.add(m.mnt)
+        pid = watching.announcer(m)
+        if dies:
+            os.kill(pid, signal.SIGSTOP)
+        else:
+            stack.enter_context(busy_announcer(m, state))
+        behind = bundles.container(state, 'brief', live=['1.1.1.1'])
+        if dies:
+            wait_for(lambda: b'event brief: the announcer is asked for' in m.log_path.read_bytes(), 'it to be asked')
+        watched = inotify.add(m.mnt / 'brief/live.allowed')
+        bundles.remove(behind)
+        assert not (m.mnt / 'brief').exists()
+        bundles.container(state, 'brief', live=['1.1.1.1'])
+        assert (m.mnt / 'brief/live.allowed').exists()
+        if dies:
+            os.kill(pid, signal.SIGKILL)
+            m.expect_log(r'.*/mnt: the announcer was killed by signal 9 .*')
+        stack.close()
+        events = []
+
+        def came():
+            events.extend(inotify.read())
+            return [mask & (watching.CREATE | watching.DELETE) for _, mask, name in events if name == 'brief']
+        wait_for(lambda: came() == [watching.CREATE, watching.DELETE, watching.CREATE], 'both')
+        wait_for(lambda: came() and (watched, watching.DELETE_SELF) in [(wd, mask) for wd, mask, _ in events], 'its end')
+
+
+def test_made_again_unheard(m, state, root):
+    """So it is if nothing can be announced for a while; and nobody is busy with that meanwhile."""
+    m.patterns[r'(brief|.shieldfs)(/.*)?: could not be announced: Read-only file system'] = 0
+    with Inotify() as inotify:
+        inotify.add(m.mnt)
+        remount(m, 'remount,ro')
+        behind = bundles.container(state, 'brief', live=['1.1.1.1'])
+        watched = inotify.add(m.mnt / 'brief/live.allowed')
+        bundles.remove(behind)
+        assert not (m.mnt / 'brief').exists()
+        bundles.container(state, 'brief', live=['1.1.1.1'])
+        assert (m.mnt / 'brief/live.allowed').exists()
+        wait_for(lambda: any('no change can be announced' in line for line in m.status()['degraded']), 'it to be given up')
+
+        def said(what):
+            return len(re.findall(rb'event brief.*: ' + what, m.log_path.read_bytes()))
+        tries, compared = said(b'the announcer answers'), said(b'')
+        wait_for(lambda: said(b'the announcer answers') > tries + 2, 'two more tries')
+        assert said(b'') - compared < 60
+        remount(m, 'remount,rw')
+        events = []
+
+        def came():
+            events.extend(inotify.read())
+            return [mask & (watching.CREATE | watching.DELETE) for _, mask, name in events if name == 'brief']
+        wait_for(lambda: came() == [watching.CREATE, watching.DELETE, watching.CREATE], 'both')
+        wait_for(lambda: came() and (watched, watching.DELETE_SELF) in [(wd, mask) for wd, mask, _ in events], 'its end')
+
+
+@undisturbed
 def test_too_many_names(m, state):
     """Names of a container: some are left out; what comes then is told, and in its turn so is another's."""
-    counted, behind = Counted(m), state / 'containers/busy'
+    counted, behind, last = Counted(m), state / 'containers/busy', f'last-{time.monotonic_ns()}'
+    left_out = counted('changes_left_out_total')
     with Inotify() as inotify:
         watched = inotify.add(m.mnt / 'busy')
         with busy_announcer(m, state):
@@ -105,17 +193,18 @@ def test_too_many_names(m, state):
             for i in range(FILES):
                 (behind / f'{i}').unlink()
             assert len(os.listdir(m.mnt / 'busy')) < FILES
-            wait_for(lambda: counted('changes_left_out_total') > 0, 'some to be left out')
+            wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
             assert counted('queue_length') < FILES
         wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
-        bundles.put(behind / 'last', '')
+        bundles.put(behind / last, '')
         came, went = names_told(inotify, watched)
-        wait_for(lambda: 'last' in came or came.extend(names_told(inotify, watched)[0]), 'the last')
-        assert sorted(came) == sorted([*went, 'last']) and 500 < len(went) < FILES
+        wait_for(lambda: last in came or came.extend(names_told(inotify, watched)[0]), 'the last')
+        assert sorted(came) == sorted([*went, last]) and 500 < len(went) < FILES
     m.expect_log(LEFT_OUT.format('busy'))
-    assert sum('faster than' in line for line in m.log_lines()) == 1
+    assert sum('faster than' in line for line in m.log_lines()) <= counted('announcer_restarts_total') + 1
 
 
+@undisturbed
 def test_in_turn(m, state):
     """A change is told before what comes and goes after it in the same container, so that this can't hold it up for ever."""
     behind = state / 'containers/busy'
@@ -140,10 +229,11 @@ def test_in_turn(m, state):
         assert names[0] == 'live.allowed'
 
 
+@undisturbed
 def test_too_many_containers(m, state):
     """So it is with containers."""
     counted = Counted(m)
-    before = told(m)
+    before, left_out = told(m), counted('changes_left_out_total')
     with busy_announcer(m, state):
         for i in range(FILES):
             (state / f'containers/c{i}').mkdir()
@@ -151,7 +241,7 @@ def test_too_many_containers(m, state):
         for i in range(FILES):
             (state / f'containers/c{i}').rmdir()
         assert len(os.listdir(m.mnt)) < FILES
-        wait_for(lambda: counted('changes_left_out_total') > 0, 'some to be left out')
+        wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
     wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
     now = told(m)
     assert now['create_directory'] - before['create_directory'] == now['delete_directory'] - before['delete_directory']
@@ -159,6 +249,7 @@ def test_too_many_containers(m, state):
     m.expect_log(LEFT_OUT.format('/'))
 
 
+@undisturbed
 def test_forgotten_meanwhile(m, state):
     """What the kernel holds is told of; when it holds it no more, there is nothing to tell."""
     before = told(m)

@@ -4,6 +4,7 @@ line on standard error for whatever is refused."""
 
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
@@ -204,3 +205,61 @@ def test_fuse_conf_as_the_helper_reads_it(place, base, state, exe, root, text):
             assert 'needs the line user_allow_other in /etc/fuse.conf' in refused('-o', 'allow_other', state, place,
                                                                                 exe=exe)
     harness.in_namespace(body, uid=harness.NOBODY, prepare=prepare)
+
+
+@pytest.mark.parametrize('words, said', [
+    (['-o', 'remount,rw', 'STATE', 'MNT'], 'remount: this is between you and the kernel: mount -i -o remount,OPTIONS MOUNTPOINT'),
+    (['-o', 'settle', 'STATE', 'MNT'], "settle: this option takes a value, after '='"),
+    (['-o', 'settle=', 'STATE', 'MNT'], "'': -o settle= takes milliseconds, at most an hour"),
+    (['STATE', ''], "'': an empty MOUNTPOINT"),
+    (['-df', 'STATE', 'MNT'], '-df: unknown option, or one word too many'),
+], ids=str)
+def test_what_is_wrong_with_a_word(place, state, words, said):
+    assert refused(*({'STATE': state, 'MNT': place}.get(w, w) for w in words)) == f"shieldfs: {said}: see 'shieldfs --help'\n"
+
+
+@pytest.mark.parametrize('words', [['STATE', '.'], ['MNT'], ['there', 'MNT']], ids=' '.join)
+def test_current_directory_is_gone(base, place, state, words):
+    """It is not taken for the root, as the place to mount or as a source; what is absolute needs none."""
+    (base / 'gone').mkdir()
+    argv = [{'STATE': state, 'MNT': place}.get(w, w) for w in words]
+    go = ['sh', '-c', 'cd "$1" && rmdir "$1" && shift && exec "$@"', 'sh', base / 'gone', harness.SHIELDFS, *argv]
+    if words == ['MNT']:
+        begun(*go[1:], exe=go[0], env={**os.environ, 'TEROK_SHIELD_STATE_DIR': os.fspath(state)})
+        ended(place)
+    else:
+        said = refused(*go[1:], exe=go[0])
+        assert said == f"shieldfs: {words[0 if words[-1] == 'MNT' else 1]}: the current directory is gone: change to another: " \
+            "see 'shieldfs --help'\n"
+        assert entries(place) == 0
+
+
+def test_too_few_descriptors(place, state):
+    limits = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))}
+    assert refused(state, place, **limits) == 'shieldfs: ulimit -Hn: 40 open files are too few: raise that to 64 at least\n'
+    begun(state, place, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    assert (place / '.shieldfs/status').read_text(encoding='ascii').startswith('source: ok ')
+    ended(place)
+
+
+def test_what_the_machine_lacks(base, place, state, root):
+    """No /proc; a /dev/fuse that is another device, or whose filesystem takes none: each is said."""
+    def body():
+        os.unlink('/dev/fuse')
+        os.mknod('/dev/fuse', 0o20666, os.makedev(1, 3))
+        assert "/dev/fuse: not the kernel's device: that is made by mknod -m 666 /dev/fuse c 10 229" in refused(state, place)
+        (base / 'nodev').mkdir()
+        harness.system_mount('tmpfs', base / 'nodev', 'tmpfs', 0x4)
+        os.mknod(base / 'nodev/fuse', 0o20666, os.makedev(10, 229))
+        harness.system_mount(base / 'nodev/fuse', '/dev/fuse', None, 0x1000)
+        assert '/dev/fuse: no permission: ' in refused(state, place)
+        harness.hide('/proc')
+        assert refused(state, place) == 'shieldfs: /proc: No such file or directory: mount it: what is open is found by it\n'
+    harness.in_namespace(body)
+
+
+def test_overlap_is_told_first(state):
+    """Not that the mount point is not empty, which to allow would lead to the next refusal."""
+    bundles.container(state, 'c')
+    assert 'the source lies inside the mount point' in refused(state / 'containers', state)
+    assert 'the source contains the mount point' in refused(state, state / 'containers')

@@ -30,7 +30,7 @@ HOSTILE = [f'h{i}' for i in range(6)]
 # what a reader of a bundle may get that somebody is at work in
 MOMENTARY = (errno.ENOENT, errno.ESTALE, errno.EBUSY, errno.ENOTDIR)
 # and of a hostile one
-REFUSED = (*MOMENTARY, errno.ELOOP, errno.EIO, errno.EILSEQ, errno.EFBIG, errno.EACCES, errno.ENOMEM)
+REFUSED = (*MOMENTARY, errno.EISDIR, errno.ELOOP, errno.EIO, errno.EILSEQ, errno.EFBIG, errno.EACCES, errno.ENOMEM)
 
 
 class Actor:

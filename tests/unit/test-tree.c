@@ -317,7 +317,7 @@ static void test_lost(void)
     sfs_tree_detach(tree, root, "lost", sfs_tree_time(tree));
     g_assert_cmpuint(sfs_tree_count_lost(tree, root), ==, 1);
     g_assert_true(sfs_tree_is_unmissed(tree, lost));
-    sfs_tree_look_up(tree, lost);
+    g_assert_true(sfs_tree_look_up(tree, lost));
     g_assert_false(sfs_tree_is_unmissed(tree, lost));
     sfs_tree_forget(tree, lost->ino, 1);
     sfs_tree_set_announced(tree, told, FALSE);
