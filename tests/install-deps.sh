@@ -91,11 +91,14 @@ LIST
         ;;
     packaging)
         cat <<'LIST'
+build-essential
 debhelper
 debootstrap
 fakeroot
 git
 lintian
+python3
+systemd systemd-dev
 LIST
         ;;
     package)
