@@ -21,6 +21,7 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_MOUNTS] = "mounts",
     [SHIELD_FAULT_UNREAD] = "unread",
     [SHIELD_FAULT_LATE] = "late",
+    [SHIELD_FAULT_CROWD] = "crowd",
     [SHIELD_FAULT_UNCONFINED] = "unconfined",
     [SHIELD_FAULT_FORBIDDEN] = "forbidden",
     [SHIELD_FAULT_HOLD_OPEN] = "hold-open",

@@ -23,7 +23,9 @@ typedef enum {
     SHIELD_FAULT_DESCRIPTORS, /* descriptors: a directory that was opened stays open */
     SHIELD_FAULT_MOUNTS,      /* mounts: what is mounted, or unmounted, is not noticed */
     SHIELD_FAULT_UNREAD,      /* unread: what is there at the start is not looked into before a SIGHUP */
-    SHIELD_FAULT_LATE, /* late: the watcher's thread takes its time before it looks at what has changed */
+    SHIELD_FAULT_LATE,  /* late: the watcher's thread takes its time before it looks at what has changed */
+    SHIELD_FAULT_CROWD, /* crowd: a hundred names that came and went before they were announced are too many
+                         */
     SHIELD_FAULT_UNCONFINED, /* unconfined: no process gives up anything */
     SHIELD_FAULT_FORBIDDEN,  /* forbidden: server and announcer make a system call that they may not */
     /* These happen each K-th time, counted in each process from its start: NAME:K. */

@@ -4,21 +4,22 @@
 
 #include "events/outbox.h"
 #include "events/trace.h"
+#include "fault.h"
 #include "view/wrong.h"
 
-/* So many ghosts of one directory wait at most: of those that were only listed, and of those that the kernel
- * holds, which somebody may be watching. */
-#define LISTED_MAX 1024
-#define HELD_MAX (16 * 1024)
+/* So many ghosts of one directory wait at most, as many as inotify keeps events for a watcher that does not
+ * read them; and so many of all together. */
+#define OF_ONE_MAX (16 * 1024)
+#define OF_ALL_MAX (64 * 1024)
 
 /* Is there no room for one more? Then watchers are told neither that it came nor that it went: what is there
  * they are told all the same. */
 static gboolean are_too_many(SfsOutbox *outbox, SfsNode *ghost)
 {
     const Recheck *above = sfs_rechecks_find(outbox->rechecks, ghost->parent);
-    guint most = sfs_tree_is_held(sfs_view_tree(outbox->view), ghost) ? HELD_MAX : LISTED_MAX;
+    guint most = shield_fault(SHIELD_FAULT_CROWD) ? 100 : OF_ONE_MAX;
 
-    if (!above || above->ghosts < most)
+    if ((!above || above->ghosts < most) && sfs_rechecks_count_ghosts(outbox->rechecks) < OF_ALL_MAX)
         return FALSE;
     shield_counter_add(&outbox->untold, 1);
     sfs_trace_node(ghost, "gone before it was told, with too many others: not to be told");
@@ -57,8 +58,8 @@ static void take(SfsOutbox *outbox, SfsNode *node)
 {
     Recheck *recheck = sfs_rechecks_find(outbox->rechecks, node);
 
-    if (recheck && recheck->ghost)
-        return;
+    if (!sfs_tree_is_untold(sfs_view_tree(outbox->view), node) || (recheck && recheck->ghost))
+        return; /* or they have been told since */
     if (recheck && (recheck->out || recheck->ghosts > 0)) {
         become_ghost(outbox, node);
     } else if (sfs_tree_is_unmissed(sfs_view_tree(outbox->view), node) || are_too_many(outbox, node)) {

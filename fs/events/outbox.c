@@ -142,9 +142,13 @@ static void wait_until(SfsOutbox *outbox, Recheck *recheck, gint64 due)
     recheck->waits = TRUE;
 }
 
-static void wait_for_ghosts(SfsOutbox *outbox, Recheck *recheck)
+/* The same after pauses that grow, up to a second if there is something that can't be announced at present.
+ */
+static void wait_longer(SfsOutbox *outbox, Recheck *recheck, gint64 least)
 {
-    recheck->pause = CLAMP(recheck->pause * 2, HOT_MIN_USEC, RETRY_MAX_USEC);
+    gint64 most = sfs_backlog_due(outbox->backlog) ? RETRY_MAX_USEC : HOT_MAX_USEC;
+
+    recheck->pause = CLAMP(recheck->pause * 2, least, most);
     wait_until(outbox, recheck, g_get_monotonic_time() + recheck->pause);
 }
 
@@ -182,7 +186,7 @@ static void announce_removal(SfsOutbox *outbox, Recheck *recheck)
     }
     if (directory && recheck->ghosts > 0) {
         sfs_trace_node(recheck->node, "gone: to be told after what came and went in it");
-        wait_for_ghosts(outbox, recheck);
+        wait_longer(outbox, recheck, HOT_MIN_USEC);
         return;
     }
     if (directory && recheck->node->container)
@@ -205,7 +209,7 @@ static void wait_for_directory(SfsOutbox *outbox, Recheck *recheck)
     const Recheck *above = sfs_rechecks_find(outbox->rechecks, directory);
 
     if (recheck->ghost && sfs_tree_is_attached(sfs_view_tree(outbox->view), directory))
-        wait_until(outbox, recheck, g_get_monotonic_time() + SFS_NEW_DIRECTORY_USEC);
+        wait_longer(outbox, recheck, SFS_NEW_DIRECTORY_USEC);
     else if (recheck->ghost && above && above->ghost)
         wait_until(outbox, recheck, recheck_first(outbox, directory) + 1);
     else
@@ -236,7 +240,7 @@ static void announce_arrival(SfsOutbox *outbox, Recheck *recheck, const SfsState
         wait_until(outbox, recheck, recheck_first(outbox, before) + 1);
     } else if (!recheck->ghost && sfs_rechecks_has_ghost(outbox->rechecks, node)) {
         sfs_trace_node(node, "new: to be told after what came and went by its name");
-        wait_for_ghosts(outbox, recheck);
+        wait_longer(outbox, recheck, HOT_MIN_USEC);
     } else {
         sfs_trace_node(node, "new");
         sfs_asking_ask(outbox, recheck,

@@ -26,6 +26,7 @@ struct SfsRechecks {
     GHashTable *all;     /* node to SfsRecheck */
     GHashTable *turns;   /* name to Turn */
     GHashTable *ghosts;  /* directory and name, as a node, to how many ghosts there are of that (GUINT) */
+    guint n_ghosts;      /* of all together */
     GSequence *order[2]; /* of Turn, by when it may have its turn: what is there, and what is gone */
     gboolean gone_last;  /* which of those had the last turn */
     GQueue waiting;      /* of SfsRecheck: those in the queue, the oldest first */
@@ -196,11 +197,17 @@ gboolean sfs_rechecks_has_ghost(const SfsRechecks *rechecks, SfsNode *node)
     return g_hash_table_contains(rechecks->ghosts, node);
 }
 
+guint sfs_rechecks_count_ghosts(const SfsRechecks *rechecks)
+{
+    return rechecks->n_ghosts;
+}
+
 /* One more of its place, or one less. */
 static void count_ghosts(SfsRechecks *rechecks, SfsNode *node, gboolean more)
 {
     guint n = GPOINTER_TO_UINT(g_hash_table_lookup(rechecks->ghosts, node));
 
+    rechecks->n_ghosts += more ? 1 : -1U;
     if (more || n > 1)
         g_hash_table_insert(rechecks->ghosts, sfs_node_ref(node), GUINT_TO_POINTER(more ? n + 1 : n - 1));
     else
@@ -216,6 +223,8 @@ void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean
     recheck->ghost = ghost;
     count_ghosts(rechecks, recheck->node, ghost);
     if (ghost) {
+        if (recheck->queued)
+            move_turn(rechecks, turn_of(rechecks, recheck->node)); /* to those that are gone, it may be */
         sfs_rechecks_get(rechecks, recheck->node->parent)->ghosts++;
         return;
     }

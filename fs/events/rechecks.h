@@ -52,6 +52,7 @@ guint sfs_rechecks_count(const SfsRechecks *rechecks);
 /* It is a ghost, or is none any more; and is there one of node's name in its directory? */
 void sfs_rechecks_set_ghost(SfsRechecks *rechecks, SfsRecheck *recheck, gboolean ghost);
 gboolean sfs_rechecks_has_ghost(const SfsRechecks *rechecks, SfsNode *node);
+guint sfs_rechecks_count_ghosts(const SfsRechecks *rechecks);
 
 /* How many are queued, and since when the oldest is; 0: none is. */
 guint sfs_rechecks_waiting(const SfsRechecks *rechecks, gint64 *since);

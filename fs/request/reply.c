@@ -171,19 +171,20 @@ static struct fuse_entry_param look_up(const SfsRequest *r, SfsNode *node, const
     return (struct fuse_entry_param){.ino = node->ino, .attr = *st, .entry_timeout = lifetime(r, node)};
 }
 
-/* Interrupted: the kernel never got it. */
-static void take_back(const SfsRequest *r, const SfsNode *node, int result)
+/* Interrupted: the kernel never got it. The request is gone by now. */
+static void take_back(SfsTree *tree, const SfsNode *node, int result)
 {
     if (result == -ENOENT)
-        sfs_tree_forget(sfs_view_tree(sfs_request_session(r)->view), node->ino, 1);
+        sfs_tree_forget(tree, node->ino, 1);
 }
 
 void sfs_reply_entry(const SfsRequest *r, SfsNode *node, const struct stat *st)
 {
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
     struct fuse_entry_param entry = look_up(r, node, st);
 
     count(r);
-    take_back(r, node, fuse_reply_entry(r->req, &entry));
+    take_back(tree, node, fuse_reply_entry(r->req, &entry));
 }
 
 static void set_flags(struct fuse_file_info *fi)
@@ -196,12 +197,13 @@ static void set_flags(struct fuse_file_info *fi)
 
 void sfs_reply_created(const SfsRequest *r, struct fuse_file_info *fi, SfsNode *node, const struct stat *st)
 {
+    SfsTree *tree = sfs_view_tree(sfs_request_session(r)->view);
     struct fuse_entry_param entry = look_up(r, node, st);
 
     fi->fh = 0;
     set_flags(fi);
     count(r);
-    take_back(r, node, fuse_reply_create(r->req, &entry, fi));
+    take_back(tree, node, fuse_reply_create(r->req, &entry, fi));
 }
 
 void sfs_reply_open_unread(const SfsRequest *r, struct fuse_file_info *fi)

@@ -508,13 +508,6 @@ gboolean sfs_tree_is_shown(SfsTree *tree, SfsNode *node)
     return node->shown;
 }
 
-gboolean sfs_tree_is_held(SfsTree *tree, SfsNode *node)
-{
-    SHIELD_AUTO_LOCK(&tree->lock);
-
-    return node->lookups > 0;
-}
-
 gboolean sfs_tree_is_untold(SfsTree *tree, SfsNode *node)
 {
     SHIELD_AUTO_LOCK(&tree->lock);

@@ -253,9 +253,6 @@ gboolean sfs_tree_is_untold(SfsTree *tree, SfsNode *node);
  * and either nobody was shown it or its directory is gone too, whose end says that of all that was in it. */
 gboolean sfs_tree_is_unmissed(SfsTree *tree, SfsNode *node);
 
-/* Does the kernel hold it? Then somebody may be watching it. */
-gboolean sfs_tree_is_held(SfsTree *tree, SfsNode *node);
-
 /* What has gone since the last call before it was announced, ghosts among it, oldest first; an array of
  * SfsNode that owns references. */
 GPtrArray *sfs_tree_take_untold(SfsTree *tree);

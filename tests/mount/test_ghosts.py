@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comes and goes before watchers can be told of it, as the announcer is stopped meanwhile: who may be waiting for
-its end hears of it, what nobody can be waiting for costs nothing, and what waits has a bound."""
+its end hears of it, and what nobody can be waiting for costs nothing. (How many wait at most: test_moments.py.)"""
 
 import contextlib
 import functools
 import os
 import re
 import signal
-import time
 
 import bundles
 import pytest
@@ -16,9 +15,6 @@ from harness import opened, wait_for
 from test_announcing import remount
 from test_metrics import Counted
 from watching import Inotify
-
-FILES = 1100  # of which more than 1,024 may not wait
-LEFT_OUT = '{}: names come and go faster than watchers can be told: list it to know what is there'
 
 
 @pytest.fixture
@@ -180,31 +176,6 @@ def test_made_again_unheard(m, state, root):
 
 
 @undisturbed
-def test_too_many_names(m, state):
-    """Names of a container: some are left out; what comes then is told, and in its turn so is another's."""
-    counted, behind, last = Counted(m), state / 'containers/busy', f'last-{time.monotonic_ns()}'
-    left_out = counted('changes_left_out_total')
-    with Inotify() as inotify:
-        watched = inotify.add(m.mnt / 'busy')
-        with busy_announcer(m, state):
-            for i in range(FILES):
-                bundles.put(behind / f'{i}', '')
-            assert len(os.listdir(m.mnt / 'busy')) > FILES
-            for i in range(FILES):
-                (behind / f'{i}').unlink()
-            assert len(os.listdir(m.mnt / 'busy')) < FILES
-            wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
-            assert counted('queue_length') < FILES
-        wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
-        bundles.put(behind / last, '')
-        came, went = names_told(inotify, watched)
-        wait_for(lambda: last in came or came.extend(names_told(inotify, watched)[0]), 'the last')
-        assert sorted(came) == sorted([*went, last]) and 500 < len(went) < FILES
-    m.expect_log(LEFT_OUT.format('busy'))
-    assert sum('faster than' in line for line in m.log_lines()) <= counted('announcer_restarts_total') + 1
-
-
-@undisturbed
 def test_in_turn(m, state):
     """A change is told before what comes and goes after it in the same container, so that this can't hold it up for ever."""
     behind = state / 'containers/busy'
@@ -227,26 +198,6 @@ def test_in_turn(m, state):
             return sorted([*map(str, range(20))] * 2) == sorted(name for name in names if name.isdigit())
         wait_for(went, 'all of them')
         assert names[0] == 'live.allowed'
-
-
-@undisturbed
-def test_too_many_containers(m, state):
-    """So it is with containers."""
-    counted = Counted(m)
-    before, left_out = told(m), counted('changes_left_out_total')
-    with busy_announcer(m, state):
-        for i in range(FILES):
-            (state / f'containers/c{i}').mkdir()
-        assert len(os.listdir(m.mnt)) > FILES
-        for i in range(FILES):
-            (state / f'containers/c{i}').rmdir()
-        assert len(os.listdir(m.mnt)) < FILES
-        wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
-    wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
-    now = told(m)
-    assert now['create_directory'] - before['create_directory'] == now['delete_directory'] - before['delete_directory']
-    assert 500 < now['delete_directory'] - before['delete_directory'] < FILES
-    m.expect_log(LEFT_OUT.format('/'))
 
 
 @undisturbed

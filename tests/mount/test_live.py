@@ -82,6 +82,7 @@ def test_source_that_is_no_directory(mount, base):
     bundles.put(base / 'file', '')
     bundles.container(base / 'ok', 'c')
     m = mount(base / 'file', base / 'ok')
+    m.expect_log(r'.*/file: Not a directory: nothing of it is shown while that is so')
     said = m.status()['source']
     assert said[1] == f'ok {base}/ok'
     assert said[0].endswith(f' {base}/file') and said[0].split(' ')[0] not in ('ok', 'waiting')

@@ -21,10 +21,12 @@ import harness
 import haste
 import pytest
 import test_confined as confined
+import test_ghosts as ghosts
 import test_service as service
 import versions
 import watching
 from harness import fails, holds_for, wait_for
+from test_metrics import Counted
 from watching import CHANGED, Inotify, Watch
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 300)
@@ -466,3 +468,59 @@ def test_not_ready_if_it_does_not_answer(base, state, root):
         harness.run('umount', s.mnt)
         assert 'mounted, but it does not answer: No such file or directory' in s.log.read_text()
         assert 'READY=1' not in manager.hear() and 'STATUS=failed: the log says why' in manager.lines
+
+
+MANY = 150  # names that come and go, where 100 are too many
+CROWDED = '{}: names come and go faster than watchers can be told: list it to know what is there'
+
+
+@pytest.fixture
+def m(mount, state):
+    bundles.container(state, 'busy', live=['1.1.1.1'])
+    bundles.container(state, 'other', files={'audit.jsonl': '{}\n'})
+    return watching.settled(faulty(mount, 'crowd', state))
+
+
+@ghosts.undisturbed
+def test_too_many_names(m, state):
+    """Names of a container: some are left out; what comes then is told, and in its turn so is another's."""
+    counted, behind, last = Counted(m), state / 'containers/busy', f'last-{time.monotonic_ns()}'
+    left_out = counted('changes_left_out_total')
+    with Inotify() as inotify:
+        watched = inotify.add(m.mnt / 'busy')
+        with ghosts.busy_announcer(m, state):
+            for i in range(MANY):
+                bundles.put(behind / f'{i}', '')
+            assert len(os.listdir(m.mnt / 'busy')) > MANY
+            for i in range(MANY):
+                (behind / f'{i}').unlink()
+            assert len(os.listdir(m.mnt / 'busy')) < MANY
+            wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
+            wait_for(lambda: counted('queue_length') < MANY, 'what nobody waits for to be forgotten')
+        wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+        bundles.put(behind / last, '')
+        came, went = ghosts.names_told(inotify, watched)
+        wait_for(lambda: last in came or came.extend(ghosts.names_told(inotify, watched)[0]), 'the last')
+        assert sorted(came) == sorted([*went, last]) and 50 < len(went) < MANY
+    m.expect_log(CROWDED.format('busy'))
+    assert sum('faster than' in line for line in m.log_lines()) <= counted('announcer_restarts_total') + 1
+
+
+@ghosts.undisturbed
+def test_too_many_containers(m, state):
+    """So it is with containers."""
+    counted = Counted(m)
+    before, left_out = ghosts.told(m), counted('changes_left_out_total')
+    with ghosts.busy_announcer(m, state):
+        for i in range(MANY):
+            (state / f'containers/c{i}').mkdir()
+        assert len(os.listdir(m.mnt)) > MANY
+        for i in range(MANY):
+            (state / f'containers/c{i}').rmdir()
+        assert len(os.listdir(m.mnt)) < MANY
+        wait_for(lambda: counted('changes_left_out_total') > left_out, 'some to be left out')
+    wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
+    now = ghosts.told(m)
+    assert now['create_directory'] - before['create_directory'] == now['delete_directory'] - before['delete_directory']
+    assert 50 < now['delete_directory'] - before['delete_directory'] < MANY
+    m.expect_log(CROWDED.format('/'))

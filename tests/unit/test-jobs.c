@@ -294,17 +294,21 @@ static void test_gone(void)
     SfsRechecks *rechecks = sfs_rechecks_new(tree);
     g_autoptr(SfsNode) root = sfs_tree_root(tree);
     g_autoptr(SfsNode) other = file_of(tree, "other", "f");
+    g_autoptr(SfsNode) first = NULL;
     guint turns = 0;
     gint64 due;
 
     for (int i = 0; i < FLOOD; i++) {
         g_autofree char *name = g_strdup_printf("gone%d", i);
         g_autoptr(SfsNode) node = file_of(tree, name, "f");
+        SfsRecheck *recheck = sfs_rechecks_get(rechecks, node->parent);
 
-        sfs_tree_set_announced(tree, node->parent, TRUE);
+        sfs_rechecks_queue(rechecks, recheck, 1);
         sfs_tree_detach(tree, root, name, sfs_tree_time(tree));
-        sfs_rechecks_queue(rechecks, sfs_rechecks_get(rechecks, node->parent), 1);
+        sfs_rechecks_set_ghost(rechecks, recheck, TRUE);
+        first = first ? first : sfs_node_ref(node->parent);
     }
+    g_assert_cmpuint(sfs_rechecks_count_ghosts(rechecks), ==, FLOOD);
     for (int i = 0; i < 20; i++) {
         sfs_rechecks_queue(rechecks, sfs_rechecks_get(rechecks, other), g_get_monotonic_time());
         turns += take(rechecks, other);
@@ -314,6 +318,10 @@ static void test_gone(void)
     while (sfs_rechecks_first(rechecks, &due))
         (void)take(rechecks, other);
     g_assert_cmpuint(sfs_rechecks_waiting(rechecks, &due), ==, 0);
+    g_assert_true(sfs_rechecks_has_ghost(rechecks, first));
+    sfs_rechecks_forget(rechecks, sfs_rechecks_find(rechecks, first));
+    g_assert_false(sfs_rechecks_has_ghost(rechecks, first));
+    g_assert_cmpuint(sfs_rechecks_count_ghosts(rechecks), ==, FLOOD - 1);
     sfs_rechecks_free(rechecks);
     sfs_tree_free(tree);
 }
