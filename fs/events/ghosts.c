@@ -60,14 +60,11 @@ static void take(SfsOutbox *outbox, SfsNode *node)
 
     if (!sfs_tree_is_untold(sfs_view_tree(outbox->view), node) || (recheck && recheck->ghost))
         return; /* or they have been told since */
-    if (recheck && (recheck->out || recheck->ghosts > 0)) {
+    gboolean needed = recheck && (recheck->out || recheck->ghosts > 0);
+    if (needed || !(sfs_tree_is_unmissed(sfs_view_tree(outbox->view), node) || are_too_many(outbox, node)))
         become_ghost(outbox, node);
-    } else if (sfs_tree_is_unmissed(sfs_view_tree(outbox->view), node) || are_too_many(outbox, node)) {
-        if (recheck)
-            forget_recheck(outbox, recheck);
-    } else {
-        become_ghost(outbox, node);
-    }
+    else if (recheck)
+        forget_recheck(outbox, recheck);
 }
 
 void sfs_outbox_recheck_ghosts(SfsOutbox *outbox)
