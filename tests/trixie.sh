@@ -9,6 +9,7 @@
 # Needs root; the system is made once, and cached (lib/chroot.sh). Ends as run.sh does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tests/install-deps.sh packaging
 
 space=$(mktemp -d)
 trap 'rm -rf "$space"' EXIT

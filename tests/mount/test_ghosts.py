@@ -114,6 +114,17 @@ def test_watched(m, state, directory, inside):
         wait_for(lambda: any(wd == watched and mask & watching.DELETE_SELF for wd, mask, _ in inotify.read()), 'its end')
 
 
+def expect_two_lives(inotify, watched):
+    """The container `brief` came, went and came; and WATCHED, a file of the first, has ended."""
+    events = []
+
+    def came():
+        events.extend(inotify.read())
+        return [mask & (watching.CREATE | watching.DELETE) for _, mask, name in events if name == 'brief']
+    wait_for(lambda: came() == [watching.CREATE, watching.DELETE, watching.CREATE], 'both')
+    wait_for(lambda: came() and (watched, watching.DELETE_SELF) in [(wd, mask) for wd, mask, _ in events], 'its end')
+
+
 @pytest.mark.parametrize('dies', [False, True])
 def test_made_again(m, state, dies):
     """Who watches a file that was never announced hears of its end before the next of that name is told of, also if the
@@ -137,13 +148,7 @@ def test_made_again(m, state, dies):
             os.kill(pid, signal.SIGKILL)
             m.expect_log(r'.*/mnt: the announcer was killed by signal 9 .*')
         stack.close()
-        events = []
-
-        def came():
-            events.extend(inotify.read())
-            return [mask & (watching.CREATE | watching.DELETE) for _, mask, name in events if name == 'brief']
-        wait_for(lambda: came() == [watching.CREATE, watching.DELETE, watching.CREATE], 'both')
-        wait_for(lambda: came() and (watched, watching.DELETE_SELF) in [(wd, mask) for wd, mask, _ in events], 'its end')
+        expect_two_lives(inotify, watched)
 
 
 def test_made_again_unheard(m, state, root):
@@ -166,13 +171,7 @@ def test_made_again_unheard(m, state, root):
         wait_for(lambda: said(b'the announcer answers') > tries + 2, 'two more tries')
         assert said(b'') - compared < 60
         remount(m, 'remount,rw')
-        events = []
-
-        def came():
-            events.extend(inotify.read())
-            return [mask & (watching.CREATE | watching.DELETE) for _, mask, name in events if name == 'brief']
-        wait_for(lambda: came() == [watching.CREATE, watching.DELETE, watching.CREATE], 'both')
-        wait_for(lambda: came() and (watched, watching.DELETE_SELF) in [(wd, mask) for wd, mask, _ in events], 'its end')
+        expect_two_lives(inotify, watched)
 
 
 @undisturbed
