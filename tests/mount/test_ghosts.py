@@ -3,7 +3,6 @@
 its end hears of it, and what nobody can be waiting for costs nothing. (How many wait at most: test_moments.py.)"""
 
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -11,9 +10,9 @@ import signal
 import bundles
 import pytest
 import watching
+from counted import Counted, busy_announcer, undisturbed
 from harness import opened, wait_for
 from test_announcing import remount
-from test_metrics import Counted
 from watching import Inotify
 
 
@@ -22,40 +21,6 @@ def m(mount, state):
     bundles.container(state, 'busy', live=['1.1.1.1'])
     bundles.container(state, 'other', files={'audit.jsonl': '{}\n'})
     return watching.settled(mount(state))
-
-
-@contextlib.contextmanager
-def busy_announcer(m, state):
-    """It is stopped, and there is a request that it does not answer."""
-    counted = Counted(m)
-    pid = watching.announcer(m)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        bundles.append(state / 'containers/other/audit.jsonl', '{}\n')
-        wait_for(lambda: counted('queue_length') > 0, 'a request that is not answered')
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-
-def undisturbed(test):
-    """TEST stops the announcer for a shorter time than one has to answer; if another came meanwhile, it is run again."""
-    @functools.wraps(test)
-    def run(m, **others):
-        for _ in range(20):
-            pid = watching.announcer(m)
-            try:
-                test(m, **others)
-            except AssertionError:
-                if watching.announcer(m) == pid:
-                    raise
-            if watching.announcer(m) == pid:
-                return
-            m.patterns[r'.*/mnt: the announcer .*'] = 0
-            wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
-        raise AssertionError('too slow a machine')
-    return run
 
 
 def told(m):
@@ -79,7 +44,7 @@ def test_gone_with_its_directory(m, state, told_of):
         bundles.container(state, 'brief')
         wait_for(lambda: told(m)['create'] == before['create'] + 4, 'it and its computed files to be announced')
         before = told(m)
-    with busy_announcer(m, state):
+    with busy_announcer(m, state / 'containers/other/audit.jsonl'):
         behind = bundles.container(state, 'brief', files={f'f{i}': '' for i in range(200)})
         assert len(os.listdir(m.mnt / 'brief')) > 200
         bundles.remove(behind)
@@ -98,12 +63,12 @@ def test_watched(m, state, directory, inside):
     announced by then or not, though nobody may be left who knows that one."""
     with Inotify() as inotify, contextlib.ExitStack() as stack:
         if directory == 'untold':
-            stack.enter_context(busy_announcer(m, state))
+            stack.enter_context(busy_announcer(m, state / 'containers/other/audit.jsonl'))
         root = inotify.add(m.mnt)
         behind = bundles.container(state, 'brief')
         if directory == 'told':
             wait_for(lambda: (root, 'brief') in [(wd, name) for wd, _, name in inotify.read()], 'its announcement')
-            stack.enter_context(busy_announcer(m, state))
+            stack.enter_context(busy_announcer(m, state / 'containers/other/audit.jsonl'))
         (behind / 'hooks').mkdir()
         bundles.put(behind / 'hooks/h', '')
         bundles.put(behind / 'live.allowed', '1.1.1.1\n')
@@ -135,7 +100,7 @@ def test_made_again(m, state, dies):
         if dies:
             os.kill(pid, signal.SIGSTOP)
         else:
-            stack.enter_context(busy_announcer(m, state))
+            stack.enter_context(busy_announcer(m, state / 'containers/other/audit.jsonl'))
         behind = bundles.container(state, 'brief', live=['1.1.1.1'])
         if dies:
             wait_for(lambda: b'event brief: the announcer is asked for' in m.log_path.read_bytes(), 'it to be asked')
@@ -180,7 +145,7 @@ def test_in_turn(m, state):
     behind = state / 'containers/busy'
     with Inotify() as inotify:
         inotify.add(m.mnt / 'busy')
-        with busy_announcer(m, state):
+        with busy_announcer(m, state / 'containers/other/audit.jsonl'):
             bundles.put(behind / 'live.allowed', '192.0.2.1\n')
             assert (m.mnt / 'busy/effective').read_bytes() == b'192.0.2.1\n'
             wait_for(lambda: Counted(m)('queue_length') > 3, 'the change to be in the queue')
@@ -203,7 +168,7 @@ def test_in_turn(m, state):
 def test_forgotten_meanwhile(m, state):
     """What the kernel holds is told of; when it holds it no more, there is nothing to tell."""
     before = told(m)
-    with busy_announcer(m, state):
+    with busy_announcer(m, state / 'containers/other/audit.jsonl'):
         behind = bundles.container(state, 'brief', live=['1.1.1.1'])
         with opened(m.mnt / 'brief/live.allowed'):
             bundles.remove(behind)

@@ -4,6 +4,7 @@ gauges follow what there is, and whoever watches the view hears nothing of all t
 
 import contextlib
 import errno
+import itertools
 import math
 import os
 import re
@@ -17,8 +18,8 @@ import bundles
 import harness
 import pytest
 import watching
+from counted import Counted, busy_announcer, parse, text_of, undisturbed
 from harness import fails, opened, run, wait_for
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from watching import Watch
 
 MANUAL = harness.REPO / 'fs/doc/shieldfs.1'
@@ -28,35 +29,6 @@ EVENTS = {'modify', 'late_close', 'early_modify', 'attrib', 'create', 'create_di
 # All labels there are: nothing that a bundle holds makes one more.
 LABELS = {'request': REQUESTS, 'event': EVENTS, 'state': {'ok', 'waiting', 'refused', 'failed', 'restarting', 'stuck', 'stopped'},
           'kind': {'list', 'name', 'place', 'requests', 'upkeep', 'later'}, 'version': None, 'le': None}
-
-
-def text_of(m):
-    return (m.mnt / '.shieldfs/metrics').read_text(encoding='ascii')
-
-
-def parse(text):
-    """{(sample, {label: value} as a sorted tuple): number}, by Prometheus' own parser of the format, which is strict."""
-    samples = {}
-    for family in text_string_to_metric_families(text):
-        assert family.name.startswith('shieldfs_') and family.documentation.endswith('.'), family
-        for sample in family.samples:
-            key = (sample.name.removeprefix('shieldfs_'), *sorted(sample.labels.items()))
-            assert key not in samples
-            samples[key] = sample.value
-    return samples
-
-
-class Counted:
-    """The samples of a mount, as they are when they are asked for."""
-
-    def __init__(self, m):
-        self.m = m
-
-    def __call__(self, name, **labels):
-        return parse(text_of(self.m))[(name, *sorted(labels.items()))]
-
-    def requests(self, kind):
-        return self('request_duration_seconds_count', request=kind)
 
 
 @pytest.fixture
@@ -195,7 +167,6 @@ def test_gauges_follow(web, state):
 
 def test_announcements(web):
     m, behind, counted = web
-    announcer = watching.children(m)[1]
     before = {event: counted('changes_announced_total', event=event) for event in EVENTS}
 
     def told(event):
@@ -208,25 +179,33 @@ def test_announcements(web):
     wait_for(lambda: told('create') == 1 and told('delete') == 1, 'both to be counted')
 
     wait_for(lambda: counted('queue_length') == 0, 'the queue to be empty')
-    joined = counted('changes_joined_total')
-    os.kill(announcer, signal.SIGSTOP)
-    try:
-        bundles.append(behind / 'audit.jsonl', '{}\n')
-        wait_for(lambda: counted('queue_length') == 1 and counted('queue_oldest_seconds') > 0.1, 'what is asked for to be waiting')
-        for i in range(4):
-            bundles.put(behind / 'deny.list', f'192.0.2.{i}\n')
-            assert (m.mnt / 'web-1/denied').read_bytes() == f'192.0.2.{i}\n'.encode()
-        wait_for(lambda: counted('queue_length') > 1, 'something in the queue')
-        assert counted('changes_joined_total') > joined
-    finally:
-        os.kill(announcer, signal.SIGCONT)
-    wait_for(lambda: counted('queue_length') == 0 and counted('queue_oldest_seconds') == 0, 'the queue to be empty')
-    wait_for(lambda: told('modify') >= 3, 'the changes to be told')
-    assert counted('announcer_restarts_total') == 0 and counted('announcer_state', state='ok') == 1
-    os.kill(announcer, signal.SIGKILL)
-    wait_for(lambda: counted('announcer_restarts_total') == 1, 'another announcer')
+    restarts = counted('announcer_restarts_total')
+    os.kill(watching.announcer(m), signal.SIGKILL)
+    wait_for(lambda: counted('announcer_restarts_total') == restarts + 1, 'another announcer')
     wait_for(lambda: counted('announcer_state', state='ok') == 1, 'it to be at work')
     m.expect_log(r'.*the announcer was killed by signal 9 .*')
+
+
+def test_queue(web):
+    """What waits for the announcer, and what joins it there: changes of what is to be told already."""
+    m, behind, counted = web
+    content = itertools.count()
+
+    @undisturbed
+    def waits(m):
+        modified = counted('changes_announced_total', event='modify')
+        with busy_announcer(m, behind / 'audit.jsonl'):
+            joined = counted('changes_joined_total')
+            wait_for(lambda: counted('queue_oldest_seconds') > 0.1, 'what is asked for to be waiting')
+            for i in itertools.islice(content, 4):
+                bundles.put(behind / 'deny.list', f'192.0.2.{i}\n')
+                assert (m.mnt / 'web-1/denied').read_bytes() == f'192.0.2.{i}\n'.encode()
+            wait_for(lambda: counted('queue_length') > 1, 'something in the queue')
+            assert counted('changes_joined_total') > joined
+        wait_for(lambda: counted('queue_length') == 0 and counted('queue_oldest_seconds') == 0, 'the queue to be empty')
+        wait_for(lambda: counted('changes_announced_total', event='modify') >= modified + 3, 'the changes to be told')
+        assert counted('announcer_state', state='ok') == 1
+    waits(m)
 
 
 def test_evictions(mount, state):

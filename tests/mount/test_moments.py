@@ -25,8 +25,8 @@ import test_ghosts as ghosts
 import test_service as service
 import versions
 import watching
+from counted import Counted, busy_announcer, undisturbed
 from harness import fails, holds_for, wait_for
-from test_metrics import Counted
 from watching import CHANGED, Inotify, Watch
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 300)
@@ -481,14 +481,14 @@ def m(mount, state):
     return watching.settled(faulty(mount, 'crowd', state))
 
 
-@ghosts.undisturbed
+@undisturbed
 def test_too_many_names(m, state):
     """Names of a container: some are left out; what comes then is told, and in its turn so is another's."""
     counted, behind, last = Counted(m), state / 'containers/busy', f'last-{time.monotonic_ns()}'
     left_out = counted('changes_left_out_total')
     with Inotify() as inotify:
         watched = inotify.add(m.mnt / 'busy')
-        with ghosts.busy_announcer(m, state):
+        with busy_announcer(m, state / 'containers/other/audit.jsonl'):
             for i in range(MANY):
                 bundles.put(behind / f'{i}', '')
             assert len(os.listdir(m.mnt / 'busy')) > MANY
@@ -506,12 +506,12 @@ def test_too_many_names(m, state):
     assert sum('faster than' in line for line in m.log_lines()) <= counted('announcer_restarts_total') + 1
 
 
-@ghosts.undisturbed
+@undisturbed
 def test_too_many_containers(m, state):
     """So it is with containers."""
     counted = Counted(m)
     before, left_out = ghosts.told(m), counted('changes_left_out_total')
-    with ghosts.busy_announcer(m, state):
+    with busy_announcer(m, state / 'containers/other/audit.jsonl'):
         for i in range(MANY):
             (state / f'containers/c{i}').mkdir()
         assert len(os.listdir(m.mnt)) > MANY

@@ -2,8 +2,8 @@
 """Whatever one bundle's owner does, the others' readers and watchers don't wait for it. Orders and counts are asserted,
 no times: while something of his goes on, so much of theirs is done."""
 
+import itertools
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -11,6 +11,7 @@ import time
 import bundles
 import pytest
 import watching
+from counted import busy_announcer, undisturbed
 from harness import wait_for
 from test_index import traced
 from watching import Inotify
@@ -65,25 +66,28 @@ def test_long_lists(mount, state, evil):
 def test_many_names(mount, state, evil):
     """What there is to tell of one bundle does not come before what there is of another: the announcer is stopped until
     there is much."""
-    m = mount(state)
-    with Inotify() as inotify:
-        his = inotify.add(m.mnt / 'evil')
-        theirs = inotify.add(m.mnt / 'other/live.allowed')
-        pid = watching.announcer(m)
-        os.kill(pid, signal.SIGSTOP)
-        for i in range(1000):
-            bundles.put(evil / f'{i}', '')
-        bundles.put(state / 'containers/other/live.allowed', '2.2.2.2\n')
-        assert (m.mnt / 'other/live.allowed').read_bytes() == b'2.2.2.2\n'
-        os.kill(pid, signal.SIGCONT)
-        events = []
+    content = itertools.count()
 
-        def come():
-            events.extend(wd for wd, _, _ in inotify.read())
-            return theirs in events
-        wait_for(come, 'the event of another bundle')
-        assert events[:events.index(theirs)].count(his) < 100
-        wait_for(lambda: not come() or events.count(his) >= 1000, 'all the others')
+    @undisturbed
+    def many(m):
+        last = f'2.2.2.{next(content)}\n'
+        with Inotify() as inotify:
+            his = inotify.add(m.mnt / 'evil')
+            theirs = inotify.add(m.mnt / 'other/live.allowed')
+            with busy_announcer(m, state / 'containers/other/audit.jsonl'):
+                for i in range(1000):
+                    bundles.put(evil / f'{last[:-1]}-{i}', '')
+                bundles.put(state / 'containers/other/live.allowed', last)
+                assert (m.mnt / 'other/live.allowed').read_text(encoding='ascii') == last
+            events = []
+
+            def come():
+                events.extend(wd for wd, _, _ in inotify.read())
+                return theirs in events
+            wait_for(come, 'the event of another bundle')
+            assert events[:events.index(theirs)].count(his) < 100
+            wait_for(lambda: not come() or events.count(his) >= 1000, 'all the others')
+    many(mount(state))
 
 
 def test_status_beside_long_lists(mount, state, evil):

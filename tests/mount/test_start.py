@@ -154,10 +154,13 @@ def test_lock_is_given_back(place, state):
     try:
         begun(state, place)
         fcntl.flock(place_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        seen = [p for p in harness.servers(place) if os.access(f'/proc/{p}/fd', os.R_OK)]  # a plain user: one
-        assert len(seen) == (3 if os.geteuid() == 0 else 1)
+
+        def seen():
+            return [p for p in harness.servers(place) if os.access(f'/proc/{p}/fd', os.R_OK)]
+        pids = harness.wait_for(lambda: len(seen()) == (3 if os.geteuid() == 0 else 1) and seen(),  # a plain user: one
+                                'all to be confined')
         below = os.fstat(place_fd)
-        for fd in (f'/proc/{p}/fd/{fd}' for p in seen for fd in os.listdir(f'/proc/{p}/fd')):
+        for fd in (f'/proc/{p}/fd/{fd}' for p in pids for fd in os.listdir(f'/proc/{p}/fd')):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 assert not os.path.samestat(os.stat(fd), below), os.readlink(fd)
     finally:
