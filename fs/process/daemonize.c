@@ -22,7 +22,7 @@ gboolean sfs_daemonize_answers(const char *mountpoint)
         int failed = errno;
         g_autofree char *escaped = shield_error_subject(NULL, mountpoint);
 
-        g_message("%s: mounted, but it does not answer: %s", escaped, g_strerror(failed));
+        g_message("%s: mounted, but it does not answer: %s: the log says why", escaped, g_strerror(failed));
     }
     return fd >= 0;
 }

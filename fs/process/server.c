@@ -30,8 +30,9 @@
 #include "view/metrics.h"
 #include "view/status.h"
 
-/* Bytes; see prepare_process. */
+/* Bytes; see prepare_process and spare_address_space. */
 #define OWN_MAPPING (128 * 1024)
+#define SPARING_STACK (1024 * 1024)
 /* How often the loop is woken until it notices that the session is to end. */
 #define WAKE_USEC 10000
 /* So many descriptors, or half of all if there are few, are kept from open files: for directories, lists that
@@ -52,7 +53,7 @@ typedef struct {
     int control;
     int refused;                           /* as in confine.h */
     guint32 confined, supervisor_confined; /* likewise: what both have given up */
-    pthread_t loop_thread;
+    pthread_t loop_thread, control_thread;
     int loop_ended; /* atomic */
 } Server;
 
@@ -127,26 +128,49 @@ static void *obey_supervisor(void *data)
     return NULL;
 }
 
+static void tell_no_thread(const Server *server, const char *why)
+{
+    g_message("%s: no thread to serve with: %s: raise ulimit -u, ulimit -v or the cgroup's pids.max",
+              server->place, why);
+}
+
 /* Tells the supervisor that the view is there, and serves until it says so or the mount goes away; TRUE if
  * the loop ended as it should. */
 static gboolean serve(Server *server)
 {
-    pthread_t thread;
-    int failed = pthread_create(&thread, NULL, obey_supervisor, server);
-
-    if (failed) {
-        g_message("%s: no thread for the supervisor's words: %s", server->place, g_strerror(failed));
-        return FALSE;
-    }
     sfs_control_send(server->control, (SfsControlMessage){SFS_CONTROL_MOUNTED, 0, 0}, -1);
 
     int result = sfs_libfuse_loop(server->fuse, server->options->single_threaded);
-    g_atomic_int_set(&server->loop_ended, TRUE);
-    shutdown(server->control, SHUT_RDWR); /* the thread comes back, and the supervisor knows */
-    pthread_join(thread, NULL);
-    if (result != 0)
+    if (result == -EAGAIN)
+        tell_no_thread(server, g_strerror(EAGAIN));
+    else if (result != 0)
         g_warning("%s: the connection to the kernel failed: %s", server->place, g_strerror(ABS(result)));
     return result == 0;
+}
+
+/* The thread comes back, and the supervisor knows. */
+static void stop_obeying(Server *server)
+{
+    g_atomic_int_set(&server->loop_ended, TRUE);
+    shutdown(server->control, SHUT_RDWR);
+    pthread_join(server->control_thread, NULL);
+}
+
+/* Each thread has a stack and an arena of its own, of which it uses little. Where address space is limited,
+ * these alone would take more than there mostly is. */
+static void spare_address_space(void)
+{
+    struct rlimit limit;
+    pthread_attr_t attributes;
+
+    if (getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    mallopt(M_ARENA_MAX, 1);
+    if (pthread_attr_init(&attributes) != 0)
+        return;
+    if (pthread_attr_setstacksize(&attributes, SPARING_STACK) == 0)
+        (void)pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
 }
 
 static void prepare_process(const Server *server)
@@ -157,6 +181,7 @@ static void prepare_process(const Server *server)
     /* A block from this size on is a mapping of its own, which the system gets back when it is freed. Without
      * this the first one that is freed raises the size, and later texts are holes in a heap. */
     mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
+    spare_address_space();
     /* Each open raw file is a descriptor of ours. */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
@@ -237,16 +262,19 @@ static void confine(Server *server)
     sfs_status_set_summary_func(server->session.status, sfs_report_note, &server->report);
 }
 
+/* The last is the one that obeys: from then on nothing can go wrong before the loop. */
 static gboolean start_threads(Server *server)
 {
     SfsSession *session = &server->session;
     g_autoptr(GError) error = NULL;
+    int failed = 0;
 
     if (sfs_deferred_start(session->deferred, &error) &&
         sfs_jobs_start(sfs_view_jobs(session->view), &error) && sfs_watcher_start(session->watcher, &error))
-        return TRUE;
-    g_message("%s: could not be served: %s", server->place, error->message);
-    return FALSE;
+        failed = pthread_create(&server->control_thread, NULL, obey_supervisor, server);
+    if (error || failed)
+        tell_no_thread(server, error ? error->message : g_strerror(failed));
+    return !error && !failed;
 }
 
 static gboolean mount_and_serve(Server *server, const char *mountpoint)
@@ -265,6 +293,7 @@ static gboolean mount_and_serve(Server *server, const char *mountpoint)
         if (!server->options->foreground)
             sfs_daemonize_detach(getppid(), null);
         served = serve(server);
+        stop_obeying(server);
     }
     sfs_watcher_stop(server->session.watcher);
     sfs_jobs_stop(sfs_view_jobs(server->session.view));

@@ -27,6 +27,8 @@ int sfs_libfuse_loop(struct fuse_session *session, gboolean single)
     int result = fuse_session_loop_mt(session, config);
 
     fuse_loop_cfg_destroy(config);
+    if (result == -1) /* it got no thread at all, and has said so */
+        return -EAGAIN;
     /* What an unmount gives to who is just taking a request that goes with it. */
     return result == -ECONNABORTED ? 0 : result;
 }

@@ -14,7 +14,7 @@
 void sfs_libfuse_want_parallel(struct fuse_conn_info *conn);
 
 /* Serves, with one thread or as many as libfuse likes, until the mount goes or fuse_session_exit ends it; 0
- * or a negative errno. The calling thread only waits. */
+ * or a negative errno, -EAGAIN if there is no thread for it. The calling thread only waits. */
 int sfs_libfuse_loop(struct fuse_session *session, gboolean single);
 
 /* Does fuse_session_exit alone end that loop? Before 3.18 the thread that waits needs a signal, too. */

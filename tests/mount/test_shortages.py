@@ -77,12 +77,30 @@ def test_address_space_at_the_start(state, base):
     bundles.container(state, 'c', live=['1.1.1.1'])
     if harness.SLOW:
         return
-    served = 0
+    served = []
     for mib in (8, 16, 24, 32, 64, 128, 256, 512):
         mnt = base / f'mnt{mib}'
         mnt.mkdir()
-        served += serves(state, mnt, lambda mib=mib: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20)))
-    assert served
+        served.append(serves(state, mnt, limited(mib)))
+        assert said_or_served(state, mnt, limited(mib)) or mib < 64
+    assert all(served[4:]), served  # as the manual says
+
+
+def limited(mib):
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+
+
+def said_or_served(state, mnt, limit):
+    """The same for a start in the background, which has said why before it ends."""
+    done = subprocess.run([harness.SHIELDFS, state, mnt], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                          preexec_fn=limit, timeout=harness.TIMEOUT)
+    if done.returncode == 0:
+        assert (mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+        harness.run('fusermount3', '-u', mnt)
+    else:
+        assert done.returncode == 127 or done.stderr.startswith(b'shieldfs: '), done
+    wait_for(lambda: os.fspath(mnt) not in harness.mounts(), 'the end of the mount')
+    return done.returncode == 0
 
 
 def serves(state, mnt, limit, exe=harness.SHIELDFS):
