@@ -125,7 +125,8 @@ static guint32 keep_files(SfsProcess process, const SfsConfinement *confinement)
     return sfs_landlock(confinement->mount, SFS_LANDLOCK_WRITE) << LANDLOCK_SHIFT;
 }
 
-/* A call that is in nobody's table; writing to a file, where that must not be, by two calls. */
+/* A call that is in nobody's table; writing to a file, where that must not be, by two calls; sending signals
+ * to others. */
 static void try_forbidden(void)
 {
     struct open_how how = {.flags = O_WRONLY | O_CLOEXEC};
@@ -133,8 +134,9 @@ static void try_forbidden(void)
     const char *opened = open("/dev/null", O_WRONLY | O_CLOEXEC) < 0 ? strerrorname_np(errno) : "done";
     const char *by_how =
         syscall(SYS_openat2, AT_FDCWD, "/dev/null", &how, sizeof how) < 0 ? strerrorname_np(errno) : "done";
+    const char *owner = fcntl(STDERR_FILENO, F_SETOWN, 1) < 0 ? strerrorname_np(errno) : "done";
 
-    g_debug("forbidden: getpriority %s, openat %s, openat2 %s", priority, opened, by_how);
+    g_debug("forbidden: getpriority %s, openat %s, openat2 %s, F_SETOWN %s", priority, opened, by_how, owner);
 }
 
 void sfs_confine_cores(void)

@@ -45,8 +45,6 @@ static const struct {
     {"writev", BOTH},
     {"pwritev2", BOTH}, /* the log */
     {"close", BOTH},
-    {"fcntl", BOTH},
-    {"fcntl64", BOTH},
     /* looking */
     {"openat2", BOTH},
     {"stat", BOTH},
@@ -139,6 +137,13 @@ static const struct {
     {"getegid", BOTH},
 };
 
+/* The same command has two calls on machines of 32 bits. */
+#define FCNTL(processes, command)                                                                            \
+    {"fcntl", processes, 1, G_MAXUINT32, command},                                                           \
+    {                                                                                                        \
+        "fcntl64", processes, 1, G_MAXUINT32, command                                                        \
+    }
+
 /* Calls that are allowed if an argument, or these bits of it, has this value. */
 static const struct {
     const char *name;
@@ -155,6 +160,17 @@ static const struct {
     {"mprotect", BOTH, 2, PROT_EXEC, 0},
     /* threads, and no processes */
     {"clone", SERVER, CLONE_FLAGS, CLONE_THREAD, CLONE_THREAD},
+    /* descriptors, leases, the library's pipes; nobody else gets a signal about any (F_SETOWN) */
+    FCNTL(BOTH, F_DUPFD),
+    FCNTL(BOTH, F_DUPFD_CLOEXEC),
+    FCNTL(BOTH, F_GETFD),
+    FCNTL(BOTH, F_SETFD),
+    FCNTL(BOTH, F_GETFL),
+    FCNTL(SERVER, F_SETFL),
+    FCNTL(SERVER, F_SETLEASE),
+    FCNTL(SERVER, F_SETSIG),
+    FCNTL(SERVER, F_GETPIPE_SZ),
+    FCNTL(SERVER, F_SETPIPE_SZ),
     /* the queue of inotify; is the log a terminal? */
     {"ioctl", SERVER, 1, G_MAXUINT32, FIONREAD},
     {"ioctl", BOTH, 1, G_MAXUINT32, TCGETS},

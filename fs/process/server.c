@@ -40,6 +40,8 @@
 #define RESERVED_DESCRIPTORS 512
 /* So much all listings may have in memory, in bytes. */
 #define MAX_LISTINGS (128 * 1024 * 1024)
+/* So many files may be polled, each of which any change wakes. */
+#define MAX_POLLED 8192
 /* What is repeated of what was said about a mount. */
 #define MAX_SAID 4096
 
@@ -374,6 +376,7 @@ static gboolean session_start(SfsSession *session, const SfsOptions *options, co
     session->raw_files = sfs_quota_new(max_raw_files(), getuid(), "open files of bundles");
     session->listings = sfs_quota_new(MAX_LISTINGS, getuid(), "bytes of listings");
     session->texts = sfs_quota_new(options->cache, getuid(), "bytes of open computed files");
+    session->polled = sfs_quota_new(MAX_POLLED, getuid(), "polled files");
     session->pollers = sfs_pollers_new();
     sfs_watcher_set_wake(session->watcher, wake_pollers, session->pollers);
     sfs_watcher_set_told(session->watcher, sfs_deferred_told, session->deferred);
@@ -388,6 +391,8 @@ static void session_end(SfsSession *session)
         sfs_pollers_free(session->pollers);
     if (session->handles)
         sfs_handles_free(session->handles);
+    if (session->polled)
+        sfs_quota_free(session->polled);
     if (session->texts)
         sfs_quota_free(session->texts);
     if (session->listings)
@@ -420,7 +425,8 @@ gboolean sfs_serve(const SfsOptions *options, const char *mountpoint, int contro
     prepare_process(&server);
     sfs_report_init(&server.report, control);
     if (session_start(&server.session, options, mountpoint))
-        server.fuse = fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.session);
+        server.session.fuse = server.fuse =
+            fuse_session_new(&args, &sfs_ops, sizeof sfs_ops, &server.session);
     fuse_opt_free_args(&args);
     if (server.fuse) {
         served = mount_and_serve(&server, mountpoint);

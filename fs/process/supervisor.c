@@ -411,10 +411,23 @@ static void end_child(pid_t pid)
     waitpid(pid, NULL, 0);
 }
 
-/* A server that ends by itself and without a fault has found that its mount was taken away. */
+/* A server that ends by itself and without a fault has lost its connection: its mount was taken away. If that
+ * is still there, somebody has ended the connection alone. */
+static gboolean was_aborted(const Supervisor *s)
+{
+    g_autoptr(SfsMount) mount = s->ending ? NULL : sfs_ours_find(&s->ours);
+
+    if (!mount || !sfs_mounts_is_dead(mount->path))
+        return FALSE;
+    g_message("%s: the connection to the kernel was aborted (by umount -f, or in "
+              "/sys/fs/fuse/connections): the view has ended",
+              s->place);
+    return TRUE;
+}
+
 static gboolean ended_well(const Supervisor *s, int status)
 {
-    gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+    gboolean well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && !was_aborted(s);
 
     if (WIFSIGNALED(status) && !s->ending)
         g_warning("%s: the server was killed by signal %d (%s)", s->place, WTERMSIG(status),
@@ -459,6 +472,8 @@ gboolean sfs_supervise(const SfsOptions *options, const char *mountpoint, int lo
     } else if (start_server(&s)) {
         confine(&s);
         well = ended_well(&s, run(&s));
+        if (well && !options->foreground)
+            g_info("%s: unmounted", s.place);
     }
     end_child(s.announcer);
     end_child(s.probe);

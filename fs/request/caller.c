@@ -57,9 +57,8 @@ static void ask(SfsCaller *caller)
     g_autofree char *path = g_strdup_printf("/proc/%" G_GINT64_FORMAT "/status", caller->pid);
     g_autofree char *status = NULL;
 
-    /* Without an answer he has no other group, and no privilege. */
-    if (g_file_get_contents(path, &status, NULL, NULL))
-        (void)sfs_caller_parse(caller, status);
+    /* Without an answer he has no privilege, and may be in any group. */
+    caller->vague = !g_file_get_contents(path, &status, NULL, NULL) || !sfs_caller_parse(caller, status);
     caller->privileged = caller->privileged && has_our_users(caller->pid);
 }
 

@@ -8,6 +8,7 @@
 
 #include "lock.h"
 #include "open.h"
+#include "view/readers.h"
 
 SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
 {
@@ -19,12 +20,14 @@ SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share)
     return handle;
 }
 
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener)
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener,
+                                            SfsNode *read)
 {
     SfsFileHandle *handle = sfs_file_handle_new_raw(-1, share);
 
     handle->opener = opener;
     handle->content = content;
+    handle->read = read;
     return handle;
 }
 
@@ -33,17 +36,22 @@ void sfs_file_handle_free(void *data)
     SfsFileHandle *handle = data;
 
     shield_fd_close(handle->fd);
+    if (handle->read)
+        sfs_readers_leave(handle->read);
+    g_clear_pointer(&handle->read, sfs_node_unref);
+    sfs_share_clear(&handle->waiting);
     sfs_share_clear(&handle->share); /* before the text goes that it is of */
     sfs_content_clear(&handle->content);
     g_mutex_clear(&handle->lock);
     g_free(handle);
 }
 
-void sfs_file_handle_poll(SfsFileHandle *handle)
+gboolean sfs_file_handle_poll(SfsFileHandle *handle, SfsQuota *quota, uid_t uid)
 {
     SHIELD_AUTO_LOCK(&handle->lock);
 
-    handle->polled = TRUE;
+    handle->polled = handle->polled || sfs_share_take_of(&handle->waiting, quota, uid, handle, 1);
+    return handle->polled;
 }
 
 gboolean sfs_file_handle_is_polled(SfsFileHandle *handle)

@@ -19,19 +19,22 @@ typedef struct {
     SfsShare share; /* of the descriptors, for fd; or of the bytes, for the text */
     int errnum;     /* not 0: what it was given last is this error */
     gboolean polled;
+    SfsShare waiting; /* of the files that are polled */
     SfsCaller opener; /* of a computed file; never changes */
+    SfsNode *read;    /* likewise: it is open by this (readers.h); NULL: it is no other's to see */
 } SfsFileHandle;
 
-/* Each takes what it is given. */
+/* Each takes what it is given. read: has been entered, and is left at the end. */
 SfsFileHandle *sfs_file_handle_new_raw(int fd, SfsShare share);
-SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener);
+SfsFileHandle *sfs_file_handle_new_computed(SfsContent content, SfsShare share, SfsCaller opener,
+                                            SfsNode *read);
 void sfs_file_handle_free(void *data); /* an SfsFileHandle */
 
 /* Up to size bytes at offset: NULL with *errnum. Less only at the end. */
 GBytes *sfs_file_handle_read(SfsFileHandle *handle, gsize size, off_t offset, int *errnum);
 
-/* Notes that it is polled. */
-void sfs_file_handle_poll(SfsFileHandle *handle);
+/* Notes that it is polled, by uid. FALSE: he polls as many as quota lets him. */
+gboolean sfs_file_handle_poll(SfsFileHandle *handle, SfsQuota *quota, uid_t uid);
 gboolean sfs_file_handle_is_polled(SfsFileHandle *handle);
 guint64 sfs_file_handle_serial(SfsFileHandle *handle); /* of its content */
 

@@ -23,6 +23,7 @@
 #include "request/shown.h"
 #include "view/attributes.h"
 #include "view/contents.h"
+#include "view/readers.h"
 
 #define LISTINGS 3 /* of a directory that changes meanwhile, before one is taken as it is */
 
@@ -77,9 +78,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     sfs_shown_node(sfs_request_session(&r), node);
     sfs_shown_attributes(sfs_request_session(&r), node, &sight.st);
     /* Whoever may not get to it is told so when he goes on: an error here would take the entry from others.
-     */
-    (void)sfs_sight_hide(&sight, &caller, &refused);
-    sfs_reply_entry(&r, node, &sight.st);
+     * And to whoever has it open the kernel is to tell its size. */
+    struct stat st = sight.st;
+    if (sfs_sight_hide(&sight, &caller, &refused) && sfs_readers_hide(node))
+        st = sight.st;
+    sfs_reply_entry(&r, node, &st);
     sfs_tree_forget(tree, node->ino, 1);
 }
 
@@ -221,12 +224,19 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
     SfsFileHandle *handle = (SfsFileHandle *)(uintptr_t)fi->fh;
     g_autoptr(SfsNode) node = sfs_tree_get(sfs_view_tree(view_of(&r)), ino);
 
-    if (waiter) /* before the comparison: what changes after it wakes him */
-        sfs_pollers_set(sfs_request_session(&r)->pollers, handle, waiter);
-    if (!node || node->kind == SFS_RAW)
+    SfsSession *session = sfs_request_session(&r);
+    gboolean ready = !node || node->kind == SFS_RAW;
+    gboolean may = ready || sfs_file_handle_poll(handle, session->polled, fuse_req_ctx(req)->uid);
+
+    if (waiter && may && !ready) /* before the comparison: what changes after it wakes him */
+        sfs_pollers_set(session->pollers, handle, waiter);
+    else if (waiter)
+        fuse_pollhandle_destroy(waiter);
+    if (ready)
         return sfs_reply_poll(&r, POLLIN | POLLRDNORM);
-    sfs_file_handle_poll(handle);
-    sfs_deferred_take(sfs_request_session(&r)->deferred,
+    if (!may)
+        return sfs_reply_over_quota(&r, node, session->polled, ENFILE);
+    sfs_deferred_take(session->deferred,
                       (SfsPending){.kind = SFS_PENDING_POLL, .r = r, .node = node, .handle = handle});
 }
 

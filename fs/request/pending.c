@@ -8,6 +8,7 @@
 #include "error.h"
 #include "request/caller.h"
 #include "request/shown.h"
+#include "view/readers.h"
 
 SfsPending *sfs_pending_new(SfsPending init)
 {
@@ -80,6 +81,16 @@ static void refuse_content(SfsPending *pending, guint64 serial)
     sfs_reply_over_quota(&pending->r, pending->node, sfs_request_session(&pending->r)->texts, ENOMEM);
 }
 
+/* The node as one that is open from now on; NULL: nothing of it is hidden from anybody. */
+static SfsNode *enter(const SfsPending *pending)
+{
+    if (pending->node->kind != SFS_COMPUTED)
+        return NULL;
+    if (sfs_readers_enter(pending->node))
+        sfs_reply_forget_size(&pending->r, pending->node);
+    return sfs_node_ref(pending->node);
+}
+
 static void answer_content(SfsPending *pending, const SfsFound *found)
 {
     SfsSession *session = sfs_request_session(&pending->r);
@@ -99,7 +110,7 @@ static void answer_content(SfsPending *pending, const SfsFound *found)
     } else {
         sfs_reply_open(&pending->r, &pending->fi,
                        sfs_file_handle_new_computed(content, sfs_share_steal(&share),
-                                                    sfs_caller_remember(ctx->uid, ctx->gid)));
+                                                    sfs_caller_remember(ctx->uid, ctx->gid), enter(pending)));
     }
 }
 

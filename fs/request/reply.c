@@ -9,6 +9,7 @@
 #include "request/caller.h"
 #include "request/shown.h"
 #include "text.h"
+#include "view/readers.h"
 #include "view/wrong.h"
 
 #define ENTRY_SEC 1.0
@@ -137,11 +138,18 @@ void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const SfsSight 
     int errnum;
 
     sfs_shown_attributes(sfs_request_session(r), node, &sight->st);
-    (void)sfs_sight_hide(&shown, &caller, &errnum);
+    if (sfs_sight_hide(&shown, &caller, &errnum) && !sfs_readers_hide(node))
+        errnum = EACCES;
     if (errnum)
         sfs_reply_errno(r, errnum);
     else
         sfs_reply_attributes(r, &shown.st);
+}
+
+void sfs_reply_forget_size(const SfsRequest *r, SfsNode *node)
+{
+    /* Fails if the kernel has not the node any more: as good. Pages it keeps none of. */
+    (void)fuse_lowlevel_notify_inval_inode(sfs_request_session(r)->fuse, node->ino, -1, 0);
 }
 
 /* For how long the kernel may go by a name without asking, in seconds. Its end must reach the kernel, so for

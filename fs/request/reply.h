@@ -39,8 +39,12 @@ void sfs_reply_statfs(const SfsRequest *r, const struct statvfs *sv);
 void sfs_reply_bytes(const SfsRequest *r, GBytes *bytes);
 void sfs_reply_attributes(const SfsRequest *r, const struct stat *st);
 
+/* Lets the kernel forget what it was told of the node's size, also what is on its way to it. */
+void sfs_reply_forget_size(const SfsRequest *r, SfsNode *node);
+
 /* The same to somebody other than the announcer, who has then been shown them (see shown.h), but for what is
- * to be hidden from him. */
+ * to be hidden from him: EACCES, if it is open, for to whom it is open the kernel would show what is shown to
+ * him (readers.h). */
 void sfs_reply_attributes_of(const SfsRequest *r, SfsNode *node, const SfsSight *sight);
 
 /* Gives the kernel node once more, with these attributes. */

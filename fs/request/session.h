@@ -17,6 +17,7 @@ typedef struct {
     SfsStatus *status;
     SfsMetrics *metrics;
     SfsAnnouncerClient *announcer;
+    struct fuse_session *fuse; /* NULL before it mounts */
     SfsOutbox *outbox;
     SfsWatcher *watcher;
     SfsDeferred *deferred;
@@ -24,6 +25,7 @@ typedef struct {
     SfsQuota *raw_files; /* that are open */
     SfsQuota *listings;  /* bytes of those that open directories have */
     SfsQuota *texts;     /* bytes of open computed files */
+    SfsQuota *polled;    /* open files, by others than who mounts: each is woken by each change */
     SfsPollers *pollers;
     SfsCounts counts; /* of requests */
 } SfsSession;

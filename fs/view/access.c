@@ -28,12 +28,18 @@ SfsDemands *sfs_demands_new(const SfsDemands *before)
     g_atomic_ref_count_init(&demands->refs);
     demands->steps = g_array_new(FALSE, FALSE, sizeof(Step));
     g_array_set_clear_func(demands->steps, step_clear);
-    for (guint i = 0; before && i < before->steps->len; i++) {
-        const Step *step = &g_array_index(before->steps, Step, i);
+    if (before)
+        sfs_demands_add_all(demands, before);
+    return demands;
+}
+
+void sfs_demands_add_all(SfsDemands *demands, const SfsDemands *others)
+{
+    for (guint i = 0; i < others->steps->len; i++) {
+        const Step *step = &g_array_index(others->steps, Step, i);
 
         sfs_demands_add(demands, &step->rights, step->what);
     }
-    return demands;
 }
 
 void sfs_demands_add(SfsDemands *demands, const ShieldRights *rights, SfsDemand what)
@@ -130,6 +136,7 @@ static gboolean acl_entry(const ShieldRights *rights, gsize i, AclEntry *entry)
         return FALSE;
     memcpy(entry, acl + at, sizeof *entry);
     *entry = (AclEntry){le16toh(entry->tag), le16toh(entry->perm) & 7, le32toh(entry->id)};
+    entry->id = entry->tag == ACL_USER ? shield_rights_user(entry->id) : shield_rights_group(entry->id);
     return TRUE;
 }
 
@@ -146,34 +153,45 @@ static guint masked(const ShieldRights *rights, guint perm)
 }
 
 /* One caller. */
-static gboolean is_in_group(SfsCaller *caller, guint32 gid)
+typedef enum { NO, MAYBE, YES } Answer;
+
+static Answer is_in_group(SfsCaller *caller, guint32 gid)
 {
+    if (gid == SHIELD_NO_ID)
+        return MAYBE; /* which one it is can't be told, nor which those of his are that look like it */
     if (caller->gid == gid)
-        return TRUE;
+        return YES;
     ask(caller);
     for (guint i = 0; caller->groups && i < caller->groups->len; i++) {
         if (g_array_index(caller->groups, gid_t, i) == gid)
-            return TRUE;
+            return YES;
     }
-    return FALSE;
+    return caller->vague ? MAYBE : NO;
 }
 
+/* Is he in the group that an entry is of? NO if it is of none. */
+static Answer is_meant(const ShieldRights *rights, SfsCaller *caller, const AclEntry *entry)
+{
+    if (entry->tag != ACL_GROUP_OBJ && entry->tag != ACL_GROUP)
+        return NO;
+    return is_in_group(caller, entry->tag == ACL_GROUP_OBJ ? rights->gid : entry->id);
+}
+
+/* A group that he may be in lets him in only if he is, and keeps him from what others may do. */
 static gboolean acl_allows(const ShieldRights *rights, SfsCaller *caller, guint what)
 {
     gboolean found = FALSE;
     AclEntry entry;
 
     for (gsize i = 0; acl_entry(rights, i, &entry); i++) {
-        guint perm = masked(rights, entry.perm);
+        gboolean allowed = (masked(rights, entry.perm) & what) != 0;
+        Answer meant = is_meant(rights, caller, &entry);
 
         if (entry.tag == ACL_USER && entry.id == caller->uid)
-            return (perm & what) != 0;
-        if ((entry.tag == ACL_GROUP_OBJ && is_in_group(caller, rights->gid)) ||
-            (entry.tag == ACL_GROUP && is_in_group(caller, entry.id))) {
-            if (perm & what)
-                return TRUE;
-            found = TRUE;
-        }
+            return allowed;
+        if (meant == YES && allowed)
+            return TRUE;
+        found |= meant == YES || (meant == MAYBE && !allowed);
     }
     return !found && (other_bits(rights) & what) != 0;
 }
@@ -181,17 +199,17 @@ static gboolean acl_allows(const ShieldRights *rights, SfsCaller *caller, guint 
 /* what: one bit. */
 static gboolean allows(const ShieldRights *rights, SfsCaller *caller, guint what)
 {
+    gboolean middle = (middle_bits(rights) & what) != 0, other = (other_bits(rights) & what) != 0;
+
     if (rights->uid == caller->uid)
         return (owner_bits(rights) & what) != 0;
     if (has_acl(rights))
-        return !caller->vague && acl_allows(rights, caller, what);
-    if ((middle_bits(rights) & what) == (other_bits(rights) & what))
-        return (other_bits(rights) & what) != 0; /* whatever his groups */
-    if (caller->vague && caller->gid != rights->gid)
-        return FALSE;
+        return acl_allows(rights, caller, what);
+    if (middle == other)
+        return other; /* whatever his groups */
 
-    guint bits = is_in_group(caller, rights->gid) ? middle_bits(rights) : other_bits(rights);
-    return (bits & what) != 0;
+    Answer member = is_in_group(caller, rights->gid);
+    return member == MAYBE ? FALSE : member == YES ? middle : other;
 }
 
 /* Those of the first n steps that demand this. */

@@ -28,6 +28,7 @@ typedef enum {
 
 SfsDemands *sfs_demands_new(const SfsDemands *before); /* NULL: of nothing; else: all that before has */
 void sfs_demands_add(SfsDemands *demands, const ShieldRights *rights, SfsDemand what);
+void sfs_demands_add_all(SfsDemands *demands, const SfsDemands *others);
 SfsDemands *sfs_demands_ref(SfsDemands *demands);
 void sfs_demands_unref(SfsDemands *demands);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SfsDemands, sfs_demands_unref)
@@ -37,7 +38,8 @@ typedef struct SfsCaller SfsCaller;
 struct SfsCaller {
     uid_t uid;
     gid_t gid;
-    gboolean vague; /* there is nobody to ask any more: he may do what he may whatever his other groups */
+    gboolean
+        vague; /* nobody could be asked, or can any more: he may do what he may whatever his other groups */
     void (*ask)(SfsCaller *caller); /* fills the rest; NULL: that has been done */
     gint64 pid;
     gboolean privileged; /* passes every check, as root does */

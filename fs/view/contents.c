@@ -17,6 +17,23 @@ void sfs_content_clear(SfsContent *content)
     g_clear_pointer(&content->demands, sfs_demands_unref);
 }
 
+/* The way once more, when what is at its end has been read: what came only after the way was closed was not
+ * to be read by it. FALSE with errno. */
+static gboolean demand_way_again(SfsView *view, SfsContainer *container, SfsDemands **demands)
+{
+    g_autoptr(SfsDemands) again = sfs_passage_into(view, container);
+    g_autoptr(SfsDemands) before = NULL;
+
+    if (!again)
+        return FALSE;
+    if (again == *demands)
+        return TRUE; /* nothing has changed meanwhile */
+    before = *demands;
+    *demands = sfs_demands_new(before);
+    sfs_demands_add_all(*demands, again);
+    return TRUE;
+}
+
 /* The snapshot of a computed file, and what it takes to get to it; NULL with error. */
 static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
                                 ShieldSnapshot *(*get)(ShieldBundle *, int, const ShieldComputed *),
@@ -31,7 +48,13 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
         shield_error_set_errno(error, errno, node->container->place->name, node->name);
         return NULL;
     }
-    return get(node->container->bundle, directory->fd, node->computed);
+
+    ShieldSnapshot *snapshot = get(node->container->bundle, directory->fd, node->computed);
+    if (snapshot && *demands && !demand_way_again(view, node->container, demands)) {
+        shield_error_set_errno(error, errno, node->container->place->name, node->name);
+        g_clear_pointer(&snapshot, shield_snapshot_unref);
+    }
+    return snapshot;
 }
 
 /* Adds what the lists demand that a snapshot, or if it was made of none, the last one, was made of. */
@@ -175,7 +198,10 @@ int sfs_contents_open_raw(SfsView *view, SfsNode *node, SfsCaller *caller, struc
         return -1;
     fd = parent ? shield_open_regular(parent->fd, node->name, st) : -1;
     if (fd >= 0)
-        return view->allow_other && !may_read(demands, fd, caller) ? -1 : g_steal_fd(&fd);
+        return view->allow_other &&
+                       !(demand_way_again(view, node->container, &demands) && may_read(demands, fd, caller))
+                   ? -1
+                   : g_steal_fd(&fd);
     if (errno == EIO && st->st_mode != 0 && !S_ISREG(st->st_mode))
         shield_error_set(error, EIO, below ? below : label, node->name, "no regular file: not read");
     else

@@ -14,10 +14,14 @@
 typedef struct {
     char *path;
     ShieldStamp stamp;
+    uid_t uid;
+    gid_t gid;
 } Above;
 
-/* So young that it may be changed once more and look the same: some ticks of the clock. */
+/* So young that it may be changed once more and look the same: some ticks of the clock; or two of its
+ * seconds, where the filesystem seems to know no parts of them. */
 #define YOUNG_USEC (20 * 1000)
+#define YOUNG_SECONDS_USEC (2 * G_USEC_PER_SEC)
 
 /* Immutable. It holds as long as there is no event that any of this may have changed. */
 struct SfsPassage {
@@ -58,7 +62,7 @@ static gboolean is_as_it_was(const Above *above)
         return FALSE;
 
     ShieldStamp now = shield_stamp(&st);
-    return shield_stamp_equal(&now, &above->stamp);
+    return shield_stamp_equal(&now, &above->stamp) && st.st_uid == above->uid && st.st_gid == above->gid;
 }
 
 static gboolean are_as_they_were(const GArray *above)
@@ -75,7 +79,8 @@ static gboolean are_the_same(const GArray *a, const GArray *b)
     for (guint i = 0; i < a->len && i < b->len; i++) {
         const Above *of_a = &g_array_index(a, Above, i), *of_b = &g_array_index(b, Above, i);
 
-        if (strcmp(of_a->path, of_b->path) != 0 || !shield_stamp_equal(&of_a->stamp, &of_b->stamp))
+        if (strcmp(of_a->path, of_b->path) != 0 || !shield_stamp_equal(&of_a->stamp, &of_b->stamp) ||
+            of_a->uid != of_b->uid || of_a->gid != of_b->gid)
             return FALSE;
     }
     return a->len == b->len;
@@ -110,6 +115,13 @@ static gboolean is_bundle(int fd, SfsContainer *container)
     return shield_identity_of(fd, &now) && known.dev == now.dev && known.ino == now.ino;
 }
 
+static gboolean is_young(const struct timespec *changed)
+{
+    gint64 age = g_get_real_time() - (changed->tv_sec * G_USEC_PER_SEC + changed->tv_nsec / 1000);
+
+    return age < (changed->tv_nsec ? YOUNG_USEC : YOUNG_SECONDS_USEC);
+}
+
 /* Notes how fd is, which lies at path above the source. FALSE with errno. */
 static gboolean note_above(SfsPassage *passage, int fd, const char *path)
 {
@@ -118,10 +130,9 @@ static gboolean note_above(SfsPassage *passage, int fd, const char *path)
 
     if (shield_fstat(fd, &st) < 0)
         return FALSE;
-    above = (Above){g_strdup(path), shield_stamp(&st)};
+    above = (Above){g_strdup(path), shield_stamp(&st), st.st_uid, st.st_gid};
     g_array_append_val(passage->above, above);
-    passage->young |=
-        g_get_real_time() - (st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000) < YOUNG_USEC;
+    passage->young |= is_young(&st.st_ctim);
     return TRUE;
 }
 

@@ -143,7 +143,7 @@ static void demand_readings(SfsDemands *demands, const ShieldSnapshot *snapshot)
 void sfs_sight_judge_computed(SfsView *view, SfsNode *node, int dirfd, const ShieldSnapshot *snapshot,
                               gboolean current, SfsSight *sight)
 {
-    static const ShieldRights nobodys = {.mode = S_IFREG, .uid = G_MAXUINT32, .gid = G_MAXUINT32};
+    static const ShieldRights nobodys = {.mode = S_IFREG, .uid = SHIELD_NO_ID, .gid = SHIELD_NO_ID};
     g_autoptr(SfsDemands) into = sfs_passage_into(view, node->container);
     struct stat *st = &sight->st;
     gboolean known = FALSE;
@@ -154,9 +154,9 @@ void sfs_sight_judge_computed(SfsView *view, SfsNode *node, int dirfd, const Shi
         sight->demands = sfs_demands_new(into);
         known = demand_lists(node, dirfd, current ? snapshot : NULL, sight->demands, &owners);
     }
-    if (owners.one_uid && (geteuid() == 0 || st->st_uid != geteuid()))
+    if (owners.one_uid && owners.uid != SHIELD_NO_ID && (geteuid() == 0 || st->st_uid != geteuid()))
         st->st_uid = owners.uid;
-    if (owners.one_gid)
+    if (owners.one_gid && owners.gid != SHIELD_NO_ID)
         st->st_gid = owners.gid;
     st->st_mode = mode_left(view, SFS_FILE_MODE, known ? sight->demands : NULL, st);
     if (into && snapshot && !current)

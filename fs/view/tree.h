@@ -128,7 +128,11 @@ typedef struct SfsNode {
     };
     SfsPacked told; /* with the rest of what watchers were told of it last */
     union {
-        guint64 told_serial; /* of a computed file and the status file */
+        struct { /* of a computed file and the status file */
+            guint64 told_serial;
+            guint32 readers; /* with the lock of the container: so often it is open; */
+            guint32 hidden;  /* somebody was shown since that it is empty (readers.h) */
+        };
         struct {
             dev_t told_dev;
             ino_t told_ino;

@@ -57,7 +57,9 @@ def test_aborted_connection(root, mount, state):
     with opened(m.mnt / 'c', os.O_RDONLY | os.O_DIRECTORY):
         assert harness.run('umount', '-f', m.mnt, ok=False).returncode != 0, 'not busy'
         wait_for(lambda: m.process.poll() is not None, 'shieldfs to end')
-        assert is_free(m.mnt) and os.listdir(m.mnt) == []
+        assert m.process.returncode == 1 and is_free(m.mnt) and os.listdir(m.mnt) == []
+    assert m.take_log() == [f'{m.mnt}: the connection to the kernel was aborted (by umount -f, or in '
+                            '/sys/fs/fuse/connections): the view has ended']
     m.kill()
 
 

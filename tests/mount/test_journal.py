@@ -255,7 +255,8 @@ def test_journalctl(root, base, state):
             def found(*words):
                 done = harness.run('journalctl', '-D', '/run/log/journal', '-o', 'json', '-t', 'shieldfs', *words, ok=False)
                 return [json.loads(line) for line in done.stdout.splitlines()]
-            wait_for(lambda: len(found()) == 3, 'all lines')
+            wait_for(lambda: len(found()) == 4, 'all lines')
+            assert [found()[i]['MESSAGE'] for i in (0, -1)] == [f'{mnt}: mounted', f'{mnt}: unmounted']
             assert [entry['MESSAGE'] for entry in found('SHIELDFS_CONTAINER=c')] == [WRONG, 'c/deny.list: right again']
             assert [entry['MESSAGE'] for entry in found('-p', 'warning')] == [WRONG]
             wrong = found('SHIELDFS_FILE=deny.list', f'SHIELDFS_MOUNTPOINT={mnt}')[0]

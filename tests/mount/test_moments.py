@@ -425,10 +425,10 @@ def test_forbidden_calls(mount, state):
     filtered, landlock = confined.FILTERED, confined.LANDLOCK_VERSION > 0
     files = 'EACCES' if landlock else 'done'
     call = 'EPERM' if filtered else 'done'
-    assert said == [f'getpriority {call}, openat {call if filtered else files}, openat2 {files}',
-                    f'getpriority {call}, openat {files}, openat2 {files}']
+    assert said == [f'getpriority {call}, openat {call if filtered else files}, openat2 {files}, F_SETOWN {call}',
+                    f'getpriority {call}, openat {files}, openat2 {files}, F_SETOWN {call}']
     lines = [f'{m.mnt}: the {who} was refused the system call {name}'
-             for who, names in (('server', ['getpriority', 'openat']), ('announcer', ['getpriority']))
+             for who, names in (('server', ['getpriority', 'openat', 'fcntl']), ('announcer', ['getpriority', 'fcntl']))
              for name in names] if filtered else []
     wait_for(lambda: len(m.log_lines()) >= len(lines), 'the lines')
     assert sorted(m.take_log()) == sorted(lines)

@@ -137,6 +137,51 @@ static void test_remembered(void)
     }
 }
 
+/* A group that he may be in or not gives him nothing, and takes from him what it has not. */
+static void test_maybe(void)
+{
+    static const Entry none[6] = {{0}}, plain[6] = {{1, 6, 0}, {4, 4, 0}, {16, 4, 0}, {32, 4, 0}},
+                       not_staff[6] = {{1, 6, 0}, {4, 0, 0}, {8, 4, GUESTS}, {16, 4, 0}, {32, 4, 0}},
+                       not_guests[6] = {{1, 6, 0}, {4, 4, 0}, {8, 0, GUESTS}, {16, 4, 0}, {32, 4, 0}},
+                       bob_reads[6] = {{1, 6, 0}, {2, 4, BOB}, {4, 0, 0}, {16, 4, 0}, {32, 0, 0}};
+    static const struct {
+        const Entry *acl;
+        mode_t mode;
+        guint32 owner, group; /* of the file */
+        gid_t gid;            /* bob's; his others nobody knows if he is vague */
+        gboolean vague, may;
+    } cases[] = {
+        {none, 0644, ALICE, STAFF, 0, TRUE, TRUE},
+        {none, 0640, ALICE, STAFF, 0, TRUE, FALSE},
+        {none, 0604, ALICE, STAFF, 0, TRUE, FALSE},
+        {none, 0640, ALICE, STAFF, STAFF, TRUE, TRUE},
+        {none, 0604, ALICE, STAFF, 0, FALSE, TRUE},
+        {none, 0640, ALICE, SHIELD_NO_ID, 0, FALSE, FALSE},
+        {none, 0604, ALICE, SHIELD_NO_ID, 0, FALSE, FALSE},
+        {none, 0644, SHIELD_NO_ID, SHIELD_NO_ID, 0, FALSE, TRUE},
+        {none, 0600, SHIELD_NO_ID, STAFF, 0, FALSE, FALSE},
+        {plain, 0644, ALICE, STAFF, 0, TRUE, TRUE},
+        {not_staff, 0644, ALICE, STAFF, 0, TRUE, FALSE},
+        {not_staff, 0644, ALICE, STAFF, GUESTS, TRUE, TRUE},
+        {not_staff, 0644, ALICE, STAFF, 0, FALSE, TRUE},
+        {not_staff, 0644, ALICE, SHIELD_NO_ID, 0, FALSE, FALSE},
+        {not_guests, 0644, ALICE, STAFF, 0, TRUE, FALSE},
+        {not_guests, 0644, ALICE, STAFF, STAFF, TRUE, TRUE},
+        {bob_reads, 0640, ALICE, STAFF, 0, TRUE, TRUE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GBytes) acl = cases[i].acl == none ? NULL : acl_of(cases[i].acl, 6);
+        const ShieldRights rights = {S_IFREG | cases[i].mode, cases[i].owner, cases[i].group, acl};
+        g_autoptr(SfsDemands) demands = sfs_demands_new(NULL);
+        g_auto(SfsCaller) caller = {.uid = BOB, .gid = cases[i].gid, .vague = cases[i].vague};
+
+        sfs_demands_add(demands, &rights, SFS_READ);
+        g_test_message("case %" G_GSIZE_FORMAT, i);
+        g_assert_cmpint(sfs_access_allows(demands, &caller), ==, cases[i].may);
+    }
+}
+
 /* What proc(5) says of a process. */
 static void test_status(void)
 {
@@ -217,6 +262,7 @@ int main(int argc, char **argv)
     g_test_add_func("/rules/rules", test_rules);
     g_test_add_func("/rules/asking", test_asking);
     g_test_add_func("/rules/remembered", test_remembered);
+    g_test_add_func("/rules/maybe", test_maybe);
     g_test_add_func("/rules/status", test_status);
     g_test_add_func("/rules/listing", test_listing);
     g_test_add_func("/rules/bits", test_bits);
