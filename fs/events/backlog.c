@@ -155,6 +155,11 @@ guint64 sfs_backlog_serial(SfsBacklog *backlog)
     return backlog->serial;
 }
 
+const char *sfs_backlog_reason(int errnum)
+{
+    return errnum == EXDEV ? "something is mounted over it in the view" : g_strerror(errnum);
+}
+
 static void add_mount_line(const SfsBacklog *backlog, GPtrArray *lines)
 {
     g_autofree char *text = g_strdup_printf(
@@ -179,7 +184,7 @@ void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines)
         g_autofree char *path = sfs_announcer_client_path(failed->node);
         g_autofree char *text = g_strdup_printf("a change can't be announced: %s: it is tried again until it "
                                                 "works",
-                                                g_strerror(failed->errnum));
+                                                sfs_backlog_reason(failed->errnum));
 
         shield_error_add_line(lines, NULL, path, text);
     }

@@ -44,5 +44,8 @@ gboolean sfs_backlog_is_stuck(SfsBacklog *backlog);
 /* Counts the changes of what sfs_backlog_lines says. */
 guint64 sfs_backlog_serial(SfsBacklog *backlog);
 
+/* What errnum says of an announcement, in words; not to be freed. */
+const char *sfs_backlog_reason(int errnum);
+
 /* Appends a line for the mount, if nothing can be announced, else one for each node. */
 void sfs_backlog_lines(SfsBacklog *backlog, GPtrArray *lines);

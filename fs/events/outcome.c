@@ -85,7 +85,7 @@ static gboolean is_anothers(SfsOutbox *outbox, const Recheck *recheck)
 
 static void say_not_announced(const SfsNode *node, int errnum)
 {
-    g_autofree char *text = g_strdup_printf("could not be announced: %s", g_strerror(errnum));
+    g_autofree char *text = g_strdup_printf("could not be announced: %s", sfs_backlog_reason(errnum));
 
     sfs_wrong_log(node, G_LOG_LEVEL_MESSAGE, text);
 }

@@ -28,6 +28,7 @@ struct SfsStatus {
     struct timespec time;
     guint64 serial;
     guint64 begun, noted; /* so many were begun, and which of them the last one is */
+    GArray *states;       /* of int: how the sources were in it; NULL: there was none */
 };
 
 SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
@@ -44,6 +45,7 @@ SfsStatus *sfs_status_new(SfsView *view, pid_t supervisor)
 void sfs_status_free(SfsStatus *status)
 {
     g_clear_pointer(&status->text, g_bytes_unref);
+    g_clear_pointer(&status->states, g_array_unref);
     g_mutex_clear(&status->lock);
     g_free(status);
 }
@@ -143,12 +145,11 @@ static void add_confined(const SfsStatus *status, GString *out)
         g_string_append_printf(out, "confined: %s\n", (const char *)g_ptr_array_index(lines, i));
 }
 
-static GBytes *render(SfsStatus *status, SfsSummary *summary)
+static GBytes *render(SfsStatus *status, GArray *states, SfsSummary *summary)
 {
     GString *out = g_string_new(NULL);
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) degraded = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
     gboolean complete = sfs_findings_collect(sfs_view_findings(status->view), states, problems, degraded);
 
     if (sfs_view_policy(status->view)->settle_ms == 0)
@@ -177,14 +178,43 @@ static guint64 begin(SfsStatus *status)
     return ++status->begun;
 }
 
+/* A source is otherwise than it was: the log is told, as it was told at the start. */
+static void tell_source(const SfsStatus *status, guint source, int errnum)
+{
+    ShieldSources *sources = shield_catalog_sources(sfs_view_catalog(status->view));
+    g_autofree char *path = shield_text_escape(shield_sources_path(sources, source), -1);
+
+    if (errnum == 0)
+        g_info("%s: right again", path);
+    else
+        g_message("%s: %s: nothing of it is shown while that is so", path,
+                  errnum == ENOENT  ? "no such directory"
+                  : errnum == EXDEV ? "it and the mount point overlap"
+                                    : g_strerror(errnum));
+}
+
+/* Lock held: the log waits for nobody. */
+static void note_states(SfsStatus *status, GArray *states)
+{
+    for (guint i = 0; status->states && i < states->len && i < status->states->len; i++) {
+        int now = g_array_index(states, int, i);
+
+        if (now != g_array_index(status->states, int, i))
+            tell_source(status, i, now);
+    }
+    g_clear_pointer(&status->states, g_array_unref);
+    status->states = g_array_ref(states);
+}
+
 /* Notes a text as the last one, unless that was begun later. */
-static guint64 note(SfsStatus *status, GBytes *text, const SfsSummary *summary, guint64 begun)
+static guint64 note(SfsStatus *status, GBytes *text, GArray *states, const SfsSummary *summary, guint64 begun)
 {
     SHIELD_AUTO_LOCK(&status->lock);
 
     if (begun < status->noted)
         return status->serial;
     status->noted = begun;
+    note_states(status, states);
     if (status->summary)
         status->summary(status->summary_data, summary);
     if (!status->text || !g_bytes_equal(status->text, text)) {
@@ -206,9 +236,10 @@ GBytes *sfs_status_text(SfsStatus *status, guint64 *serial)
 {
     guint64 begun = begin(status);
     SfsSummary summary = {0};
-    GBytes *text = render(status, &summary);
+    g_autoptr(GArray) states = g_array_new(FALSE, FALSE, sizeof(int));
+    GBytes *text = render(status, states, &summary);
 
-    *serial = note(status, text, &summary, begun);
+    *serial = note(status, text, states, &summary, begun);
     return text;
 }
 

@@ -84,11 +84,16 @@ if [ "$(tail -n 1 view/web-1/effective)" != 192.0.2.3 ]; then give_up "what is m
 unmount
 try library
 
-# Removed while a view is mounted, which stays until it is unmounted.
+# Removed while a view is mounted, which stays until it is unmounted; and while an instance of the service is enabled.
+wants=/etc/systemd/system/shieldfs-trial.target.wants
+mkdir -p $wants
+ln -s ../shieldfs@.service $wants/shieldfs@web.service
 shieldfs state view
 for deb in new/*.deb; do dpkg-deb --field "$deb" Package; done | xargs dpkg --purge >dpkg.log 2>&1 || { cat dpkg.log; give_up "could not purge"; }
 if [ "$(tail -n 1 view/web-1/effective)" != 192.0.2.3 ]; then give_up "a view that was mounted went with the package"; fi
 unmount
+if [ -L $wants/shieldfs@web.service ]; then give_up "an instance is still enabled"; fi
+rm -rf $wants
 files >after
 diff before after || give_up "this is not as it was before the packages came"
 if dpkg-query --show '*shield*' 2>/dev/null | grep .; then give_up "dpkg still knows a package"; fi

@@ -52,8 +52,9 @@ def collect(m, base):
     with contextlib.suppress(FileExistsError):
         (home / 'shield').symlink_to(m.mnt)
     run('sh', '-euc', recipe(), env={'HOME': os.fspath(home), 'dir': os.fspath(directory)})
-    assert os.listdir(directory) == ['shieldfs.prom']
-    return directory / 'shieldfs.prom'
+    file = directory / f'shieldfs-{run("id", "-un").stdout.decode().strip()}.prom'
+    assert os.listdir(directory) == [file.name]
+    return file
 
 
 def test_the_text(web, base):
@@ -284,7 +285,8 @@ def free_port():
 def test_node_exporter(web, base):
     """The recipe of the manual, and what the node exporter then tells whoever scrapes it."""
     m, _, counted = web
-    directory = collect(m, base).parent
+    collected = collect(m, base)
+    directory, view = collected.parent, f'view="{base}/home/shield"'
     address = f'127.0.0.1:{free_port()}'
     argv = ['prometheus-node-exporter', '--collector.disable-defaults', '--collector.textfile', '--web.disable-exporter-metrics',
             f'--collector.textfile.directory={directory}', f'--web.listen-address={address}']
@@ -296,17 +298,23 @@ def test_node_exporter(web, base):
         try:
             text = wait_for(scraped, 'the exporter')
             assert 'node_textfile_scrape_error 0' in text
-            assert '\nshieldfs_containers 1\n' in text and '# TYPE shieldfs_announcer_restarts_total counter' in text
-            opens = re.compile(r'^shieldfs_request_duration_seconds_count\{request="open"\} (\d+)$', re.M)
+            assert f'\nshieldfs_containers{{{view}}} 1\n' in text and '# TYPE shieldfs_announcer_restarts_total counter' in text
+            opens = re.compile(r'^shieldfs_request_duration_seconds_count\{request="open",view=".*"\} (\d+)$', re.M)
             before = int(opens.search(text)[1])
             for _ in range(10):
                 assert (m.mnt / 'web-1/effective').read_bytes()
             collect(m, base)
             assert int(opens.search(scraped())[1]) == before + 11
             assert math.isfinite(counted('start_time_seconds'))
+            # Another's view is told from it.
+            other = directory / 'shieldfs-other.prom'
+            other.write_text(collected.read_text(encoding='ascii').replace(view, 'view="/other"'), encoding='ascii')
+            text = scraped()
+            assert 'node_textfile_scrape_error 0' in text and '\nshieldfs_containers{view="/other"} 1\n' in text
+            other.unlink()
             # It takes a link to the file itself as well.
-            (directory / 'shieldfs.prom').unlink()
-            (directory / 'shieldfs.prom').symlink_to(m.mnt / '.shieldfs/metrics')
+            collected.unlink()
+            collected.symlink_to(m.mnt / '.shieldfs/metrics')
             text = scraped()
             assert 'node_textfile_scrape_error 0' in text and '\nshieldfs_containers 1\n' in text
         finally:

@@ -294,13 +294,15 @@ def test_node(cook):
 @recipe('Prometheus')
 def test_prometheus(cook):
     collected = cook.env['COLLECTED'] = os.fspath(cook.backup)
-    assert cook.follow() == '' and os.listdir(collected) == ['shieldfs.prom']
-    text = (cook.backup / 'shieldfs.prom').read_text(encoding='utf-8')
-    assert '\nshieldfs_containers 6\n' in text
-    for name, kind in re.findall(r'^# TYPE (\S+) (\S+)$', text, re.M):
-        assert name.endswith('_total') == (kind == 'counter')
+    assert cook.follow() == ''
+    [name] = os.listdir(collected)
+    assert name == f'shieldfs{os.fspath(cook.view).replace("/", "-")}.prom'
+    text = (cook.backup / name).read_text(encoding='utf-8')
+    assert f'\nshieldfs_containers{{view="{cook.view}"}} 6\n' in text
+    for sample, kind in re.findall(r'^# TYPE (\S+) (\S+)$', text, re.M):
+        assert sample.endswith('_total') == (kind == 'counter')
     cook.bash(cook.texts()[0].replace('~/shield', '~/no-view'), status=1)
-    assert os.listdir(collected) == ['shieldfs.prom'] and (cook.backup / 'shieldfs.prom').read_text() == text
+    assert os.listdir(collected) == [name] and (cook.backup / name).read_text() == text
 
 
 @recipe('A backup that leaves the view out')

@@ -120,3 +120,23 @@ def test_not_to_be_entered(root, base, exe, which):
             process.wait()
             harness.release(mnt)
     harness.in_namespace(body, uid=NOBODY)
+
+
+def test_source_that_goes(mount, state, base):
+    """The log tells once that a source is away, is something else, or is closed, and when it is right again."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    m = mount(state)
+
+    def told(text, turn):
+        return wait_for(lambda: m.log_path.read_text().count(f'shieldfs: {state}: {text}\n') == turn, text)
+    for turn in (1, 2):
+        os.rename(state, base / 'away')
+        told('no such directory: nothing of it is shown while that is so', turn)
+        assert os.listdir(m.mnt) == ['.shieldfs'] and m.status()['source'] == [f'waiting {state}']
+        bundles.put(state, '')
+        told('Not a directory: nothing of it is shown while that is so', turn)
+        state.unlink()
+        os.rename(base / 'away', state)
+        told('right again', turn)
+        assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+    m.expect_log('.*: Not a directory: nothing of it is shown while that is so')

@@ -3,7 +3,8 @@
 
 # An option list: the last of a,b=1,c, or its value.
 function __shieldfs_options
-    set -l token (commandline --current-token --cut-at-cursor)
+    # The option may stand before its list, in one word.
+    set -l token (string replace --regex -- '^-[fds]*o' '' (commandline --current-token --cut-at-cursor))
     set -l before (string match --regex -- '^.*,' $token)
     set -l offered \
         settle=\t'how long to wait for a list that is being written' \

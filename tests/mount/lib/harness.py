@@ -24,7 +24,9 @@ COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 UNMOUNTED = 'fuse: reading device: Software caused connection abort'  # libfuse's, of a request that goes with the mount
 SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|shieldfs: error: |==\d+==')
 END = re.compile(r'shieldfs: debug: end: \d+ inodes still looked up')
-ABSENT = re.compile(r'shieldfs: /.*: no such directory: the view is empty until there is one')  # not of the mount
+# Not of the mount.
+ABSENT = re.compile(r'shieldfs: /.*: (no such directory: the view is empty until there is one'
+                    r'|no such directory: nothing of it is shown while that is so)')
 RIGHT = ': right again'
 FORGOTTEN = re.compile(r'^shieldfs: debug: FORGET \d+: \d+ times, 0 inodes still looked up$', re.MULTILINE)
 SOCKET_KEEPS = int(pathlib.Path('/proc/sys/net/unix/max_dgram_qlen').read_text(encoding='ascii'))  # datagrams
