@@ -118,7 +118,7 @@ def test_words_of_options(base, home):
         for value in values:
             done = run(harness.SHIELDFS, '-o', f'{name}={value}', base, base / 'missing', ok=False)
             assert done.returncode == 1 and str(base / 'missing').encode() in done.stderr, done
-    assert offers(shells.fish, home, 'shieldfs -osettle=2', 'shieldfs -focache=1G,set') == [{'-osettle=250'}, {'-focache=1G,settle='}]
+    assert offers(shells.fish, home, 'shieldfs -osettle=2', 'shieldfs -focache=1G,set') == [{'250'}, {'settle='}]
 
 
 @pytest.mark.parametrize('shell', SHELLS, ids=['bash', 'zsh', 'fish'])
