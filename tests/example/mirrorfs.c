@@ -80,8 +80,7 @@ static int stat_file(const char *name, struct stat *st)
     return 0;
 }
 
-/* ---- requests: to the announcer a name is there as long as watchers know it, to all others as long as it is
- */
+/* ---- requests: to the announcer a name is there while watchers know it, to all others while it is */
 
 static int is_announcers(void)
 {
