@@ -142,6 +142,15 @@ def test_directories_of_any_name(base, home, shell):
     assert not list(base.rglob('P')), 'executed'
 
 
+def test_container_in_quotes(mount, home, state):
+    """zsh completes a word with an open quote, too."""
+    for name in ('web-1', 'dns-1'):
+        bundles.container(state, name, profile=['1.1.1.1'])
+    mnt = mount(state).mnt
+    lines = [f'shield-state show "{mnt}/we', f"shield-state show '{mnt}/we", f'shield-state show {mnt}/we']
+    assert [line.rstrip('\'" ') for line in shells.zsh(home, lines, shells.TAB)] == [f'{line}b-1' for line in lines]
+
+
 @pytest.mark.parametrize('shell', SHELLS, ids=['bash', 'zsh', 'fish'])
 def test_containers_of_a_view(base, home, state, shell):
     """shield-state reads a container of a view like a bundle; what is called otherwise is not in the view."""

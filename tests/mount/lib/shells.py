@@ -28,6 +28,7 @@ zle -C all complete-word _generic
 zstyle ':completion:all:*' completer _all_matches _complete
 zstyle ':completion:all:*' insert true
 bindkey '^Xa' all
+bindkey '^Xt' complete-word
 said() { printf '%s\0' "$BUFFER" >>"$SAID"; BUFFER= }
 zle -N said
 bindkey '^Xp' said
@@ -42,8 +43,11 @@ def environment(home, **more):
             'DUMP': f'{DUMP.name}/zcompdump', **more}
 
 
-def on_a_terminal(argv, setup, home, lines):
-    """The lines after all completions were inserted, each by a shell that has read SETUP."""
+ALL, TAB = b'\x18a', b'\x18t'
+
+
+def on_a_terminal(argv, setup, home, lines, key=ALL):
+    """The lines after all completions were inserted, or what KEY does, each by a shell that has read SETUP."""
     said, script = home / 'said', home / 'setup'
     said.write_bytes(b'')
     script.write_text(setup, encoding='ascii')
@@ -64,7 +68,7 @@ def on_a_terminal(argv, setup, home, lines):
         os.write(leader, f'. {script}\n'.encode())
         harness.wait_for(lambda: (home / 'ready').exists() or answers(1 << 30), 'the shell to be ready')
         for number, line in enumerate(lines, 1):
-            os.write(leader, line.encode() + b'\x18a\x18p')
+            os.write(leader, line.encode() + key + b'\x18p')
             harness.wait_for(lambda n=number: answers(n), f'completions of {line!r}: {bytes(shown)!r}')
         os.write(leader, b'exit\n')
         harness.wait_for(lambda: answers(1 << 30), 'the shell to end')
@@ -77,8 +81,8 @@ def bash(home, lines):
     return on_a_terminal(['bash', '--norc', '--noprofile', '-i'], f'{BASH}\n: >ready\n', home, lines)
 
 
-def zsh(home, lines):
-    return on_a_terminal(['zsh', '-f', '-i'], f'{ZSH}\n: >ready\n', home, lines)
+def zsh(home, lines, key=ALL):
+    return on_a_terminal(['zsh', '-f', '-i'], f'{ZSH}\n: >ready\n', home, lines, key)
 
 
 def fish(home, lines):
