@@ -18,15 +18,16 @@ void sfs_content_clear(SfsContent *content)
 }
 
 /* The way once more, when what is at its end has been read: what came only after the way was closed was not
- * to be read by it. FALSE with errno. */
-static gboolean demand_way_again(SfsView *view, SfsContainer *container, SfsDemands **demands)
+ * to be read by it. way: as it was before, which is part of *demands. FALSE with errno. */
+static gboolean demand_way_again(SfsView *view, SfsContainer *container, const SfsDemands *way,
+                                 SfsDemands **demands)
 {
     g_autoptr(SfsDemands) again = sfs_passage_into(view, container);
     g_autoptr(SfsDemands) before = NULL;
 
     if (!again)
         return FALSE;
-    if (again == *demands)
+    if (again == way)
         return TRUE; /* nothing has changed meanwhile */
     before = *demands;
     *demands = sfs_demands_new(before);
@@ -50,7 +51,7 @@ static ShieldSnapshot *computed(SfsView *view, SfsNode *node,
     }
 
     ShieldSnapshot *snapshot = get(node->container->bundle, directory->fd, node->computed);
-    if (snapshot && *demands && !demand_way_again(view, node->container, demands)) {
+    if (snapshot && *demands && !demand_way_again(view, node->container, *demands, demands)) {
         shield_error_set_errno(error, errno, node->container->place->name, node->name);
         g_clear_pointer(&snapshot, shield_snapshot_unref);
     }
@@ -167,11 +168,11 @@ static gboolean may_read(SfsDemands *demands, int fd, SfsCaller *caller)
     return sfs_access_allows(demands, caller);
 }
 
-/* What it takes to get to the directory that a raw file lies in, which is open; NULL: it can't be told. */
-static SfsDemands *demands_of_parent(SfsView *view, SfsNode *node, const SfsDirectory *parent)
+/* What it takes to get to the directory that a raw file lies in, which is open; way: to its bundle. NULL: it
+ * can't be told. */
+static SfsDemands *demands_of_parent(SfsNode *node, const SfsDirectory *parent, const SfsDemands *way)
 {
-    g_autoptr(SfsDemands) into = sfs_passage_into(view, node->container);
-    g_autoptr(SfsDemands) demands = into ? sfs_demands_new(into) : NULL;
+    g_autoptr(SfsDemands) demands = way ? sfs_demands_new(way) : NULL;
     ShieldRights rights;
 
     if (demands && node->parent->kind == SFS_HOOKS) {
@@ -189,8 +190,8 @@ int sfs_contents_open_raw(SfsView *view, SfsNode *node, SfsCaller *caller, struc
     g_autofree char *below =
         node->parent->kind == SFS_HOOKS ? g_strconcat(label, "/", node->parent->name, NULL) : NULL;
     g_autoptr(SfsDirectory) parent = sfs_view_open_parent(view, node);
-    g_autoptr(SfsDemands) demands =
-        parent && view->allow_other ? demands_of_parent(view, node, parent) : NULL;
+    g_autoptr(SfsDemands) way = parent && view->allow_other ? sfs_passage_into(view, node->container) : NULL;
+    g_autoptr(SfsDemands) demands = demands_of_parent(node, parent, way);
     *st = (struct stat){0};
     g_auto(ShieldFd) fd = -1;
 
@@ -198,8 +199,8 @@ int sfs_contents_open_raw(SfsView *view, SfsNode *node, SfsCaller *caller, struc
         return -1;
     fd = parent ? shield_open_regular(parent->fd, node->name, st) : -1;
     if (fd >= 0)
-        return view->allow_other &&
-                       !(demand_way_again(view, node->container, &demands) && may_read(demands, fd, caller))
+        return view->allow_other && !(demand_way_again(view, node->container, way, &demands) &&
+                                      may_read(demands, fd, caller))
                    ? -1
                    : g_steal_fd(&fd);
     if (errno == EIO && st->st_mode != 0 && !S_ISREG(st->st_mode))

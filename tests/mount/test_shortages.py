@@ -38,15 +38,6 @@ def address_space(pid):
     return int(re.search(r'^VmSize:\s+(\d+) kB', text, re.M)[1]) * 1024
 
 
-def errno_of_open(path):
-    """0, or what opening and reading fails with."""
-    try:
-        path.read_bytes()
-    except OSError as error:
-        return error.errno
-    return 0
-
-
 def test_address_space(mount, state, root):
     """At whatever step of reading and computing it ends, who opens the long lists is refused, and nobody else."""
     behind = bundles.container(state, 'evil')
@@ -60,7 +51,7 @@ def test_address_space(mount, state, root):
         if not harness.SLOW:  # a sanitizer's own can't be limited
             resource.prlimit(server, resource.RLIMIT_AS, (usual + (turn * 4 << 20), resource.RLIM_INFINITY))
         put_lists(behind, turn)
-        found.append(errno_of_open(m.mnt / 'evil/effective'))
+        found.append(harness.errno_of_read(m.mnt / 'evil/effective'))
         bundles.put(state / 'containers/other/live.allowed', f'1.1.1.{turn}\n')
         assert (m.mnt / 'other/effective').read_text() == f'1.1.1.{turn}\n'
         assert 'evil' in os.listdir(m.mnt) and m.process.poll() is None

@@ -2,6 +2,7 @@
 """Users of whom not all is known, or who ask at a bad moment, on a view with allow_other: what can't be told counts
 against them, and what they ask makes nothing wrong for others. (Who may do what otherwise: test_others.py.)"""
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,32 +12,13 @@ import signal
 import bundles
 import harness
 import pytest
-from harness import NOBODY, fails, opened, read_fd, wait_for
+from harness import NOBODY, as_user, become, errno_of_read, fails, opened, read_fd, wait_for
 
 pytestmark = pytest.mark.usefixtures('root')
 
 ALICE, BOB, STAFF = 4001, 4002, 5001
 UNMAPPED = 70000  # of no number in harness.in_user_namespace
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 3000)
-
-
-def become(uid, groups=()):
-    os.setgroups(groups)
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-
-
-def as_user(function, uid, groups=()):
-    harness.in_child(function, lambda: become(uid, groups))
-
-
-def errno_of_read(path):
-    """0, or what reading it fails with."""
-    try:
-        path.read_bytes()
-    except OSError as error:
-        return error.errno
-    return 0
 
 
 def refused(path):
@@ -90,29 +72,23 @@ def test_stat_of_what_is_open(mount, state, secret):
     m = mount(state, options=['allow_other'])
     path = m.mnt / 'c/effective'
 
-    def closed():
+    def is_empty():
         assert os.stat(path).st_size == 0
+
+    def is_empty_to_her():
+        with contextlib.suppress(AssertionError):
+            as_user(ALICE, is_empty)
+            return True
 
     def stat_fails():
         with fails(errno.EACCES):
             os.stat(path)
     for _ in range(2):
-        as_user(closed, ALICE)
+        as_user(ALICE, is_empty)
         with opened(path) as fd, opened(path):
-            as_user(stat_fails, ALICE)
+            as_user(ALICE, stat_fails)
             assert read_fd(fd) == b'1.1.1.1\n2.2.2.2\n' and os.lseek(fd, 0, os.SEEK_END) == 16
-        released = b'RELEASE'
-        count = m.log_path.read_bytes().count(released)
-        wait_for(lambda count=count: m.log_path.read_bytes().count(released) >= count, 'it to be closed')
-        wait_for(lambda: succeeds(closed), 'it to be shown as empty')
-
-
-def succeeds(function):
-    try:
-        as_user(function, ALICE)
-        return True
-    except AssertionError:
-        return False
+        wait_for(is_empty_to_her, 'the release')
 
 
 @pytest.mark.parametrize('mode', [0o604, 0o640])
@@ -133,10 +109,10 @@ def test_hidden_processes(mount, state, mode):
         try:
             m.start()
             for uid, groups in (ALICE, [STAFF]), (BOB, []):
-                as_user(lambda: refused(m.mnt / 'c/live.allowed'), uid, groups)
-                as_user(lambda: refused(m.mnt / 'c/effective'), uid, groups)
-                as_user(lambda: refused(m.mnt / 'c/hooks/h'), uid, groups)
-                as_user(lambda: (m.mnt / 'c/profile.allowed').read_bytes(), uid, groups)
+                as_user(uid, lambda: refused(m.mnt / 'c/live.allowed'), groups)
+                as_user(uid, lambda: refused(m.mnt / 'c/effective'), groups)
+                as_user(uid, lambda: refused(m.mnt / 'c/hooks/h'), groups)
+                as_user(uid, lambda: (m.mnt / 'c/profile.allowed').read_bytes(), groups)
             m.stop()
         finally:
             m.kill()
@@ -163,8 +139,8 @@ def test_owners_without_a_number(state, base, owner, group, mode):
             m.start()
             info = os.stat(behind / 'profile.allowed')
             assert NOBODY in (info.st_uid, info.st_gid)
-            as_user(check, NOBODY, [NOBODY])
-            as_user(check, ALICE, [NOBODY])
+            as_user(NOBODY, check, [NOBODY])
+            as_user(ALICE, check, [NOBODY])
             assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
             m.stop()
         finally:
@@ -199,4 +175,4 @@ def test_polled_by_a_stranger(mount, state):
     def bob():
         with opened(m.mnt / 'c/effective') as fd:
             assert poll(fd) == []
-    as_user(bob, BOB)
+    as_user(BOB, bob)

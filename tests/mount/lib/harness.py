@@ -406,15 +406,24 @@ def end_namespace(space):
     return [*left.values()]
 
 
-def become(uid):
-    """Give up every privilege and be UID."""
-    os.setgroups([])
+def become(uid, groups=()):
+    """Give up every privilege and be UID, in no other GROUPS than these."""
+    os.setgroups(groups)
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 
 
-def as_user(uid, function):
-    in_child(function, lambda: become(uid))
+def as_user(uid, function, groups=()):
+    in_child(function, lambda: become(uid, groups))
+
+
+def errno_of_read(path):
+    """0, or what opening and reading fails with."""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return error.errno
+    return 0
 
 
 def system_mount(source, target, kind, flags, data=None):
