@@ -27,6 +27,7 @@ import versions
 import watching
 from counted import Counted, busy_announcer, undisturbed
 from harness import fails, holds_for, wait_for
+from test_events import put_over
 from watching import CHANGED, Inotify, Watch
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 300)
@@ -122,6 +123,52 @@ def test_changes_at_a_moment(stops, mount, memory, moment, each):
     stops.action = lambda: None
     assert not wrong, f'{len(wrong)} of {ROUNDS} reads are wrong: {wrong[:3]}'
     assert stops.count > ROUNDS / each / 4 and len(seen) > ROUNDS / each / 40, (stops.count, len(seen))
+
+
+def test_way_that_is_closed_at_a_moment(root, stops, mount, memory):
+    """What comes after the way to it was closed is not read by it, though the way was open when the open began."""
+    memory.chmod(0o755)
+    state, lock, armed = memory / 'state', threading.Lock(), False
+    listed, other = bundles.container(state, 'c', live=['1.1.1.1']) / 'live.allowed', memory / 'other'
+
+    def close():
+        nonlocal armed
+        with lock:
+            if armed:
+                state.chmod(0o700)
+                put_over(listed, '9.9.9.9\n')
+            armed = False
+
+    def read_on():
+        while True:
+            with contextlib.suppress(PermissionError):
+                assert (m.mnt / 'c/effective').read_bytes() != b'9.9.9.9\n'
+    m = mount(state, options=['allow_other', 'settle=20000'], env={'SHIELD_FAULTS': 'stop-reading:1'})
+    stops.action = close
+    pid = os.fork()
+    if pid == 0:
+        try:
+            harness.become(harness.STRANGER)
+            read_on()
+        finally:
+            os._exit(1)
+    try:
+        for i in range(max(ROUNDS // 3, 100)):
+            put_over(listed, '1.1.1.1\n')
+            state.chmod(0o755)
+            assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
+            other.unlink(missing_ok=True)
+            os.link(listed, other)
+            with lock:  # no event tells of it: so that he who opens it has it read
+                other.write_text(f'2.2.2.{i}\n', encoding='ascii')
+                armed = True
+            wait_for(lambda: not armed or harness.has_ended(pid), 'a list to be read')
+            assert not harness.has_ended(pid), f'he has read it in round {i}'
+    finally:
+        armed = False
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    state.chmod(0o755)
 
 
 def names_in(directory, hidden=()):
