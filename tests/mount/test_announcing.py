@@ -149,7 +149,7 @@ def test_one_node_alone(root, mount, state, base):
                 append(behind / 'live.allowed', f'2.2.3.{i}\n')
                 watch.wait_for(('c/effective', 'CLOSE_WRITE'))
                 assert m.status()['announcer'] == ['ok']
-            harness.run('umount', covered)
+            harness.unmount(covered, 'umount')
             watch.wait_for(('c/deny.list', 'CLOSE_WRITE'), timeout=60)
             wait_for(lambda: well(m), 'the status to be as before')
         assert (base / 'other').read_text() == 'precious\n'

@@ -202,7 +202,7 @@ def test_a_view_that_is_covered_when_the_announcer_starts(root, mount, base, sta
         wait_for(lambda: gone not in watching.children(m) and len(watching.children(m)) == 2, 'another')
         wait_for(lambda: 'shieldfs-events' in names(m), 'it to be at work')
     finally:
-        harness.run('umount', m.mnt)
+        harness.unmount(m.mnt, 'umount')
     check_working(m, behind)
 
 

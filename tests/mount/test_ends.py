@@ -73,7 +73,7 @@ def test_term_while_covered(root, mount, state):
         assert harness.mounts()[os.fspath(m.mnt)][1] == 'tmpfs'
         assert m.take_log() == [f'{m.mnt}: something else is mounted over the view: unmount both']
     finally:
-        harness.run('umount', m.mnt)
+        harness.unmount(m.mnt, 'umount')
     m.kill()
 
 

@@ -254,7 +254,7 @@ def installed(exe, body):
 
 
 def unmounted(mnt):
-    run('umount', mnt)
+    harness.unmount(mnt, 'umount')
     wait_for(lambda: not harness.servers(mnt), 'the server to end')
     assert os.fspath(mnt) not in harness.mounts()
 

@@ -512,7 +512,7 @@ def test_not_ready_if_it_does_not_answer(base, state, root):
         harness.system_mount('none', s.mnt, 'tmpfs', 0)
         os.kill(server, signal.SIGCONT)
         assert s.process.wait(harness.TIMEOUT) == 1
-        harness.run('umount', s.mnt)
+        harness.unmount(s.mnt, 'umount')
         assert 'mounted, but it does not answer: No such file or directory' in s.log.read_text()
         assert 'READY=1' not in manager.hear() and 'STATUS=failed: the log says why' in manager.lines
 

@@ -87,7 +87,7 @@ def said_or_served(state, mnt, limit):
                           preexec_fn=limit, timeout=harness.TIMEOUT)
     if done.returncode == 0:
         assert (mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
-        harness.run('fusermount3', '-u', mnt)
+        harness.unmount(mnt)
     else:
         assert done.returncode == 127 or done.stderr.startswith(b'shieldfs: '), done
     wait_for(lambda: os.fspath(mnt) not in harness.mounts(), 'the end of the mount')

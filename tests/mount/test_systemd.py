@@ -89,7 +89,7 @@ def test_system_service(manager, mount, state):
     assert m.show(unit, 'ActiveState', 'Result') == ('inactive', 'success')
 
     m.systemctl('start', unit)
-    m.run('umount', PLACE)
+    m.unmount(PLACE)
     wait_for(lambda: m.show(unit, 'ActiveState') == 'inactive', 'it to end')  # as it was told to: it stays so
     assert m.show(unit, 'Result', 'NRestarts') == ('success', '0')
 
@@ -154,6 +154,6 @@ def test_automount(manager, base, state):
         assert m.mounted(place) == 0
         assert m.run('cat', f'{place}/c/effective', user=user).stdout == b'1.1.1.1\n'
         assert m.mounted(place) == 1
-        m.run('umount', place)
+        m.unmount(place)
         wait_for(lambda: not m.pids('shieldfs'), 'the servers to end')
     m.systemctl('stop', name)

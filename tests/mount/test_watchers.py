@@ -220,7 +220,7 @@ def test_mount_inside(root, mount, state, base):
     try:
         os.chown(behind, harness.NOBODY, harness.NOBODY)
         wait_for(lambda: 'c: could not be announced' in m.log_path.read_text(), 'it to be given up', 10)
-        harness.run('umount', m.mnt / 'c')
+        harness.unmount(m.mnt / 'c', 'umount')
         for name in ('deny.list', 'hooks'):
             os.chown(behind / name, harness.NOBODY, harness.NOBODY)
         append(behind / 'deny.list', '10.0.0.1\n')
@@ -229,7 +229,7 @@ def test_mount_inside(root, mount, state, base):
         assert [os.stat(path).st_ctime_ns for path in (other, file, base)] == before
     finally:
         for place in sorted(p for p in harness.mounts() if p.startswith(f'{m.mnt}/')):
-            harness.run('umount', place)
+            harness.unmount(place, 'umount')
     with Watch(m.mnt, m.mnt, m.mnt / 'c') as watch:
         os.chown(behind, 0, 0)
         append(behind / 'deny.list', '10.0.0.2\n')
@@ -251,7 +251,7 @@ def test_written_under_a_cover(root, mount, state):
             os.utime(behind / 'dnsmasq.log', ns=(info.st_atime_ns, info.st_mtime_ns))
             holds_for(lambda: not inotify.read(), 0.3, 'nothing is announced')
         finally:
-            harness.run('umount', m.mnt)
+            harness.unmount(m.mnt, 'umount')
         wait_for(inotify.read, 'the write to be announced')
 
 
@@ -276,7 +276,7 @@ def test_covered_mount(root, mount, state, anew):
             now = os.stat(path)
             assert (now.st_ino, now.st_size, now.st_mtime_ns) == (st.st_ino, st.st_size, st.st_mtime_ns)
     finally:
-        harness.run('umount', m.mnt)
+        harness.unmount(m.mnt, 'umount')
     assert reference.render(behind, 'effective') == (m.mnt / 'c/effective').read_bytes()
     with Watch(m.mnt, m.mnt, recursive=True) as watch:
         bundles.container(state, 'last', live=['1.1.1.1'])

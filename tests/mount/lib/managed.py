@@ -108,7 +108,13 @@ class Manager:
         """A tool, where systemd is; as USER with his own."""
         as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', 'env', f'XDG_RUNTIME_DIR=/run/user/{user}',
                    f'XDG_CONFIG_HOME={self.base}/etc'] if user else []
-        return harness.run('nsenter', f'--target={self.pid}', '--mount', '--pid', *as_user, *argv, **kw)
+        return harness.run(*self.enter(), *as_user, *argv, **kw)
+
+    def unmount(self, place):
+        harness.unmount(place, *self.enter(), 'umount')
+
+    def enter(self):
+        return 'nsenter', f'--target={self.pid}', '--mount', '--pid'
 
     def systemctl(self, *words, user=None, **kw):
         return self.run('systemctl', *(['--user'] if user else []), *words, user=user, **kw)
