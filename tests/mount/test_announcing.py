@@ -48,7 +48,7 @@ def test_read_only_for_a_while(root, mount, state, flags):
         append(behind / 'live.allowed', '2.2.2.3\n')
         bundles.container(state, 'new')
         bundles.remove(state / 'containers/gone')
-        wait_for(lambda: stuck(m), 'the status to tell')
+        wait_for(lambda: stuck(m) and m.status()['degraded'], 'the status to tell')
         said = m.status()['degraded']
         assert len(said) == 1 and said[0].startswith(f'{m.mnt}: ') and 'Read-only' in said[0], said
         assert (m.mnt / 'c/effective').read_text() == '1.1.1.1\n2.2.2.2\n2.2.2.3\n'
@@ -148,7 +148,7 @@ def test_one_node_alone(root, mount, state, base):
             for i in range(20):
                 append(behind / 'live.allowed', f'2.2.3.{i}\n')
                 watch.wait_for(('c/effective', 'CLOSE_WRITE'))
-                assert m.status()['announcer'] == ['ok']
+                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work')
             harness.unmount(covered, 'umount')
             watch.wait_for(('c/deny.list', 'CLOSE_WRITE'), timeout=60)
             wait_for(lambda: well(m), 'the status to be as before')

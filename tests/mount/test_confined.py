@@ -2,6 +2,7 @@
 """What each of the three processes has given up, as /proc tells of it and as the status file does; and that all still
 works. What is refused to them is tried in test_moments.py."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -154,8 +155,18 @@ def test_in_a_container(root, base, state):
 
 
 def sockets(pid):
-    links = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+    links = []
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # a directory that it no longer needs
+            links.append(os.readlink(f'/proc/{pid}/fd/{fd}'))
     return links.count('/dev/fuse'), {link for link in links if link.startswith('socket:')}
+
+
+def in_one_hand_each(m):
+    found = {name: sockets(pid) for name, pid in processes(m).items()}
+    counts = {name: (fuse, len(ends)) for name, (fuse, ends) in found.items()}
+    return (counts == {'supervisor': (0, 1), 'server': (1, 2), 'announcer': (0, 1)} and
+            len(set.union(*(ends for _, ends in found.values()))) == 4)
 
 
 def test_descriptors(root, mount, state):
@@ -165,10 +176,7 @@ def test_descriptors(root, mount, state):
     m.expect_log('.*: the announcer was killed by signal 9 .*')
     for _ in range(3):
         watching.announcer(m)
-        found = {name: sockets(pid) for name, pid in processes(m).items()}
-        assert {name: (fuse, len(ends)) for name, (fuse, ends) in found.items()} == {
-            'supervisor': (0, 1), 'server': (1, 2), 'announcer': (0, 1)}, found
-        assert len(set.union(*(ends for _, ends in found.values()))) == 4, 'one is in two hands'
+        wait_for(lambda: in_one_hand_each(m), 'each end to be where it belongs')
         gone = processes(m)['announcer']
         os.kill(gone, signal.SIGKILL)
         wait_for(lambda p=gone: p not in watching.children(m), 'it to be reaped')

@@ -6,7 +6,6 @@ mount point is free (if the supervisor was killed, the next start takes it over)
 The moments need a build with the option `faults`."""
 
 import contextlib
-import errno
 import os
 import pathlib
 import signal
@@ -96,15 +95,6 @@ def guarded(m):
     assert not guard.stuck, 'somebody has waited in the kernel for too long'
 
 
-def is_dead(mnt):
-    try:
-        os.listdir(mnt)
-    except OSError as error:  # ECONNABORTED: at the moment of its end
-        assert error.errno in (errno.ENOTCONN, errno.ECONNABORTED), error
-        return error.errno == errno.ENOTCONN
-    return False
-
-
 def cat(path):
     return subprocess.Popen(['cat', path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -156,7 +146,7 @@ class Case:
         takes it over."""
         wait_for(lambda: not harness.servers(self.m.mnt), 'all to end', LIMIT)
         if os.fspath(self.m.mnt) in harness.mounts():
-            wait_for(lambda: is_dead(self.m.mnt), 'the mount to be dead', LIMIT)
+            wait_for(lambda: harness.is_dead(self.m.mnt), 'the mount to be dead', LIMIT)
         again = harness.Mount(self.m.mnt.parent, [self.state], env={'SHIELD_FAULTS': ''})
         try:
             again.start()

@@ -223,7 +223,7 @@ def test_death_of_the_announcer(mount, state, behind, how):
                 wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work', LIMIT)
                 assert time.monotonic() - start < LIMIT
                 watcher.more(random.randrange(5, 30), 10 * LIMIT)
-                assert m.status()['announcer'] == ['ok']
+                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work still', LIMIT)
             assert all(reader.poll() is None for reader in readers)
         assert m.process.poll() is None
         said = [f'{m.mnt}: the announcer was killed by signal {how:d} ({signal.strsignal(how)}): there will be another']

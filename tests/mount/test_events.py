@@ -99,7 +99,7 @@ class Watches:
     """A recursive watch of the mount, one of the container c, and one of all the files in c."""
 
     def __init__(self, m, name='c'):
-        self.name, place = name, m.mnt / name
+        self.m, self.name, place = m, name, m.mnt / name
         self.files = [p for p in sorted(place.iterdir()) if not p.is_dir()]
         self.names = {p.name for p in self.files}
         self.all = (Watch(m.mnt, m.mnt, recursive=True), Watch(m.mnt, place), Watch(m.mnt, *self.files))
@@ -121,7 +121,7 @@ class Watches:
                 of_files[path] = [e for event in events for e in (GONE if event == 'DELETE' else [event])]
         near = {path: [e for e in events if e != 'DELETE_SELF'] for path, events in inside.items()
                 if path.count('/') == 1}
-        self.all[0].expect({**inside, **(elsewhere or {})}, loose)
+        self.all[0].expect({**inside, **(elsewhere or {})}, loose, rest=self.m)
         self.all[1].expect(near, loose, quiet=0)
         self.all[2].expect(of_files, loose, quiet=0)
 
@@ -237,7 +237,7 @@ def test_new_container(mount, state, base, look, listing):
                 harness.run('cat', m.mnt / 'web-1/effective')
             wait_for(deep.poll, 'the first event')
             assert deep.poll()[0] == ('web-1', 'CREATE,ISDIR')
-            deep.expect(shown(m, 'web-1'))
+            deep.expect(shown(m, 'web-1'), rest=m)
             flat.expect({'web-1': ['CREATE,ISDIR']}, quiet=0)
             gone = [p.relative_to(m.mnt) for p in (m.mnt / 'web-1').rglob('*')]
             os.rename(state / 'containers/web-1', base / 'new')
@@ -259,7 +259,7 @@ def test_container_written_file_by_file(mount, state):
         for _ in range(2):
             bundles.full(state / 'containers/c')
             want = shown(m, 'c')
-            watch.expect(want, want)
+            watch.expect(want, want, rest=m)
             bundles.remove(state / 'containers/c')
             wait_for(lambda: ('c', 'DELETE,ISDIR') in watch.poll(), 'the end')
             found = watch.by_path(want)

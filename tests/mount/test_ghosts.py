@@ -49,6 +49,7 @@ def test_gone_with_its_directory(m, state, told_of):
         assert len(os.listdir(m.mnt / 'brief')) > 200
         bundles.remove(behind)
         assert 'brief' not in os.listdir(m.mnt)
+    wait_for(lambda: told(m)['delete_directory'] > before['delete_directory'], 'the end of the directory')
     wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
     now = told(m)
     assert {event: now[event] - before[event] for event in now} == \
@@ -173,6 +174,7 @@ def test_forgotten_meanwhile(m, state):
         with opened(m.mnt / 'brief/live.allowed'):
             bundles.remove(behind)
             assert not (m.mnt / 'brief').exists()
+    wait_for(lambda: told(m)['delete_directory'] > before['delete_directory'], 'the end of the directory')
     wait_for(lambda: Counted(m)('queue_length') == 0, 'all to be announced')
     now = told(m)
     assert now['delete'] - before['delete'] <= 1 and now['delete_directory'] - before['delete_directory'] == 1

@@ -3,7 +3,6 @@
 at the bundles; and names that come to lead elsewhere while the kernel goes by what it knows of them."""
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -20,7 +19,6 @@ from watching import Watch
 
 SCAN = b': all bundles are looked for\n'
 REQUEST = re.compile(rb'shieldfs: debug: ([A-Z]+) \d+')
-RENAME_EXCHANGE = 2
 
 
 @pytest.fixture
@@ -35,11 +33,6 @@ def cat(path):
 
 def requests(m, start):
     return [request.decode() for request in REQUEST.findall(m.log_path.read_bytes()[start:])]
-
-
-def exchange(a, b):
-    if harness.libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), RENAME_EXCHANGE):
-        raise OSError(ctypes.get_errno(), 'renameat2')
 
 
 def test_requests_of_a_warm_cat(mount, state):
@@ -209,7 +202,7 @@ def test_bundle_replaced(mount, base, state):
         if i % 4:  # the kernel has its names, else some of them are yet to be announced
             wait_for(lambda: watching.at_rest(m), 'all to be announced')
             assert (m.mnt / 'c/effective').read_text() == texts[1 - i % 2]
-        exchange(state / 'containers/c', base / 'aside')
+        harness.exchange(state / 'containers/c', base / 'aside')
         if i % 3 == 0:
             assert (m.mnt / 'c/effective').read_text() == texts[i % 2]
         elif i % 3 == 1:
@@ -235,7 +228,7 @@ def test_end_of_a_directory_that_somebody_comes_upon(mount, base, state):
     with Watch(m.mnt, m.mnt) as watch:
         thread.start()
         try:
-            exchange(state / 'containers/c', base / 'aside')
+            harness.exchange(state / 'containers/c', base / 'aside')
             watch.wait_for(('c', 'DELETE,ISDIR'), ('c', 'CREATE,ISDIR'))
         finally:
             over.set()

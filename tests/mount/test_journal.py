@@ -181,6 +181,7 @@ def test_neither(root, base, state):
         end(mnt)
         with open(base / 'file', 'wb') as file:
             subprocess.run([harness.SHIELDFS, state, mnt], stderr=file, check=True, timeout=harness.TIMEOUT)
+        wait_for(lambda: answers(mnt), 'the announcer')  # after which the supervisor is done with the launcher's
         open_bad(mnt / 'c/denied')
         assert (base / 'file').read_text() == f'shieldfs: {mnt}: mounted\nshieldfs: {WRONG}\n'
         end(mnt)
@@ -189,6 +190,7 @@ def test_neither(root, base, state):
         journal.bind('/run/systemd/journal/socket')
         with open(base / 'file', 'wb') as file:
             subprocess.run([harness.SHIELDFS, state, mnt], stderr=file, check=True, timeout=harness.TIMEOUT)
+        wait_for(lambda: answers(mnt), 'the announcer')  # after which the supervisor is done with the launcher's
         journal.close()  # which was there at the start: so the file is not kept open
         open_bad(mnt / 'c/denied')
         assert (base / 'file').read_bytes() == b''
@@ -250,11 +252,12 @@ def test_journalctl(root, base, state):
             open_bad(mnt / 'c/denied', 50)
             bundles.put(state / 'containers/c/deny.list', '')
             assert (mnt / 'c/denied').read_text() == ''
-            end(mnt)
 
             def found(*words):
                 done = harness.run('journalctl', '-D', '/run/log/journal', '-o', 'json', '-t', 'shieldfs', *words, ok=False)
                 return [json.loads(line) for line in done.stdout.splitlines()]
+            wait_for(lambda: len(found()) == 3, 'the lines, while there is a process to say more about')
+            end(mnt)
             wait_for(lambda: len(found()) == 4, 'all lines')
             assert [found()[i]['MESSAGE'] for i in (0, -1)] == [f'{mnt}: mounted', f'{mnt}: unmounted']
             assert [entry['MESSAGE'] for entry in found('SHIELDFS_CONTAINER=c')] == [WRONG, 'c/deny.list: right again']

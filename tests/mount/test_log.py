@@ -50,7 +50,7 @@ def test_one_line_for_one_thing(mount, state):
     bundles.put(behind / 'deny.list', 'ok\n')
     for _ in range(20):
         assert (m.mnt / 'c/denied').read_text() == 'ok\n'
-    assert right_again(m) == 1
+    wait_for(lambda: right_again(m) == 1, 'the line')
     bundles.put(behind / 'deny.list', BAD)
     open_bad(m.mnt / 'c/effective', 20)
     assert m.take_log() == [WRONG]
@@ -234,6 +234,7 @@ def test_syslog(root, base, state):
         wait_for(lambda: said(f'{mnt}: mounted', 6), 'the start')
         open_bad(mnt / 'c/denied')
         wait_for(lambda: said(WRONG, 4), 'the bad list')
+        wait_for(lambda: len(watching.children_of(pid)) == 2, 'the announcer')
         server, announcer = sorted(watching.children_of(pid), key=lambda p: not watching.has_fuse(p))
         os.kill(announcer, signal.SIGKILL)
         wait_for(lambda: said(rf'{mnt}: the announcer was killed by signal 9 \(Killed\): there will be another', 4),
@@ -264,7 +265,7 @@ def test_launcher_that_is_killed(root, mount, base, state):
         wait_for(lambda: len(harness.servers(mnt)) > 2 or launcher.poll() is not None, 'the server')
         with contextlib.suppress(ProcessLookupError):
             (os.kill if how == signal.SIGKILL else os.killpg)(launcher.pid, how)
-        if launcher.wait() == 0:  # it was too fast for us
+        if launcher.wait() == 0 or os.fspath(mnt) in harness.mounts():  # it was too fast for us
             harness.unmount(mnt)
         wait_for(lambda: not harness.servers(mnt), 'all to end')
         assert os.fspath(mnt) not in harness.mounts() and os.listdir(mnt) == []

@@ -317,7 +317,7 @@ def in_background(path):
 def test_held_opens_are_in_nobodys_way(mount, state, two):
     """Every open of a computed file is held: the rest is answered and announced as ever, and they are in the
     end."""
-    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=4))
+    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=10))
     limit = harness.TIMEOUT / 6
     cats = [in_background(m.mnt / f'c/{name}') for name in ('effective', 'denied') for _ in range(10)]
     with Inotify() as inotify:
@@ -340,7 +340,7 @@ def test_held_opens_are_in_nobodys_way(mount, state, two):
 @pytest.mark.parametrize('how', ['server', 'supervisor', 'TERM', 'unmount', 'reader'])
 def test_death_while_opens_are_held(mount, state, two, how):
     """Whoever ends, the opens that are held end too."""
-    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=2 if how == 'reader' else SETTLE))
+    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=5 if how == 'reader' else SETTLE))
     cats = [in_background(m.mnt / 'c/effective') for _ in range(10)]
     holds_for(lambda: all(cat.poll() is None for cat in cats), 0.2, 'all are held')
     if how == 'reader':
@@ -411,7 +411,7 @@ def test_mount_that_is_taken_away_late(base, state, root):
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, how)
-        wait_for(lambda: not harness.servers(place), 'the servers to end')
+        wait_for(lambda: harness.is_dead(place), 'the mount to be dead')
         first = subprocess.Popen([harness.SHIELDFS, state, place], stderr=subprocess.PIPE, text=True,
                                  env=dict(os.environ, SHIELD_FAULTS='stop-detach:1'))
         wait_for(lambda: has_stopped(first.pid), 'the first start to stop')

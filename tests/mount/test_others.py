@@ -4,7 +4,6 @@ the view says the same; while somebody swaps names, directories and permissions,
 read."""
 
 import contextlib
-import ctypes
 import errno
 import os
 import random
@@ -26,7 +25,6 @@ ALICE, BOB, CAROL = 4001, 4002, 4003
 STAFF, GUESTS = 5001, 5002
 USERS = {ALICE: (STAFF,), BOB: (GUESTS,), CAROL: (STAFF, GUESTS)}
 RAW = ('deny.list', 'audit.jsonl', 'dns.tier', 'hooks/terok-shield-poststop.json')
-EXCHANGE, AT_FDCWD = 2, -100
 
 
 def become(uid):
@@ -303,11 +301,6 @@ def test_descriptors_are_judged_again(mount, state):
         os.close(fd)
 
 
-def exchange(a, b):
-    if harness.libc.renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), EXCHANGE) != 0:
-        raise OSError(ctypes.get_errno(), 'renameat2')
-
-
 @contextlib.contextmanager
 def swapping(*acts):
     """Each of ACTS, again and again with short rests, in a process of its own."""
@@ -374,11 +367,11 @@ def swaps(state):
     def close():
         (containers / 'lists').chmod(0o700)
         (containers / 'lists').chmod(0o755)
-    return (lambda: exchange(containers / 'files/public', containers / 'files/secret'),
-            lambda: exchange(containers / 'lists/live.allowed', containers / 'lists/secret'),
-            lambda: exchange(containers / 'hooked/hooks', containers / 'hooked/shut'),
-            lambda: exchange(containers / 'open', containers / 'shut'),
-            lambda: exchange(tasks / '1', tasks / '2'),
+    return (lambda: harness.exchange(containers / 'files/public', containers / 'files/secret'),
+            lambda: harness.exchange(containers / 'lists/live.allowed', containers / 'lists/secret'),
+            lambda: harness.exchange(containers / 'hooked/hooks', containers / 'hooked/shut'),
+            lambda: harness.exchange(containers / 'open', containers / 'shut'),
+            lambda: harness.exchange(tasks / '1', tasks / '2'),
             rewrite, close)
 
 
@@ -453,7 +446,7 @@ def calm(m, state):
     containers = state / 'containers'
     for probe, one, other in exchange_back:
         if one and (containers / probe).exists():
-            exchange(containers / one, containers / other)
+            harness.exchange(containers / one, containers / other)
     places = {name: containers / name for name in ('files', 'lists', 'hooked', 'open', 'shut')}
     places.update({f'p.{n}': state / f'tasks/p/{n}/shield' for n in (1, 2)})
     (containers / 'lists').chmod(0o755)

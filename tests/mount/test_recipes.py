@@ -173,7 +173,9 @@ def read_to_the_end(session, name):
 
 def entr_waits(session):
     """What comes in its first moments, and shortly after a run, is none of entr's business."""
-    return any((proc / 'comm').read_text() == 'entr\n' and waits_without_end(proc.name) for proc in processes(session))
+    with contextlib.suppress(OSError):
+        return any((proc / 'comm').read_text() == 'entr\n' and waits_without_end(proc.name) for proc in processes(session))
+    return False  # one has ended meanwhile: look again
 
 
 def check_watcher(cook, line, ready, number=0):

@@ -212,8 +212,9 @@ def test_manager_that_does_not_read(base, state):
             bundles.container(state, 'c', profile=['1.1.1.1'])
             wait_for((s.mnt / 'c').exists, 'the container')
             s.process.send_signal(signal.SIGHUP)
-            [announcer] = [p for p in harness.servers(s.mnt)
-                           if pathlib.Path(f'/proc/{p}/comm').read_text() == 'shieldfs-events\n']
+            [announcer] = wait_for(lambda: [p for p in harness.servers(s.mnt)
+                                            if pathlib.Path(f'/proc/{p}/comm').read_text() == 'shieldfs-events\n'],
+                                   'the announcer to be called so')
             os.kill(announcer, signal.SIGKILL)
             wait_for(lambda: 'there will be another' in s.log.read_text(), 'the supervisor to take notice')
         manager.wait('STATUS=complete, 1 container, 0 problems')

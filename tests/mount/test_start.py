@@ -65,14 +65,7 @@ def left_dead(state, place, **kw):
     """A mount whose supervisor was killed."""
     begun(state, place, **kw)
     os.kill(supervisor(place), signal.SIGKILL)
-
-    def dead():
-        try:
-            os.stat(place)
-        except OSError as error:
-            return error.errno == harness.errno.ENOTCONN
-        return False
-    harness.wait_for(dead, 'the mount to be dead')
+    harness.wait_for(lambda: harness.is_dead(place), 'the mount to be dead')
 
 
 def race(state, place, options=(), **kw):
@@ -156,9 +149,9 @@ def test_lock_is_given_back(place, state):
         fcntl.flock(place_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
         def seen():
-            return [p for p in harness.servers(place) if os.access(f'/proc/{p}/fd', os.R_OK)]
-        pids = harness.wait_for(lambda: len(seen()) == (3 if os.geteuid() == 0 else 1) and seen(),  # a plain user: one
-                                'all to be confined')
+            found = [p for p in harness.servers(place) if os.access(f'/proc/{p}/fd', os.R_OK)]
+            return len(found) == (3 if os.geteuid() == 0 else 1) and found  # a plain user: one
+        pids = harness.wait_for(seen, 'all to be confined')
         below = os.fstat(place_fd)
         for fd in (f'/proc/{p}/fd/{fd}' for p in pids for fd in os.listdir(f'/proc/{p}/fd')):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile

@@ -52,6 +52,11 @@ def manager(base, state):
         yield m
 
 
+def the_one(m, name):
+    """The process called NAME. A new announcer is called as the supervisor is, at first."""
+    return wait_for(lambda: len(found := m.pids(name)) == 1 and found[0], f'one {name}')
+
+
 def is_back(m, unit, place, before, user=None):
     """Was UNIT started again since its main process was BEFORE, and does its view answer?"""
     pid, state = m.show(unit, 'MainPID', 'ActiveState', user=user)
@@ -76,7 +81,7 @@ def test_system_service(manager, mount, state):
 
     for name in ('shieldfs-server', 'shieldfs'):  # each leaves something else to be cleared
         before = m.show(unit, 'MainPID')
-        [victim] = m.pids(name)
+        victim = the_one(m, name)
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: is_back(m, unit, PLACE, before), 'it to be started again')
         assert m.mounted(PLACE) == 1
@@ -115,7 +120,7 @@ def test_service_of_a_user(manager, state):
     m.systemctl('reload', unit, user=USER)
     before = m.show(unit, 'MainPID', user=USER)
     for name in ('shieldfs-server', 'shieldfs'):
-        [victim] = m.pids(name)
+        victim = the_one(m, name)
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: m.show(unit, 'ActiveState', user=USER) == 'active' and
                  m.show(unit, 'MainPID', user=USER) not in (before, '0'), 'it to be started again')

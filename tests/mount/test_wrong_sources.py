@@ -135,8 +135,8 @@ def test_source_that_goes(mount, state, base):
         assert os.listdir(m.mnt) == ['.shieldfs'] and m.status()['source'] == [f'waiting {state}']
         bundles.put(state, '')
         told('Not a directory: nothing of it is shown while that is so', turn)
-        state.unlink()
-        os.rename(base / 'away', state)
+        harness.exchange(base / 'away', state)
+        (base / 'away').unlink()
         told('right again', turn)
         assert (m.mnt / 'c/effective').read_bytes() == b'1.1.1.1\n'
     m.expect_log('.*: Not a directory: nothing of it is shown while that is so')

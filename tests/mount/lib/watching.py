@@ -151,13 +151,16 @@ class Watch:
                 del found[path][-1]
         return dict(found)
 
-    def expect(self, want, loose=(), quiet=QUIET):
-        """WANT comes, {path: [EVENT, …]}, and nothing else."""
+    def expect(self, want, loose=(), quiet=QUIET, rest=None):
+        """WANT comes, {path: [EVENT, …]}, and nothing else. What was found by listing counts as told at once: REST is the
+        mount that is to have told it."""
         def enough():
             found = self.by_path(loose)
             return all(len(found.get(path, ())) >= len(events) for path, events in want.items())
         try:
             wait_for(enough, 'events')
+            if want and rest:
+                wait_for(lambda: at_rest(rest), 'all to be announced')
             if quiet:
                 holds_for(lambda: self.by_path(loose) == want, quiet, 'no further event')
         except AssertionError:
