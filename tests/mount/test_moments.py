@@ -172,13 +172,16 @@ def test_way_that_is_closed_at_a_moment(root, stops, mount, memory):
 
 
 def names_in(directory, hidden=()):
-    """The names in a directory, each of which can be looked at; None if there is no such directory."""
+    """The names in a directory, each of which can be looked at; None if there is no such directory, False if another has
+    taken its place meanwhile."""
     try:
         names = set(os.listdir(directory)) - set(hidden)
         for name in names:
             os.stat(directory / name)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+        return None if error.errno == errno.ENOENT else False
     return names
 
 
