@@ -28,6 +28,7 @@ static const char *const names[SHIELD_N_FAULTS] = {
     [SHIELD_FAULT_FAIL_ANNOUNCEMENT] = "fail-announcement",
     [SHIELD_FAULT_STOP_DRAIN] = "stop-drain",
     [SHIELD_FAULT_STOP_READING] = "stop-reading",
+    [SHIELD_FAULT_STOP_TEXT] = "stop-text",
     [SHIELD_FAULT_STOP_COMPARISON] = "stop-comparison",
     [SHIELD_FAULT_STOP_WATCH] = "stop-watch",
     [SHIELD_FAULT_STOP_DETACH] = "stop-detach",

@@ -33,6 +33,7 @@ typedef enum {
     SHIELD_FAULT_FAIL_ANNOUNCEMENT, /* fail-announcement: nothing is done, and EIO answered */
     SHIELD_FAULT_STOP_DRAIN,      /* stop-drain: the process stops (SIGSTOP) before it drains for a bundle */
     SHIELD_FAULT_STOP_READING,    /* stop-reading: and before it reads a list, twice */
+    SHIELD_FAULT_STOP_TEXT,       /* stop-text: and before it reads the text of one */
     SHIELD_FAULT_STOP_COMPARISON, /* stop-comparison: around a look at what is to be announced */
     SHIELD_FAULT_STOP_WATCH,      /* stop-watch: and before it watches a directory */
     SHIELD_FAULT_STOP_DETACH,     /* stop-detach: and before it takes a mount away */

@@ -220,6 +220,7 @@ static GBytes *read_text(int fd, ShieldReading *reading, const ShieldPolicy *pol
             probe = NULL; /* what is done by another name makes no event */
         if (probe)
             release_lease(fd);
+        shield_fault_stop(SHIELD_FAULT_STOP_TEXT);
         text = read_at_most(fd, (gsize)MAX(st.st_size, 0), policy);
         if (text)
             take_rights(fd, reading, policy);

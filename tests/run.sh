@@ -5,12 +5,12 @@
 # (and `, N skipped` if a test was) and a status that is not 0 if one failed.
 #
 #   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount|pages]... [--setup NAME]
-#                [--idle|--busy] [-- MESON_SETUP_ARGUMENT...]
+#                [--busy] [-- MESON_SETUP_ARGUMENT...]
 #
-# The machine may have other work. --idle says that it has none: then the limits
-# of time are narrow, and the tests that need that are run too. --busy gives it
-# some: two busy loops and a writer to the disk. What is left out is counted before
-# that line, and each skipped test named with its reason.
+# As many tests are run at once as there are processors, 8 at most. The machine may have
+# other work; --busy gives it some: twice as many tests at once, and a writer to the disk.
+# What is left out is counted before that line, and each skipped test named with its
+# reason.
 #
 # Installs packages that are missing: that needs root or sudo, nothing else
 # does. Needs no terminal.
@@ -29,28 +29,25 @@ give_up() {
     exit 1
 }
 
-# Two busy loops and a writer, which end with this script, however it ends.
-load=() scratch=
-busy() {
+# A writer to the disk, who ends with this script, however it ends.
+writer="" scratch=""
+write_to_disk() {
     local me=$$
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/shieldfs.busy.XXXXXX")
-    trap 'kill "${load[@]}" 2>/dev/null || true; wait "${load[@]}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
-    for _ in 1 2; do
-        while kill -0 $me; do :; done 2>/dev/null &
-        load+=($!)
-    done
+    trap 'kill "$writer" 2>/dev/null || true; wait "$writer" 2>/dev/null || true; rm -rf "$scratch"' EXIT
     {
         while kill -0 $me; do
             dd if=/dev/zero of="$scratch/noise" bs=1M count=8 conv=fsync status=none
         done
         rm -rf "$scratch"
     } 2>/dev/null &
-    load+=($!)
+    writer=$!
 }
 
 builddir=$here/../build
-choice=()
-loaded=
+choice=() busy=""
+at_once=$(nproc)
+if [ "$at_once" -gt 8 ]; then at_once=8; fi # a user has only so many inotify instances
 while [ $# -gt 0 ]; do
     case $1 in
     --builddir | --suite | --setup)
@@ -62,12 +59,7 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     --busy)
-        loaded=yes
-        unset SHIELD_IDLE
-        shift
-        ;;
-    --idle)
-        export SHIELD_IDLE=1
+        busy=yes at_once=$((2 * at_once))
         shift
         ;;
     --)
@@ -94,8 +86,8 @@ build "$builddir" "$@" || give_up "the build failed"
 log=$builddir/meson-logs/testlog
 rm -f "$log"*.json
 status=0
-if [ -n "$loaded" ]; then busy; fi
-meson test -C "$builddir" --print-errorlogs "${choice[@]}" </dev/null || status=$?
+if [ -n "$busy" ]; then write_to_disk; fi
+meson test -C "$builddir" --print-errorlogs --num-processes "$at_once" "${choice[@]}" </dev/null || status=$?
 
 shopt -s nullglob
 logs=("$log"*.json)

@@ -25,7 +25,7 @@ def pytest_configure(config):
     os.environ['PATH'] += f':{cache}/shieldfs/programs'  # tests/install-deps.sh
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in the background of a shell, and our readers had it from us
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.wrong, config.left_out = [], {}
+    config.wrong, config.left_out = [], 0
     for path in (harness.SHIELDFS, harness.SHIELD_STATE):
         if not os.access(path, os.X_OK):
             pytest.exit(f'no program at {path} (set SHIELDFS and SHIELD_STATE, or build into build/)', 1)
@@ -35,35 +35,27 @@ def pytest_configure(config):
     if os.geteuid() == 0:
         harness.private_namespace()
     config.addinivalue_line('markers', 'root: needs root; not run as a plain user')
-    config.addinivalue_line('markers', 'idle: needs a machine that has nothing else to do')
     excuse_leaks(config)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Leaves out what can't be tried here, and counts it: that is not skipped."""
-    left_out = {'need root': [], 'need an idle machine': []}
-    chosen = []
-    for item in items:
-        if os.geteuid() != 0 and ('root' in item.fixturenames or item.get_closest_marker('root')):
-            left_out['need root'].append(item)
-        elif os.environ.get('SHIELD_IDLE') != '1' and item.get_closest_marker('idle'):
-            left_out['need an idle machine'].append(item)
-        else:
-            chosen.append(item)
-    items[:] = chosen
-    config.left_out = {why: len(which) for why, which in left_out.items() if which}
-    for which in left_out.values():
-        if which:
-            config.hook.pytest_deselected(items=which)
+    if os.geteuid() == 0:
+        return
+    left_out = [item for item in items if 'root' in item.fixturenames or item.get_closest_marker('root')]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+        config.left_out = len(left_out)
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """What is wrong comes last, below all the logs."""
     for text in config.wrong:
         terminalreporter.write_line(text, red=True)
-    for why, count in config.left_out.items():
-        terminalreporter.write_line(f'{count} {why}')
+    if config.left_out:
+        terminalreporter.write_line(f'{config.left_out} need root')
 
 
 def pytest_sessionfinish(session, exitstatus):

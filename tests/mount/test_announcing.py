@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import re
-import signal
 import struct
 import time
 
@@ -166,7 +165,7 @@ def test_hanging_announcer(mount, state):
     with Watch(m.mnt, m.mnt / 'c') as watch:
         for i in range(2):
             before = watching.announcer(m)
-            os.kill(before, signal.SIGSTOP)
+            harness.stop(before)
             append(behind / 'live.allowed', f'2.2.3.{i}\n')
             wait_for(lambda: stuck(m), 'the status to tell')
             watch.wait_for(*((f'c/{name}', event) for name in ('live.allowed', 'effective', 'allowed')

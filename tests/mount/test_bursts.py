@@ -46,7 +46,7 @@ def test_hot_file(mount, state):
             append(behind / 'live.allowed', f'10.0.{i // 256}.{i % 256}\n')
             if i % 50 == 0:
                 follow()
-        wait_for(lambda: follow() and all(b'10.0.3.231\n' in seen.get(n, b'') for n in names), 'the end', 10)
+        wait_for(lambda: follow() and all(b'10.0.3.231\n' in seen.get(n, b'') for n in names), 'the end')
 
         def most():
             return (time.monotonic() - start) * 100 + 1
@@ -68,7 +68,7 @@ def test_content_that_flaps(mount, state):
             """FALSE: too slow, so that there was another announcer in between."""
             asked = b'event other/audit.jsonl: the announcer is asked'
             pid, requests = watching.announcer(m), m.log_path.read_bytes().count(asked)
-            os.kill(pid, signal.SIGSTOP)
+            harness.stop(pid)
             append(state / 'containers/other/audit.jsonl', 'x\n')
             wait_for(lambda: m.log_path.read_bytes().count(asked) > requests, 'a request that is not answered')
             before = (behind / 'deny.list').read_text()
@@ -100,7 +100,7 @@ def test_content_that_flaps_fast(mount, state):
                 before = len(watch.poll())
                 bundles.put(behind / 'deny.list', text)
                 assert (m.mnt / 'c/denied').read_text() == text
-            wait_for(lambda n=before: len(watch.poll()) > n, 'an event after the last change', 10)
+            wait_for(lambda n=before: len(watch.poll()) > n, 'an event after the last change')
 
 
 def store(path, data):
@@ -126,12 +126,12 @@ def test_name_that_comes_and_goes(mount, state):
                 os.unlink(behind / 'gateway')
                 if i % 2:
                     os.listdir(m.mnt / 'c')
-            wait_for(lambda: ('c/gateway', 'DELETE') in watch.poll()[-2:], 'its end', 10)
+            wait_for(lambda: ('c/gateway', 'DELETE') in watch.poll()[-2:], 'its end')
     finally:
         for reader in readers:
             reader.kill()
             reader.wait()
-    wait_for(lambda: watching.at_rest(m), 'rest', 10)
+    wait_for(lambda: watching.at_rest(m), 'rest')
 
 
 def find_by_cat(path):
@@ -174,7 +174,7 @@ def test_change_through_a_mapping(mount, state, find, name):
         def found():
             find(m.mnt / 'c' / name)
             return len(watch.poll()) > 1
-        wait_for(found, 'the change to be announced', 10)
+        wait_for(found, 'the change to be announced')
         watch.expect({f'c/{name}': CHANGED})
 
 

@@ -172,9 +172,9 @@ def test_model_from_events(mount, state, base, readers, listed):
             chaos.change()
             model.catch_up()
         stack.close()
-        wait_for(lambda: model.catch_up() and watching.at_rest(m), 'rest', 20)
+        wait_for(lambda: model.catch_up() and watching.at_rest(m), 'rest')
         try:
-            wait_for(lambda: model.catch_up() == walk(m.mnt), 'the model to be true', 10)
+            wait_for(lambda: model.catch_up() == walk(m.mnt), 'the model to be true')
         except AssertionError:
             known, truth = model.catch_up(), walk(m.mnt)
             wrong = {p: (known.get(p, 'none'), truth.get(p, 'none')) for p in {*known, *truth}

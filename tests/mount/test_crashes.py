@@ -18,12 +18,11 @@ import bundles
 import harness
 import pytest
 import watching
-from harness import holds_for, wait_for
+from harness import has_stopped, holds_for, wait_for
 from test_harmless import listing, snapshot
-from test_moments import has_stopped
 
-UNINTERRUPTIBLE = 10 if harness.PATIENT else 1  # seconds that anybody may wait so
-LIMIT = harness.TIMEOUT / 3
+UNINTERRUPTIBLE = 10  # seconds that anybody may wait so
+LIMIT = harness.TIMEOUT
 MOMENTS = {'open held': 'hold-open:1', 'mkdir announced': 'stop-mkdir:1', 'mounted': 'stop-mounted:1',
            'drain': 'stop-drain:1', 'unmount': 'stop-detach:1'}
 WHO = ('supervisor', 'server', 'announcer')
@@ -138,15 +137,15 @@ class Case:
             wait_for(lambda: guard.caught, f'the moment: {moment}')
 
     def expect_free(self):
-        wait_for(lambda: self.m.process.poll() is not None, 'shieldfs to end', LIMIT)
+        wait_for(lambda: self.m.process.poll() is not None, 'shieldfs to end')
         assert os.fspath(self.m.mnt) not in harness.mounts() and os.listdir(self.m.mnt) == []
 
     def expect_dead(self):
         """Only if the supervisor was killed: unless it was just taken away, the mount is there, and the next start
         takes it over."""
-        wait_for(lambda: not harness.servers(self.m.mnt), 'all to end', LIMIT)
+        wait_for(lambda: not harness.servers(self.m.mnt), 'all to end')
         if os.fspath(self.m.mnt) in harness.mounts():
-            wait_for(lambda: harness.is_dead(self.m.mnt), 'the mount to be dead', LIMIT)
+            wait_for(lambda: harness.is_dead(self.m.mnt), 'the mount to be dead')
         again = harness.Mount(self.m.mnt.parent, [self.state], env={'SHIELD_FAULTS': ''})
         try:
             again.start()
@@ -158,14 +157,14 @@ class Case:
 
     def expect_life(self):
         """All is as ever, and so is the end."""
-        wait_for(self.m.answers, 'the view to answer', LIMIT)
+        wait_for(self.m.answers, 'the view to answer')
         assert (self.m.mnt / 'other/live.allowed').read_bytes() == b'2.2.2.2\n'
         self.m.process.terminate()
         self.expect_free()
 
     def expect_readers_to_end(self):
         for reader in self.readers:
-            wait_for(lambda r=reader: r.poll() is not None, 'a reader to end', LIMIT)
+            wait_for(lambda r=reader: r.poll() is not None, 'a reader to end')
 
     def kill(self):
         self.m.kill()
@@ -208,7 +207,7 @@ def test_at_a_moment(root, base, state, moment, who, how):
             guard.let_go(spared=pid if how == 'stopped' else None)
             if how == 'stopped':
                 if who != 'server' and moment != 'unmount':
-                    wait_for(lambda: case.read('other/live.allowed').wait(LIMIT) == 0, 'others to read', LIMIT)
+                    wait_for(lambda: case.read('other/live.allowed').wait(LIMIT) == 0, 'others to read')
                 guard.spared = None  # it goes on
             if moment == 'unmount' and (who, how) != ('supervisor', 'killed'):
                 case.expect_free()
@@ -328,7 +327,7 @@ def out_of_memory(pid):
         join(group, pid, *(hog.pid for hog in hogs))
         for hog in hogs:
             hog.stdin.close()
-        wait_for(lambda: state_of(pid) in (None, 'Z'), 'it to be killed', LIMIT)
+        wait_for(lambda: state_of(pid) in (None, 'Z'), 'it to be killed')
     return True
 
 

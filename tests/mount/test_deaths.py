@@ -23,7 +23,7 @@ from harness import wait_for
 
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
 TIMES = max(3, ROUNDS // (200 if harness.SLOW else 50))  # for each process and each signal
-LIMIT = 10 if harness.PATIENT else 1  # seconds until all is well again
+LIMIT = harness.TIMEOUT  # seconds until all is well again, at the latest
 DEATHS = [signal.SIGKILL, signal.SIGSEGV]
 GONE = ['ENOTCONN', 'ECONNABORTED', 'ENOENT']
 MANUAL = (harness.REPO / 'fs/doc/shieldfs.1').read_text(encoding='utf-8')
@@ -123,9 +123,9 @@ class Watcher:
         self.count += (self.process.stdout.read(1 << 20) or b'').count(b'\n')
         return self.count
 
-    def more(self, count, timeout=harness.TIMEOUT):
+    def more(self, count):
         wanted = self.events() + count
-        wait_for(lambda: self.events() >= wanted, f'{count} more events', timeout)
+        wait_for(lambda: self.events() >= wanted, f'{count} more events')
 
 
 @contextlib.contextmanager
@@ -156,12 +156,17 @@ def log_of(m):
 
 
 def check_end(readers, start):
-    """Every reader has been given an error that says what is the matter."""
+    """Every reader has been given an error that says what is the matter; gives the seconds since START."""
     for reader in readers:
-        wait_for(lambda r=reader: stat_of(r.pid) is None, f'a reader to end: {stat_of(reader.pid)}', LIMIT)
+        wait_for(lambda r=reader: stat_of(r.pid) is None, f'a reader to end: {stat_of(reader.pid)}')
         said = reader.communicate(timeout=harness.TIMEOUT)[0].decode().strip()
         assert said in GONE and said in DOCUMENTED, said
-    assert time.monotonic() - start < LIMIT, time.monotonic() - start
+    return time.monotonic() - start
+
+
+def check_times(seconds):
+    """All is well again within a second; a busy machine may take longer now and then."""
+    assert min(seconds) < 1 or harness.SLOW, seconds
 
 
 @pytest.fixture
@@ -172,6 +177,7 @@ def behind(state):
 
 @pytest.mark.parametrize('how', DEATHS)
 def test_death_of_the_server(mount, state, behind, how):
+    took = []
     for _ in range(TIMES):
         m = mount(state, env={'ASAN_OPTIONS': 'handle_segv=0'})
         family = Family(m)
@@ -180,16 +186,17 @@ def test_death_of_the_server(mount, state, behind, how):
             os.kill(family.server, how)
             assert m.process.wait(LIMIT) == 1
             assert os.fspath(m.mnt) not in harness.mounts() and os.listdir(m.mnt) == []
-            check_end(readers, start)
+            took.append(check_end(readers, start))
         assert not stat_of(family.server) and not stat_of(family.announcer)
         said = f'error: {m.mnt}: the server was killed by signal {how:d} '
         assert any(line.startswith(said) for line in m.take_log())
         m.kill()
+    check_times(took)
 
 
 def test_death_of_the_supervisor(mount, state, behind):
     """Of SIGKILL, which alone leaves the mount point to the next start."""
-    how = signal.SIGKILL
+    how, took = signal.SIGKILL, []
     m = mount(state)
     for _ in range(TIMES):
         family = Family(m)
@@ -199,18 +206,21 @@ def test_death_of_the_supervisor(mount, state, behind):
             assert m.process.wait(LIMIT) == -how
             check_end(readers, start)
         for pid in (family.server, family.announcer):
-            wait_for(lambda p=pid: not stat_of(p), 'the others to end', LIMIT)
+            wait_for(lambda p=pid: not stat_of(p), 'the others to end')
+        took.append(time.monotonic() - start)
         with harness.fails(errno.ENOTCONN):
             os.listdir(m.mnt)
         harness.Mount.running.remove(m)
         m.start()
         m.take_log()  # that a dead mount was taken away
         assert (m.mnt / 'other/effective').read_bytes() == b'2.2.2.2\n'
+    check_times(took)
 
 
 @pytest.mark.parametrize('how', DEATHS)
 def test_death_of_the_announcer(mount, state, behind, how):
     """It is replaced; readers notice nothing, and watchers hear of what comes."""
+    took = []
     for _ in range((TIMES + 4) // 5):
         m = mount(state, env={'ASAN_OPTIONS': 'handle_segv=0'})
         family = Family(m)
@@ -219,16 +229,17 @@ def test_death_of_the_announcer(mount, state, behind, how):
                 before = family.find_announcer()
                 start = time.monotonic()
                 os.kill(before, how)
-                wait_for(lambda old=before: family.find_announcer() not in (None, old), 'another one', LIMIT)
-                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work', LIMIT)
-                assert time.monotonic() - start < LIMIT
-                watcher.more(random.randrange(5, 30), 10 * LIMIT)
-                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work still', LIMIT)
+                wait_for(lambda old=before: family.find_announcer() not in (None, old), 'another one')
+                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work')
+                took.append(time.monotonic() - start)
+                watcher.more(random.randrange(5, 30))
+                wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work still')
             assert all(reader.poll() is None for reader in readers)
         assert m.process.poll() is None
         said = [f'{m.mnt}: the announcer was killed by signal {how:d} ({signal.strsignal(how)}): there will be another']
         assert log_of(m) == said * 5
         m.stop()
+    check_times(took)
 
 
 def test_stopped_announcer(mount, state, behind):
@@ -238,8 +249,8 @@ def test_stopped_announcer(mount, state, behind):
     with load(m, behind) as (readers, watcher):
         for _ in range(2):
             start = time.monotonic()
-            os.kill(announcer, signal.SIGSTOP)
-            wait_for(lambda: m.status()['announcer'] == ['stuck'], 'the status to tell', 3 * LIMIT)
+            harness.stop(announcer)
+            wait_for(lambda: m.status()['announcer'] == ['stuck'], 'the status to tell')
             for name in ('effective', 'allowed', 'live.allowed'):
                 with contextlib.suppress(BlockingIOError):
                     harness.run('cat', m.mnt / 'other' / name.replace('live', 'profile'), timeout=LIMIT)
@@ -250,9 +261,9 @@ def test_stopped_announcer(mount, state, behind):
             longest = max(longest, time.monotonic() - start)
             if longest > 4:
                 break
-            watcher.more(20, 10 * LIMIT)
+            watcher.more(20)
             assert watcher.events() > before
-            wait_for(lambda: m.status()['announcer'] == ['ok'], 'the status to tell', LIMIT)
+            wait_for(lambda: m.status()['announcer'] == ['ok'], 'the status to tell')
     if longest <= 4:
         assert Family(m).announcer == announcer, 'it was not replaced'
         assert log_of(m) == []
@@ -297,7 +308,7 @@ def test_unmount_under_load(mount, state, behind, how):
         else:
             harness.run('umount', '-f', m.mnt, ok=False)
         check_end(readers, start)
-        wait_for(lambda: m.process.poll() is not None, 'shieldfs to end', 5 * LIMIT)
+        wait_for(lambda: m.process.poll() is not None, 'shieldfs to end')
         assert os.fspath(m.mnt) not in harness.mounts() and os.listdir(m.mnt) == []
     m.take_log()
     m.kill()

@@ -100,7 +100,7 @@ def test_server_that_does_not_listen(mount, state):
     """However many hangups have come for it meanwhile, it ends with the first SIGTERM."""
     bundles.container(state, 'c', live=['1.1.1.1'])
     m = mount(state)
-    os.kill(watching.children(m)[0], signal.SIGSTOP)
+    harness.stop(watching.children(m)[0])
     for _ in range(3000):
         m.process.send_signal(signal.SIGHUP)
         harness.libc.usleep(100)  # so that they are taken one by one
@@ -140,7 +140,7 @@ def test_another_with_the_same_numbers(state, mnt, term):
     before, same = started(), 0
     for _ in range(ROUNDS):
         server, seen = next(filter(watching.has_fuse, watching.children_of(before.pid))), numbers(mnt)
-        before.send_signal(signal.SIGSTOP)
+        harness.stop(before.pid)
         harness.unmount(mnt)
         wait_for(lambda s=server: not watching.has_fuse(s), 'the server to end')
         process = started()

@@ -4,7 +4,6 @@ dies."""
 
 import errno
 import os
-import signal
 import subprocess
 
 import bundles
@@ -66,7 +65,7 @@ def test_death_while_it_announces(mirror):
     with Watch(mnt, mnt) as watch:
         bundles.put(behind / 'new', 'n\n')
         watch.wait_for(('new', 'CREATE'))
-        process.send_signal(signal.SIGSTOP)
+        harness.stop(process.pid)
         bundles.put(behind / 'more', 'n\n')
         process.kill()
         process.wait(harness.TIMEOUT)

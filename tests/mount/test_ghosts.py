@@ -8,6 +8,7 @@ import re
 import signal
 
 import bundles
+import harness
 import pytest
 import watching
 from counted import Counted, busy_announcer, undisturbed
@@ -99,7 +100,7 @@ def test_made_again(m, state, dies):
         inotify.add(m.mnt)
         pid = watching.announcer(m)
         if dies:
-            os.kill(pid, signal.SIGSTOP)
+            harness.stop(pid)
         else:
             stack.enter_context(busy_announcer(m, state / 'containers/other/audit.jsonl'))
         behind = bundles.container(state, 'brief', live=['1.1.1.1'])

@@ -21,7 +21,7 @@ from harness import COMPUTED, fails, opened, wait_for
 ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
 SEED = int(os.environ.get('SHIELD_SEED') or random.randrange(1 << 32))
 SOURCEFS = harness.SHIELDFS.parents[1] / 'tests/mount/sourcefs'
-PROMPT = 0.1  # seconds: what needs no reading takes no longer on a machine that has nothing else to do
+PROMPT = 5 if harness.SLOW else 0.5  # seconds: what needs no reading takes no longer, but now and then on a busy machine
 GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR)
 
 
@@ -126,15 +126,13 @@ def test_others_beside_it(mount, state, base, other, make):
     try:
         assert reader.stdout.readline() == b'read\n'
         os.set_blocking(reader.stdout.fileno(), False)
-        read, longest, looks = 0, 0, 0
-        while not read or looks < 20:
+        read, took = 0, []
+        while not read or len(took) < 20:
             touched(behind)
-            longest = max(longest, look_at_other(m))
-            looks += 1
+            took.append(look_at_other(m))
             read += (reader.stdout.read() or b'').count(b'\n')
         assert reader.poll() is None
-        if not harness.PATIENT:
-            assert longest < PROMPT, longest
+        assert sorted(took)[len(took) // 2] < PROMPT, took
     finally:
         reader.kill()
         reader.communicate()

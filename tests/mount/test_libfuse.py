@@ -26,7 +26,7 @@ def test_name_that_takes_long(mount, state, base):
     with sourcefs(base / 'slow', base / 'source') as source:
         m = mount(state, base / 'source')
         try:
-            source.send_signal(signal.SIGSTOP)
+            harness.stop(source.pid)
             slow = subprocess.Popen(['test', '-e', m.mnt / 'missing'])
             wait_for(lambda: 'request_wait' in pathlib.Path(f'/proc/{slow.pid}/wchan').read_text(), 'it to be asked for')
             quick = subprocess.Popen(['test', '-e', m.mnt / 'quick'])

@@ -349,7 +349,7 @@ def test_debug_log_does_not_follow_each_write(mount, state):
     m = watching.settled(mount(state))
     server = next(filter(watching.has_fuse, watching.children_of(m.process.pid)))
     before = steps(m, 'c/live.allowed')
-    os.kill(server, signal.SIGSTOP)
+    harness.stop(server)
     for i in range(1000):
         (state / 'containers/c/live.allowed').write_text(f'1.1.1.{i % 250}\n', encoding='ascii')
     os.kill(server, signal.SIGCONT)

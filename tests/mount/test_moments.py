@@ -26,7 +26,7 @@ import test_service as service
 import versions
 import watching
 from counted import Counted, busy_announcer, undisturbed
-from harness import fails, holds_for, wait_for
+from harness import fails, has_stopped, holds_for, wait_for
 from test_events import put_over
 from watching import CHANGED, Inotify, Watch
 
@@ -46,15 +46,6 @@ def faulty(mount, fault, *sources, settle=SETTLE):
     """A mount of a server with this fault, beside those that the environment has."""
     faults = ','.join(filter(None, (os.environ.get('SHIELD_FAULTS'), fault)))
     return mount(*sources, options=[f'settle={settle * 1000:.0f}'], env={'SHIELD_FAULTS': faults})
-
-
-def has_stopped(pid):
-    """All of it."""
-    with contextlib.suppress(OSError):
-        states = [stat.read_text().rpartition(')')[2].split()[0]
-                  for stat in pathlib.Path(f'/proc/{pid}/task').glob('*/stat')]
-        return states and set(states) == {'T'}
-    return False
 
 
 class Stops(threading.Thread):
@@ -169,6 +160,24 @@ def test_way_that_is_closed_at_a_moment(root, stops, mount, memory):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     state.chmod(0o755)
+
+
+def test_writer_who_does_not_wait(stops, mount, state):
+    """Who opens a list with O_NONBLOCK (truncate(1) does) fails while a lease is held: none is while its text is read."""
+    listed, armed = bundles.container(state, 'c', deny=['1.1.1.1']) / 'deny.list', False
+
+    def write():
+        nonlocal armed
+        if armed:
+            os.close(os.open(listed, os.O_WRONLY | os.O_NONBLOCK))
+            armed = False
+    m = faulty(mount, 'stop-text:1', state)
+    stops.action = write
+    for _ in range(50):
+        os.utime(listed)  # it has to be read
+        armed = True
+        assert (m.mnt / 'c/denied').read_bytes() == b'1.1.1.1\n'
+        assert not armed and not stops.wrong
 
 
 def names_in(directory, hidden=()):

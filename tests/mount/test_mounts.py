@@ -55,7 +55,7 @@ def bound(what, place):
 def stopped(m):
     """The server sees nothing of what is done meanwhile but the outcome."""
     server = watching.children(m)[0]
-    os.kill(server, signal.SIGSTOP)
+    harness.stop(server)
     try:
         yield
     finally:
@@ -189,7 +189,10 @@ def test_source_that_is_replaced(mount, base):
     before, same = fill('1.1.1.1'), False
     m = mount(base / 'disk/state')
     with Watch(m.mnt, m.mnt) as watch:
-        for text in ('2.2.2.2', '3.3.3.3'):
+        for i in range(20):
+            if i > 1 and same:
+                break
+            text = f'2.2.2.{i}'
             server = watching.children(m)[0]
             wait_for(lambda: not watching.open_directories(server), 'the directories to be closed')
             with stopped(m):
@@ -197,7 +200,7 @@ def test_source_that_is_replaced(mount, base):
                 same |= fill(text) == before
             watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
             assert (m.mnt / 'c/effective').read_text() == f'{text}\n'
-    assert same or os.environ.get('SHIELD_SLOW')  # else it was no trial
+    assert same, 'others always took the device number: it was no trial'
 
 
 def test_source_that_takes_names_from_a_later_one(mount, base):

@@ -72,8 +72,8 @@ def test_entr(mount, state, base, name):
 
         def at_rest(text):
             # What comes while it runs, or shortly after, is none of its business, on any filesystem.
-            wait_for(contains(out, text), f'a run that finds {text}', 10)
-            wait_for(lambda: waits_without_end(entr.pid), 'it to wait for the next change', 10)
+            wait_for(contains(out, text), f'a run that finds {text}')
+            wait_for(lambda: waits_without_end(entr.pid), 'it to wait for the next change')
         at_rest('1.1.1.1\n')
         append(behind / 'live.allowed', '2.2.2.2\n')
         at_rest('2.2.2.2\n')
@@ -103,15 +103,15 @@ def test_watchdog(mount, state, base):
                           ('modified', 'c/allowed')} <= seen, seen, 10)
         assert 'c/denied' not in {path for _, path in list(seen)}
         append(behind / 'gateway', '10.0.0.1\n')
-        wait_for(lambda: ('created', 'c/gateway') in seen, seen, 10)
+        wait_for(lambda: ('created', 'c/gateway') in seen, seen)
         (behind / 'gateway').unlink()
-        wait_for(lambda: ('deleted', 'c/gateway') in seen, seen, 10)
+        wait_for(lambda: ('deleted', 'c/gateway') in seen, seen)
         os.rename(base / 'containers/web', state / 'containers/web')
-        wait_for(lambda: {('created', 'web'), ('created', 'web/effective')} <= seen, seen, 10)
+        wait_for(lambda: {('created', 'web'), ('created', 'web/effective')} <= seen, seen)
         append(state / 'containers/web/live.allowed', '4.4.4.4\n')
-        wait_for(lambda: ('modified', 'web/effective') in seen, seen, 10)
+        wait_for(lambda: ('modified', 'web/effective') in seen, seen)
         bundles.remove(state / 'containers/web')
-        wait_for(lambda: ('deleted', 'web') in seen, seen, 10)
+        wait_for(lambda: ('deleted', 'web') in seen, seen)
     finally:
         observer.stop()
         observer.join()
@@ -131,7 +131,7 @@ class Lines:
 
     def wait_for(self, *wanted):
         """All of WANTED were printed at least once; what was printed is forgotten."""
-        wait_for(lambda: set(wanted) <= self.read(), (wanted, self.lines), 20)
+        wait_for(lambda: set(wanted) <= self.read(), (wanted, self.lines))
         self.lines.clear()
 
 
@@ -157,7 +157,7 @@ def changes(behind, spare, lines, words):
         def watches(n=numbers):
             append(behind / 'web/live.allowed', f'5.5.5.{next(n)}\n')
             return change % 'web/effective' in lines.read()
-        wait_for(watches, 'it to watch what is new', 20)
+        wait_for(watches, 'it to watch what is new')
         os.rename(behind / 'web', spare / 'containers/web')
         lines.wait_for(container_gone % 'web', gone % 'web/effective')
 
@@ -188,7 +188,7 @@ def test_fswatch(mount, state, base):
         def watches():
             append(state / 'containers/c/live.allowed', '# it does not say when it is ready\n')
             return 'Updated c/live.allowed' in lines.read()
-        wait_for(watches, 'it to watch', 20)
+        wait_for(watches, 'it to watch')
         changes(state / 'containers', base, lines,
                 ('Updated %s', 'Created %s', 'Removed %s', 'Created %s', 'Removed %s'))
 
@@ -221,7 +221,7 @@ def test_path_units(mount, state, base):
         assert len(reached) == 1
         for i in range(5):
             os.rename(base / 'containers/c', state / 'containers/c')
-            wait_for(lambda: follow(3), 'the file to be found', 10)
+            wait_for(lambda: follow(3), 'the file to be found')
             holds_for(lambda: follow(3), 0.2, 'it stays')
             wd = inotify.add(m.mnt / 'c/effective', mask)
             bundles.put(state / 'containers/c/live.allowed', f'5.5.5.{i}\n')
@@ -230,7 +230,7 @@ def test_path_units(mount, state, base):
             os.rename(state / 'containers/c', base / 'containers/c')
             inotify.read()
             walk()
-            wait_for(lambda: follow(1), 'the file to be gone', 10)
+            wait_for(lambda: follow(1), 'the file to be gone')
 
 
 def test_tail_follows_by_polling(mount, state):
@@ -246,13 +246,13 @@ def test_tail_follows_by_polling(mount, state):
             nonlocal got
             got += tail.stdout.read() or b''
             return got == text
-        wait_for(lambda: printed(b'one\n'), 'the first line', 10)
+        wait_for(lambda: printed(b'one\n'), 'the first line')
         append(behind / 'audit.jsonl', 'two\n')
-        wait_for(lambda: printed(b'one\ntwo\n'), 'what was appended', 10)
+        wait_for(lambda: printed(b'one\ntwo\n'), 'what was appended')
         number = os.stat(m.mnt / 'c/audit.jsonl').st_ino
         with Watch(m.mnt, m.mnt / 'c') as watch:
             (behind / 'audit.jsonl').unlink()
             watch.wait_for(('c/audit.jsonl', 'DELETE'))
         append(behind / 'audit.jsonl', 'three\n')
         assert os.stat(m.mnt / 'c/audit.jsonl').st_ino != number
-        wait_for(lambda: printed(b'one\ntwo\nthree\n'), 'the file that has come anew', 10)
+        wait_for(lambda: printed(b'one\ntwo\nthree\n'), 'the file that has come anew')

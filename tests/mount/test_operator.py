@@ -91,7 +91,7 @@ def test_health(operator):
     server = next(p for p in watching.children_of(supervisor) if watching.has_fuse(p))
     hurry = operator.home / 'shield-health'
     hurry.write_text(hurry.read_text().replace('KILL 5 ', 'KILL 1 '))
-    os.kill(server, signal.SIGSTOP)
+    harness.stop(server)
     try:
         assert 'not served' in operator.bash(check, status=2)
     finally:

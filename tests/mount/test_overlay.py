@@ -104,7 +104,7 @@ def test_replaced_with_the_same_number(root, mount, base, state):
             wait_for(lambda: watching.at_rest(m), 'rest')
             wait_for(lambda: not watching.open_directories(server), 'nobody to hold the first')
             number = os.stat(behind).st_ino
-            os.kill(server, signal.SIGSTOP)
+            harness.stop(server)
             bundles.remove(behind)
             bundles.container(state, f'c{i}', live=['2.2.2.2'])
             same += os.stat(behind).st_ino == number

@@ -205,7 +205,7 @@ def test_hooks_without_a_watch(root, mount, state):
             wait_for(lambda: any(line.startswith('c/hooks: not watched') for line in m.status()['degraded']), 'status')
             bundles.put(behind / 'hooks/one', '')
             wait_for(lambda: b' one: node ' in m.log_path.read_bytes(), 'the new hook to be announced')
-        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some')
         m.stop()
     harness.in_user_namespace(body)
 

@@ -44,10 +44,10 @@ def test_events_are_lost(mount, state):
             want = {(f'c{i}/{name}', 'CLOSE_WRITE') for i in range(8)
                     for name in ('live.allowed', 'allowed', 'effective')}
             want |= {(f'c{i}/new-{turn}-{n}', 'CREATE') for i in range(8) for n in range(60)}
-            wait_for(lambda w=want: w <= set(watch.poll()), 'everything to be announced', 30)
+            wait_for(lambda w=want: w <= set(watch.poll()), 'everything to be announced')
             bundles.remove(state / 'containers/c7')
             bundles.full(state / 'containers/c7')
-            wait_for(lambda: watch.by_path().get('c7', [])[-1:] == ['CREATE,ISDIR'], 'c7', 30)
+            wait_for(lambda: watch.by_path().get('c7', [])[-1:] == ['CREATE,ISDIR'], 'c7')
         last, lists = {}, {path for path, _ in want if '/new' not in path}
 
         def unread():
@@ -56,7 +56,7 @@ def test_events_are_lost(mount, state):
                     last[path] = (m.mnt / path).read_bytes()
             watch.events.clear()
             return last and all((m.mnt / path).read_bytes() == text for path, text in last.items())
-        wait_for(unread, 'what was read after the last event to be final', 30)
+        wait_for(unread, 'what was read after the last event to be final')
 
 
 def test_no_watches_left(root, mount, state):
@@ -86,7 +86,7 @@ def test_no_watches_left(root, mount, state):
                 watch.events.clear()
                 wait_for(lambda: watch.poll() or m.status()['degraded'], 'status')
                 holds_for(lambda: ('c0/denied', 'CLOSE_WRITE') not in watch.poll(), 1.5, 'no change, no event')
-        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some', 10)
+        wait_for(lambda: not m.status()['degraded'], 'watches, once there are some')
         m.stop()
     harness.in_user_namespace(body)
 
@@ -183,7 +183,7 @@ def replace_announcer(m):
     before = watching.children(m)
     m.expect_log(r'.*: the announcer was killed by signal 9 \(Killed\): there will be another')
     os.kill(before[1], signal.SIGKILL)
-    wait_for(lambda: len(watching.children(m)) == 2 and watching.children(m) != before, 'another announcer', 10)
+    wait_for(lambda: len(watching.children(m)) == 2 and watching.children(m) != before, 'another announcer')
 
 
 @pytest.mark.parametrize('anew', [False, True])
@@ -219,13 +219,13 @@ def test_mount_inside(root, mount, state, base):
     before = [os.stat(path).st_ctime_ns for path in (other, file, base)]
     try:
         os.chown(behind, harness.NOBODY, harness.NOBODY)
-        wait_for(lambda: 'c: could not be announced' in m.log_path.read_text(), 'it to be given up', 10)
+        wait_for(lambda: 'c: could not be announced' in m.log_path.read_text(), 'it to be given up')
         harness.unmount(m.mnt / 'c', 'umount')
         for name in ('deny.list', 'hooks'):
             os.chown(behind / name, harness.NOBODY, harness.NOBODY)
         append(behind / 'deny.list', '10.0.0.1\n')
         for name in ('deny.list', 'hooks'):
-            wait_for(lambda n=name: f'c/{n}: could not be announced' in m.log_path.read_text(), name, 10)
+            wait_for(lambda n=name: f'c/{n}: could not be announced' in m.log_path.read_text(), name)
         assert [os.stat(path).st_ctime_ns for path in (other, file, base)] == before
     finally:
         for place in sorted(p for p in harness.mounts() if p.startswith(f'{m.mnt}/')):

@@ -7,6 +7,7 @@ import os
 import signal
 
 import bundles
+import harness
 import watching
 from harness import wait_for
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -46,7 +47,7 @@ def busy_announcer(m, file):
     """It is stopped, and there is a request that it does not answer, as FILE has grown."""
     counted = Counted(m)
     pid = watching.announcer(m)
-    os.kill(pid, signal.SIGSTOP)
+    harness.stop(pid)
     try:
         bundles.append(file, '{}\n')
         wait_for(lambda: counted('queue_length') > 0, 'a request that is not answered')

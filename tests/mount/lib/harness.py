@@ -18,7 +18,6 @@ import traceback
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
 SLOW = os.environ.get('SHIELD_SLOW') == '1'
-PATIENT = SLOW or os.environ.get('SHIELD_IDLE') != '1'  # what is quick on an idle machine may take its time
 TIMEOUT = 300 if SLOW else 60
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 UNMOUNTED = 'fuse: reading device: Software caused connection abort'  # libfuse's, of a request that goes with the mount
@@ -45,8 +44,6 @@ SHIELD_STATE = program('SHIELD_STATE', 'core/shield-state')
 
 def wait_for(predicate, what, timeout=TIMEOUT):
     """Poll until PREDICATE gives something true, and return that. The only place that sleeps."""
-    if PATIENT:
-        timeout = max(timeout, TIMEOUT)
     deadline = time.monotonic() + timeout
     while True:
         value = predicate()
@@ -168,6 +165,21 @@ def has_ended(pid):
         return pathlib.Path(f'/proc/{pid}/stat').read_bytes().rpartition(b') ')[2][:1] in b'ZX'
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def has_stopped(pid):
+    """All its threads."""
+    with contextlib.suppress(OSError):
+        states = [stat.read_text(encoding='latin-1').rpartition(')')[2].split()[0]
+                  for stat in pathlib.Path(f'/proc/{pid}/task').glob('*/stat')]
+        return states and set(states) == {'T'}
+    return False
+
+
+def stop(pid):
+    """What it is about to do is done when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: has_stopped(pid) or has_ended(pid), 'it to stop')
 
 
 def escape(source):

@@ -24,6 +24,7 @@ WORDS = {'MODIFY': MODIFY, 'ATTRIB': ATTRIB, 'CLOSE_WRITE': CLOSE_WRITE, 'MOVED_
          'CREATE': CREATE, 'DELETE': DELETE, 'DELETE_SELF': DELETE_SELF, 'MOVE_SELF': MOVE_SELF, 'UNMOUNT': 0x2000,
          'Q_OVERFLOW': OVERFLOW, 'ISDIR': ISDIR}
 QUIET = 0.25
+SLOWNESS = 0.02  # seconds, of a watcher that doesn't list: more than it takes to announce a file
 OUTSIDE = os.readlink('/proc/self/ns/user')
 CHANGED = ['MODIFY', 'CLOSE_WRITE']
 NEW = ['CREATE', *CHANGED]
@@ -98,6 +99,8 @@ class Follower:
         words = [word for word, bit in WORDS.items() if mask & bit]
         self.events.append((path.rstrip('/'), ','.join(words)))
         if mask & CREATE and mask & ISDIR:
+            if not self.listing:
+                holds_for(lambda: True, SLOWNESS, 'it to be slow')
             self.follow(path, known=not self.listing)
 
     def follow(self, place, known=False):
@@ -118,7 +121,7 @@ class Follower:
 
 class Watch:
     """inotifywait on paths of a mount, or with RECURSIVE all of it followed by ourselves (without LISTING only by
-    events, for which one must be quick); events are (path in the mount, EVENT)."""
+    events, and not at once); events are (path in the mount, EVENT)."""
 
     def __init__(self, mnt, *paths, recursive=False, listing=True, prefix=()):
         self.mnt, self.events = os.fspath(mnt), []
@@ -284,7 +287,7 @@ def deaf(m, file):
     """The server of M stands still, and its queue of events is filled: by changes of times in the directory of FILE."""
     size = int(pathlib.Path('/proc/sys/fs/inotify/max_queued_events').read_text())
     server = children(m)[0]
-    os.kill(server, signal.SIGSTOP)
+    harness.stop(server)
     try:
         for i in range(size + 1):  # two by turns, as an event like the last one is dropped
             os.utime(file if i % 2 else file.parent)
