@@ -4,7 +4,7 @@
 # Builds shieldfs and runs the tests. Ends with a line `N passed, N failed`
 # (and `, N skipped` if a test was) and a status that is not 0 if one failed.
 #
-#   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount|pages]... [--setup NAME]
+#   tests/run.sh [--builddir DIR] [--suite unit|fuzz|mount|pages|faults]... [--setup NAME]
 #                [--busy] [-- MESON_SETUP_ARGUMENT...]
 #
 # As many tests are run at once as there are processors, 8 at most. The machine may have

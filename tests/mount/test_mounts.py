@@ -189,7 +189,7 @@ def test_source_that_is_replaced(mount, base):
     before, same = fill('1.1.1.1'), False
     m = mount(base / 'disk/state')
     with Watch(m.mnt, m.mnt) as watch:
-        for i in range(20):
+        for i in range(50):
             if i > 1 and same:
                 break
             text = f'2.2.2.{i}'
@@ -197,7 +197,9 @@ def test_source_that_is_replaced(mount, base):
             wait_for(lambda: not watching.open_directories(server), 'the directories to be closed')
             with stopped(m):
                 unbind(base / 'disk')
-                same |= fill(text) == before
+                now = fill(text)
+            same |= now == before
+            before = now
             watch.expect({'c': ['DELETE,ISDIR', 'CREATE,ISDIR']})
             assert (m.mnt / 'c/effective').read_text() == f'{text}\n'
     assert same, 'others always took the device number: it was no trial'
