@@ -41,10 +41,10 @@ class Guard(threading.Thread):
     """Looks after the processes of a mount: those that stop of themselves go on, but the first after it was armed; and
     none waits in the kernel for long."""
 
-    def __init__(self, m):
+    def __init__(self, m, armed):
         super().__init__(daemon=True)
         self.m, self.others, self.over = m, [], False
-        self.armed, self.caught, self.spared = False, None, None
+        self.armed, self.caught, self.spared = armed, None, None
         self.since, self.stuck = {}, []
 
     def family(self):
@@ -82,8 +82,8 @@ class Guard(threading.Thread):
 
 
 @contextlib.contextmanager
-def guarded(m):
-    guard = Guard(m)
+def guarded(m, armed):
+    guard = Guard(m, armed)
     guard.start()
     try:
         yield guard
@@ -119,12 +119,10 @@ class Case:
 
     def reach(self, moment, guard):
         """The mount is up, and then at MOMENT."""
-        if moment == 'mounted':
-            guard.armed = True
-        else:
+        if moment != 'mounted':
             wait_for(self.m.answers, 'the view')
             watching.settled(self.m)
-        guard.armed = moment != 'open held'
+            guard.armed = moment != 'open held'
         if moment in ('open held', 'drain'):
             self.read('c/effective')
         elif moment == 'mkdir announced':
@@ -174,14 +172,14 @@ class Case:
 
 
 @contextlib.contextmanager
-def case_of(base, state, fault=None):
-    """The case, and its guard; the sources must be in the end as they were when it has come to its moment."""
+def case_of(base, state, fault=None, armed=False):
+    """The case, and its guard, who is armed before it begins or later; the sources must be in the end as they were when it has come to its moment."""
     bundles.container(state, 'c', {'hooks/x': ''}, profile=['1.1.1.1'])
     bundles.container(state, 'other', live=['2.2.2.2'])
     case = Case(base, state, fault)
     try:
         case.m.begin()
-        with guarded(case.m) as guard:
+        with guarded(case.m, armed) as guard:
             yield case, guard
             case.expect_readers_to_end()
     finally:
@@ -198,7 +196,7 @@ def untouched(state):
 
 @pytest.mark.parametrize('moment,who,how', CASES, ids=lambda word: word.replace(' ', '-'))
 def test_at_a_moment(root, base, state, moment, who, how):
-    with case_of(base, state, MOMENTS[moment]) as (case, guard):
+    with case_of(base, state, MOMENTS[moment], moment == 'mounted') as (case, guard):
         case.reach(moment, guard)
         guard.others = [reader.pid for reader in case.readers]
         pid = case.pid(who)
