@@ -94,7 +94,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(autouse=True)
 def watchdog():
     """Nothing hangs for ever: killing the servers ends waits on a mount; if that is no help, all ends."""
-    limit = harness.TIMEOUT * (10 if harness.SLOW else 5)
+    limit = harness.TIMEOUT * 8
 
     def bark():
         faulthandler.dump_traceback()

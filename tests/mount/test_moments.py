@@ -329,7 +329,7 @@ def in_background(path):
 def test_held_opens_are_in_nobodys_way(mount, state, two):
     """Every open of a computed file is held: the rest is answered and announced as ever, and they are in the
     end."""
-    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=10))
+    m = watching.settled(faulty(mount, 'hold-open:1', state, settle=20))
     limit = harness.TIMEOUT / 6
     cats = [in_background(m.mnt / f'c/{name}') for name in ('effective', 'denied') for _ in range(10)]
     with Inotify() as inotify:

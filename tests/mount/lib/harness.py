@@ -18,7 +18,7 @@ import traceback
 
 REPO = pathlib.Path(__file__).resolve().parents[3]
 SLOW = os.environ.get('SHIELD_SLOW') == '1'
-TIMEOUT = 300 if SLOW else 60
+TIMEOUT = 300 if SLOW else 120
 COMPUTED = ('effective', 'allowed', 'denied', 'effective.domains')
 UNMOUNTED = 'fuse: reading device: Software caused connection abort'  # libfuse's, of a request that goes with the mount
 SUSPECT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error|CRITICAL|WARNING|shieldfs: error: |==\d+==')
