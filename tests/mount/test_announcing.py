@@ -55,7 +55,7 @@ def test_read_only_for_a_while(root, mount, state, flags):
         remount(m, flags.format('rw'))
         watch.wait_for(*((f'c/{name}', event) for name in ('live.allowed', 'effective', 'allowed')
                          for event in CHANGED),
-                       ('new', 'CREATE,ISDIR'), ('gone', 'DELETE,ISDIR'), ('.shieldfs/status', 'MODIFY'), timeout=60)
+                       ('new', 'CREATE,ISDIR'), ('gone', 'DELETE,ISDIR'), ('.shieldfs/status', 'MODIFY'))
         wait_for(lambda: well(m), 'the status to be as before')
 
 
@@ -149,7 +149,7 @@ def test_one_node_alone(root, mount, state, base):
                 watch.wait_for(('c/effective', 'CLOSE_WRITE'))
                 wait_for(lambda: m.status()['announcer'] == ['ok'], 'it to be at work')
             harness.unmount(covered, 'umount')
-            watch.wait_for(('c/deny.list', 'CLOSE_WRITE'), timeout=60)
+            watch.wait_for(('c/deny.list', 'CLOSE_WRITE'))
             wait_for(lambda: well(m), 'the status to be as before')
         assert (base / 'other').read_text() == 'precious\n'
     finally:
@@ -169,7 +169,7 @@ def test_hanging_announcer(mount, state):
             append(behind / 'live.allowed', f'2.2.3.{i}\n')
             wait_for(lambda: stuck(m), 'the status to tell')
             watch.wait_for(*((f'c/{name}', event) for name in ('live.allowed', 'effective', 'allowed')
-                             for event in CHANGED), timeout=60)
+                             for event in CHANGED))
             assert watching.announcer(m) != before
             wait_for(lambda: well(m), 'the status to be as before')
 

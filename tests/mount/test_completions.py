@@ -129,7 +129,8 @@ def test_directories_of_any_name(base, home, shell):
     (home / 'file').touch()
     lines = ['shieldfs ', 'shieldfs src:', 'shieldfs src mn', 'shield-state show ', 'shield-state init ', "shieldfs \\$", 'shieldfs "$']
     (home / 'mnt').mkdir()
-    got = offers(shell, home, *lines[:5])
+    # shield-state is offered what is in views, too: those of a plain user's tests are there for all.
+    got = [{w for w in offered if not re.match(r'/.*/shieldfs\.\w+/', w)} for offered in offers(shell, home, *lines[:5])]
     whole = {name for name in (*HOSTILE, 'mnt') if '\n' not in name or shell is not shells.fish}
     for offered in (got[0], got[1], got[3], got[4]):
         if shell is shells.fish:  # it takes a name with a newline for two

@@ -410,7 +410,7 @@ def end_namespace(space):
     """Kill what still runs in the mount namespace SPACE (ours alone), and doesn't end by itself; returns what that
     was."""
     with contextlib.suppress(AssertionError):
-        wait_for(lambda: not running_in(space), 'its processes to end', 5)
+        wait_for(lambda: not running_in(space), 'its processes to end')
     left = running_in(space)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
