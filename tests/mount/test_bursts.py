@@ -188,5 +188,5 @@ def test_reader_in_time(mount, state):
             while b'established' not in waiter.stderr.readline():
                 pass
             append(behind / 'live.allowed', f'10.0.0.{i}\n')
-            assert b'CLOSE_WRITE' in waiter.communicate(timeout=10)[0]
+            assert b'CLOSE_WRITE' in waiter.communicate(timeout=harness.TIMEOUT)[0]
         assert f'10.0.0.{i}\n' in (m.mnt / 'c/effective').read_text()

@@ -303,8 +303,8 @@ def test_container_replaced_under_its_name(mount, state, base):
         os.rename(base / 'containers/c', state / 'containers/c')
         file.expect({'c/effective': GONE})
         want = {path: events for path, events in shown(m, 'c').items() if path != 'c'}
-        wait_for(lambda: deep.by_path().get('c') == ['DELETE_SELF', 'DELETE,ISDIR', 'CREATE,ISDIR'], 'c', 10)
-        wait_for(lambda: all(deep.by_path()[p][-3:] == e for p, e in want.items()), 'its files', 10)
+        wait_for(lambda: deep.by_path().get('c') == ['DELETE_SELF', 'DELETE,ISDIR', 'CREATE,ISDIR'], 'c')
+        wait_for(lambda: all(deep.by_path()[p][-3:] == e for p, e in want.items()), 'its files')
     assert os.stat(m.mnt / 'c/effective').st_ino != before
 
 
