@@ -35,7 +35,6 @@ def pytest_configure(config):
     if os.geteuid() == 0:
         harness.private_namespace()
     config.addinivalue_line('markers', 'root: needs root; not run as a plain user')
-    excuse_leaks(config)
 
 
 @pytest.hookimpl(trylast=True)
@@ -61,19 +60,6 @@ def pytest_terminal_summary(terminalreporter, config):
 def pytest_sessionfinish(session, exitstatus):
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.left_out:
         session.exitstatus = pytest.ExitCode.OK
-
-
-def excuse_leaks(config):
-    """Leaks that LeakSanitizer is not to tell of, in a file that every user may read."""
-    file = tempfile.NamedTemporaryFile(mode='w', prefix='shieldfs.', suffix='.lsan')
-    config.add_cleanup(file.close)
-    # libfuse frees its copy of the mountpoint's name only when it unmounts, which our server never does.
-    file.write('leak:fuse_session_mount\n')
-    file.flush()
-    os.chmod(file.name, 0o644)
-    before = os.environ.get('LSAN_OPTIONS')
-    os.environ['LSAN_OPTIONS'] = ':'.join(filter(None, [
-        before, f'suppressions={file.name}', 'print_suppressions=0']))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -65,7 +65,7 @@ def test_version_and_status(mount, state):
         assert path.stat().st_size == len(path.read_bytes())
     want = f'source: ok {state}\ncomplete: yes\nannouncer: ok\npid: {m.process.pid}\n'
     want += ''.join(f'confined: {line}\n' for line in m.status()['confined'])  # test_confined.py has more of these
-    assert (m.mnt / '.shieldfs/status').read_text() == want
+    assert m.status_text() == want
     with fails(errno.ENOENT):
         os.stat(m.mnt / '.shieldfs/nothing')
     with fails(errno.ENOENT):

@@ -243,9 +243,18 @@ class Mount:
         self.taken += len(new)
         return [ln.removeprefix('shieldfs: ') for ln in new]
 
+    def status_text(self):
+        """With all that has changed by now: after a second an open gives what was known before, so it is tried again."""
+        for _ in range(5):
+            start = time.monotonic()
+            text = (self.mnt / '.shieldfs' / 'status').read_bytes().decode('utf-8')
+            if time.monotonic() - start < 1:
+                break
+        return text
+
     def status(self):
         """.shieldfs/status as {word: [rest of line, …]}; its grammar and order are checked."""
-        text = (self.mnt / '.shieldfs' / 'status').read_bytes().decode('utf-8')
+        text = self.status_text()
         assert text.endswith('\n') and text[:-1].replace('\n', '').isprintable(), text
         words = {w: [] for w in ('source', 'complete', 'announcer', 'pid', 'confined', 'degraded', 'problem')}
         lines = [ln.split(': ', 1) for ln in text[:-1].split('\n')]
