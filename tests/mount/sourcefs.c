@@ -71,9 +71,18 @@ static int op_release(const char *path, struct fuse_file_info *fi)
     return 0;
 }
 
+/* A file keeps its inode number, whatever the kernel forgets of it. */
+static void *op_init(struct fuse_conn_info *conn, struct fuse_config *config)
+{
+    (void)conn;
+    config->use_ino = 1;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct fuse_operations ops = {.getattr = op_getattr,
+    static const struct fuse_operations ops = {.init = op_init,
+                                               .getattr = op_getattr,
                                                .readdir = op_readdir,
                                                .open = op_open,
                                                .read = op_read,
