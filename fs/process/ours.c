@@ -3,6 +3,7 @@
 #include "process/ours.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "process/mounts.h"
 #include "text.h"
@@ -19,6 +20,13 @@ SfsOurs sfs_ours_begin(const char *mountpoint)
     return (SfsOurs){.mountpoint = mountpoint, .before = mount_id_at(mountpoint)};
 }
 
+/* Numbers are given to other mounts when ours is gone; they are of other sources, mostly. */
+static gboolean is_anothers(const SfsOurs *ours, const SfsMount *mount)
+{
+    return !mount->ours || mount->id == ours->before ||
+           (ours->device && strcmp(mount->device, ours->device) != 0);
+}
+
 SfsMount *sfs_ours_find(const SfsOurs *ours)
 {
     SfsMount *mount = sfs_mountinfo_at(ours->mountpoint);
@@ -27,9 +35,20 @@ SfsMount *sfs_ours_find(const SfsOurs *ours)
         g_clear_pointer(&mount, sfs_mount_free);
         mount = sfs_mountinfo_of(ours->dev);
     }
-    if (mount && (!mount->ours || mount->id == ours->before))
+    if (mount && is_anothers(ours, mount))
         g_clear_pointer(&mount, sfs_mount_free);
     return mount;
+}
+
+void sfs_ours_note(SfsOurs *ours)
+{
+    g_autoptr(SfsMount) mount = sfs_ours_find(ours);
+
+    if (!mount)
+        return;
+    ours->dev = mount->dev;
+    g_free(ours->device);
+    ours->device = g_steal_pointer(&mount->device);
 }
 
 static void say_still_mounted(const char *path)
@@ -56,7 +75,7 @@ void sfs_ours_unmount(const SfsOurs *ours, gboolean last)
     }
 }
 
-void sfs_ours_clear(const SfsOurs *ours)
+static void take_away_dead(const SfsOurs *ours)
 {
     g_autoptr(SfsMount) mount = sfs_ours_find(ours);
     g_autoptr(SfsMount) top = mount ? sfs_mountinfo_at(mount->path) : NULL;
@@ -67,4 +86,10 @@ void sfs_ours_clear(const SfsOurs *ours)
         sfs_ours_unmount(ours, TRUE); /* says so */
     else if (!sfs_mounts_detach_dead(mount->path))
         say_still_mounted(mount->path);
+}
+
+void sfs_ours_clear(SfsOurs *ours)
+{
+    take_away_dead(ours);
+    g_clear_pointer(&ours->device, g_free);
 }

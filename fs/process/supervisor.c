@@ -211,10 +211,7 @@ static gboolean leave_launcher(Supervisor *s)
 
 static void take_mounted(Supervisor *s)
 {
-    g_autoptr(SfsMount) mount = sfs_ours_find(&s->ours);
-
-    if (mount)
-        s->ours.dev = mount->dev;
+    sfs_ours_note(&s->ours);
     sfs_log_set_least(s->options->log_level);
     sfs_mounts_unlock(&s->lock);
     if (s->ending) {

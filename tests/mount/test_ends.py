@@ -148,7 +148,7 @@ def test_another_with_the_same_numbers(state, mnt, term):
         if term:
             before.terminate()
         before.send_signal(signal.SIGCONT)
-        assert before.wait(harness.TIMEOUT) == 0
+        assert before.wait(harness.TIMEOUT) == 0, before.stderr.read()
         assert (mnt / 'c/effective').exists() and process.poll() is None, 'it was taken away by the one before'
         before.stderr.close()
         before = process
@@ -156,6 +156,46 @@ def test_another_with_the_same_numbers(state, mnt, term):
     before.terminate()
     assert before.wait(harness.TIMEOUT) == 0 and is_free(mnt)
     before.stderr.close()
+
+
+def test_dead_one_with_the_same_device(base, state, mnt):
+    """A view was unmounted, and learns that only when the kernel has given its device to another one, which has died:
+    that is not its own."""
+    bundles.container(state, 'c', live=['1.1.1.1'])
+    (base / 'other').mkdir()
+
+    def started(source, place):
+        process = start(source, place)
+        wait_for((place / '.shieldfs/version').exists, 'it to answer')
+        wait_for(lambda: not holds_a_lock(process.pid), 'the start to be over')
+        return process, os.stat(place).st_dev
+
+    def ended(*processes):
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            assert process.wait(harness.TIMEOUT) in (0, -signal.SIGKILL), process.stderr.read()
+            process.stderr.close()
+
+    def tried(other):
+        """FALSE: somebody else has the device by now."""
+        other.mkdir()
+        first, dev = started(state, mnt)
+        server = next(filter(watching.has_fuse, watching.children_of(first.pid)))
+        harness.stop(first.pid)
+        harness.unmount(mnt)
+        wait_for(lambda: not watching.has_fuse(server), 'the server to end')
+        second, same = started(base / 'other', other)
+        if same == dev:
+            for pid in (second.pid, *watching.children_of(second.pid)):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: harness.is_dead(other), 'the other to be dead')
+            first.send_signal(signal.SIGCONT)
+            assert first.wait(harness.TIMEOUT) == 0, first.stderr.read()
+            assert harness.is_dead(other), 'it was taken away'
+        ended(first, second)
+        return same == dev
+    assert any(tried(base / f'other{i}') for i in range(30)), 'the kernel has never used it again'
 
 
 def test_another_at_the_same_place_at_once(state, mnt):
@@ -173,7 +213,7 @@ def test_another_at_the_same_place_at_once(state, mnt):
         harness.unmount(mnt)
         process = start(state, mnt)
         wait_for(answers, 'the next to answer')
-        assert before.wait(harness.TIMEOUT) == 0
+        assert before.wait(harness.TIMEOUT) == 0, before.stderr.read()
         assert answers() and process.poll() is None, 'it was taken away by the one before'
         before.stderr.close()
         before = process
