@@ -94,16 +94,16 @@ def test_cut_that_only_events_tell(mount, memory):
     for letter, name in zip('pl', versions.LISTS):
         versions.rewrite(behind / name, versions.tagged(letter, 0))
     m = mount(memory, options=['settle=20000'])
-    mixed, seen = [], set()
+    reads, mixed, seen = 0, [], set()
     with helper('mapper', behind):
-        for _ in range(CUTS):
+        while reads < CUTS or len(seen) <= CUTS / 100:  # a writer may take his time to begin
+            reads += 1
             got = (m.mnt / 'c/allowed').read_bytes()
             p, l = (int(line[1:]) for line in got.split())
             seen.add(got)
             if p not in (l, l + 1):
                 mixed.append(got)
-    assert not mixed, f'{len(mixed)} of {CUTS} reads are of no one cut: {mixed[:3]}'
-    assert len(seen) > CUTS / 100, 'the writer hardly wrote'
+    assert not mixed, f'{len(mixed)} of {reads} reads are of no one cut: {mixed[:3]}'
 
 
 def refused(path):
