@@ -173,7 +173,8 @@ class Case:
 
 @contextlib.contextmanager
 def case_of(base, state, fault=None, armed=False):
-    """The case, and its guard, who is armed before it begins or later; the sources must be in the end as they were when it has come to its moment."""
+    """The case, and its guard, who is armed before it begins or later; the sources must be in the end as they were when
+    it has come to its moment."""
     bundles.container(state, 'c', {'hooks/x': ''}, profile=['1.1.1.1'])
     bundles.container(state, 'other', live=['2.2.2.2'])
     case = Case(base, state, fault)

@@ -27,7 +27,8 @@ ROUNDS = int(os.environ.get('SHIELD_ROUNDS') or 1000)
 CUTS = 4 * ROUNDS  # only a few in a thousand would go wrong
 READERS = 3
 SETTLE = 0.2  # seconds, where a test waits for its end
-SLACK = 10  # seconds that a loaded machine may add to a time
+SLACK = 10  # seconds that a loaded machine may add to a time,
+LEAST = 10 if harness.SLOW else 0.6  # and to the shortest of several
 
 
 @pytest.fixture
@@ -127,15 +128,17 @@ def lists(mount, state):
 def test_two_overlapping_writers(lists):
     """One of two has closed: the events look as if all were done."""
     _, behind, path = lists
-    new = versions.whole('live.allowed', 2)
+    new, took = versions.whole('live.allowed', 2), []
     for _ in range(3):
         with opened(behind / 'live.allowed', os.O_WRONLY) as late:
             with opened(behind / 'live.allowed', os.O_WRONLY | os.O_TRUNC) as early:
                 os.write(late, new[:50])
                 os.write(early, new[:50])
-            assert SETTLE <= refused(path) < SETTLE + SLACK
+            took.append(refused(path))
+            assert SETTLE <= took[-1] < SETTLE + SLACK
             os.write(late, new[50:])
         assert path.read_bytes() == versions.computed('effective', 1, 2, 1)
+    assert min(took) < SETTLE + LEAST, took
 
 
 def test_descriptor_kept_open_after_a_write(lists):
@@ -171,13 +174,15 @@ def test_somebody_has_a_write_lease(mount, state):
 def test_truncate_by_path(lists):
     """A complete change of its own, after which no close comes: nobody waits for one."""
     m, behind, path = lists
+    took = []
     os.truncate(behind / 'deny.list', 0)  # so that what is refused below has been read before
     for i in range(2, 30):
         versions.rewrite(behind / 'live.allowed', versions.whole('live.allowed', i))
         start = time.monotonic()
         os.truncate(behind / 'live.allowed', 0)
         assert path.read_bytes() == versions.whole('profile.allowed', 1)
-        assert time.monotonic() - start < max(SETTLE, SLACK)
+        took.append(time.monotonic() - start)
+    assert max(took) < SLACK and min(took) < LEAST, took
     with opened(behind / 'live.allowed', os.O_WRONLY | os.O_TRUNC):
         os.truncate(behind / 'live.allowed', 0)
         refused(path)
